@@ -1,0 +1,159 @@
+/* The memory layout of a tape: the one place that knows it. Included by engine/ and by ops/elementwise.c (for speed). */
+#ifndef CR_INTERNAL_H
+#define CR_INTERNAL_H
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "arena.h"
+#include "engine.h"
+#include "op.h"
+
+#define CR__LIKELY(x) __builtin_expect(!!(x), 1)
+
+/* Op numbers of a tape: two kinds of leaf, then the table's rows, then other ops as they are first recorded. The high
+ * bit says that the node's slot points to a record; without it the slot is the number of an inline float64 scalar.
+ * Inline nodes have inline operands only, so a sweep over them never looks at a record. */
+enum { CR__CONST = 0, CR__INPUT = 1, CR__FIRST_ROW = 2, CR__RECORD = 0x8000 };
+
+typedef struct cr_node {
+  uint16_t op, stamp;
+  uint32_t in[3];
+} cr_node;
+_Static_assert(sizeof(cr_node) == 16, "a node is 16 bytes");
+
+typedef struct cr_tensor {
+  cr_array array;
+  const void *attr;
+  const uint32_t *operand; /* of variadic ops, NULL else */
+  uint32_t n_operands;
+  bool view;               /* data belongs to an operand */
+  bool differentiable;     /* float, and depends on an input */
+} cr_tensor;
+
+typedef union cr_slot {
+  double num;
+  cr_tensor *tensor;
+} cr_slot;
+_Static_assert(sizeof(cr_slot) == 8, "a slot is 8 bytes");
+
+/* Something that a reset or free must destroy: sweeps, programs. */
+typedef struct cr_owned {
+  struct cr_owned *next;
+  uint64_t serial;           /* order of making; a mark remembers the next */
+  void (*destroy)(cr_tape *t, struct cr_owned *self);
+} cr_owned;
+
+typedef struct cr_site_entry {
+  const char *file;
+  int line;
+} cr_site_entry;
+
+typedef struct cr_name_entry {
+  const char *name;
+  uint32_t id;
+} cr_name_entry;
+
+struct cr_tape {
+  cr_node *node;
+  cr_slot *slot;
+  uint32_t count, capacity;
+  uint16_t stamp;            /* of nodes recorded now; changes with every reset */
+  bool slow;                 /* an option is on that every recording must look at */
+  const cr_op_table *table;
+  const cr_op **op;          /* by op number; NULL for leaves */
+  uint32_t n_ops, ops_capacity;
+  uint32_t *op_hash;         /* address of an op to its number: open addressing, 0 is empty */
+  uint32_t op_hash_size;     /* a power of two */
+  cr_arena arena;            /* goes back at a reset */
+  cr_arena lasting;          /* stays until cr_free: parsed rules, function index */
+  cr_allocator base;         /* the user's, or the default */
+  cr_allocator counted;      /* wraps base: counts bytes, holds the limit; everything goes through it */
+  size_t bytes;
+  const char *file;          /* the caller's place */
+  int line;
+  cr_site_entry *site;       /* by id when CR_TRACK_SITES */
+  uint32_t sites_capacity;
+  cr_name_entry *name;       /* in order of naming */
+  uint32_t n_names, names_capacity;
+  uint32_t *name_of_id, *id_of_name; /* open addressing into name[], entry + 1 */
+  uint32_t name_hash_size;
+  cr_owned *owned;           /* newest first */
+  uint64_t serial;
+  cr_sweep *spare_sweep;     /* memory of a released sweep, for the next */
+  cr_status error;
+  char error_text[1024];
+  const cr_op *doing;        /* what a failure is about, NULL when nothing is being recorded */
+  const cr_var *doing_in;
+  int doing_n;
+  int64_t option[4];
+  void *language;            /* formula.c: function index, parsed formulas and rules */
+};
+
+static inline bool cr__is_record(const cr_tape *t, uint32_t id) { return (t->node[id].op & CR__RECORD) != 0; }
+static inline uint32_t cr__op_number(const cr_tape *t, uint32_t id) { return t->node[id].op & (uint32_t)~CR__RECORD; }
+
+/* Both handles are live inline nodes of this tape, which has room and no option that needs a look. */
+static inline bool cr__fast1(const cr_tape *t, cr_var x) {
+  return t && x.id < t->count && t->node[x.id].stamp == x.stamp && !(t->node[x.id].op & CR__RECORD) && !t->slow &&
+         t->count < t->capacity;
+}
+static inline bool cr__fast2(const cr_tape *t, cr_var x, cr_var y) {
+  return y.tape == t && cr__fast1(t, x) && y.id < t->count && t->node[y.id].stamp == y.stamp &&
+         !(t->node[y.id].op & CR__RECORD);
+}
+/* After cr__fast1 or cr__fast2 only: there is room. */
+static inline cr_var cr__push_inline(cr_tape *t, uint32_t op, uint32_t a, uint32_t b, double value) {
+  uint32_t id = t->count++;
+  t->node[id] = (cr_node){(uint16_t)op, t->stamp, {a, b, 0}};
+  t->slot[id].num = value;
+  return (cr_var){t, id, t->stamp};
+}
+
+static inline cr_var cr__handle(cr_tape *t, uint32_t id) { return (cr_var){t, id, t->node[id].stamp}; }
+
+/* tape.c */
+bool cr__valid(cr_tape *t, cr_var v);                 /* live handle of t, else the tape's error is set */
+bool cr__reserve(cr_tape *t);                         /* room for one more node */
+cr_var cr__push(cr_tape *t, uint32_t op, int n, const cr_var *in, cr_slot slot); /* checked handles; sites, options */
+uint32_t cr__number_of(cr_tape *t, const cr_op *op);  /* registers it if new; 0 when memory runs out */
+void cr__rewind(cr_tape *t, cr_mark mark);            /* cr_reset without a new stamp, when no handle got out */
+void cr__own(cr_tape *t, cr_owned *o, void (*destroy)(cr_tape *, cr_owned *));
+void *cr__alloc(cr_tape *t, size_t bytes);            /* from the arena; on failure the tape's error is set */
+void *cr__resize_on(cr_tape *t, void *p, size_t old_size, size_t new_size); /* the tape's allocator, checked */
+/* Operand ids of a node; n receives how many. */
+const uint32_t *cr__operands(const cr_tape *t, uint32_t id, int *n);
+/* The node's array; an inline node is seen as a 0-d array over its slot. */
+cr_array cr__array_of(const cr_tape *t, uint32_t id);
+const void *cr__attr_of(const cr_tape *t, uint32_t id);
+/* An input leaf whose record views this array; for sweeps. Poison on failure. */
+cr_var cr__view_leaf(cr_tape *t, const cr_array *a, bool constant);
+const char *cr__describe(cr_tape *t, cr_var v, char *text, size_t size); /* "x: float64 (2, 3)" */
+
+/* names.c */
+void cr__names_drop(cr_tape *t, uint32_t kept); /* all but the first kept names */
+void cr__names_free(cr_tape *t);
+
+/* eval.c */
+cr_status cr__eval_node(cr_tape *t, uint32_t id);     /* computes its value in place from its operands */
+cr_status cr__run_kernel(cr_tape *t, const cr_op *op, int n, const cr_array *in, cr_tensor *r);
+void cr__after_eval(cr_tape *t, uint32_t id);         /* the options that look at every value */
+
+/* reverse.c */
+bool cr__differentiable(const cr_tape *t, uint32_t id);
+void cr__sweep_free(cr_tape *t, cr_sweep *s);
+cr_status cr__check_adjoints(cr_sweep *s, uint32_t id); /* CR_FIND_NONFINITE after node id's step */
+/* out = g * partial k of the row over whole arrays; out is contiguous. */
+void cr__row_pull(const cr_row *row, int k, const cr_array *a, const cr_array *b, const cr_array *y, const cr_array *g, cr_array *out);
+void cr__row_loop(const cr_row *row, const cr_array *a, const cr_array *b, cr_array *out);
+
+/* grad.c */
+/* Calls the op's rules with their context filled in; d[k] stays poison where not wanted or zero. */
+cr_status cr__apply_vjp(cr_tape *t, uint32_t id, cr_var g, const unsigned char *wanted, cr_var *d);
+cr_var cr__apply_jvp(cr_tape *t, uint32_t id, const cr_var *dot);
+
+/* formula.c: a row's partial as a node, from its text; a structural 0 is poison. k is the operand. */
+cr_var cr__row_partial(cr_tape *t, const cr_op *op, int k, cr_var a, cr_var b, cr_var y, double *literal);
+
+#endif

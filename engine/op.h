@@ -1,0 +1,187 @@
+/* The contract between the engine and an operation, and how to define one of your own.
+ *
+ * An op is a constant struct of functions; a function (cr_function) is a name in the expression language, bound to C code
+ * or to a formula. Both the built-in ops and a user's own are defined this way; ops/README.md walks through one. */
+#ifndef CR_OP_H
+#define CR_OP_H
+
+#include "engine.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum { CR_VARIADIC = -1 };
+
+/* Linear in all operands together: its JVP is the op on the tangents. Bilinear: linear in each of the first two. */
+typedef enum cr_kind { CR_NONLINEAR, CR_LINEAR, CR_BILINEAR, CR_PIECEWISE_CONSTANT } cr_kind;
+
+/* Shape rule: read in[], write out (dtype, rank, dim). A view sets out->data and out->stride too and needs no eval. */
+typedef struct cr_infer {
+  cr_tape *tape;
+  const cr_op *op;
+  int n;
+  const cr_array *in;
+  const void *attr;
+  cr_array *out;
+} cr_infer;
+
+/* Kernel: read in[], write out->data, which is contiguous and row-major. in[] may be strided views. */
+typedef struct cr_eval {
+  cr_tape *tape;
+  const cr_op *op;
+  int n;
+  const cr_array *in;
+  const void *attr;
+  cr_array *out;
+} cr_eval;
+
+/* Reverse rule: given the cotangent g of out, set d[k] to the cotangent of in[k] for each k that is wanted, built from
+ * public ops so that it can be differentiated again. A d[k] left alone is a structural zero. */
+typedef struct cr_vjp_rule {
+  cr_tape *tape;
+  const cr_op *op;
+  int n;
+  const cr_var *in;
+  cr_var out, g;
+  const void *attr;
+  const unsigned char *wanted;
+  cr_var *d;
+} cr_vjp_rule;
+
+/* Forward rule: given the tangents dot[k] (poison where structurally zero), return the tangent of out. */
+typedef struct cr_jvp_rule {
+  cr_tape *tape;
+  const cr_op *op;
+  int n;
+  const cr_var *in;
+  cr_var out;
+  const void *attr;
+  const cr_var *dot;
+} cr_jvp_rule;
+
+/* An elementwise op: a row of ops/elementwise.def. The texts are infix over a, b (operands) and y (result). */
+typedef struct cr_row {
+  const char *value_text, *partial_text[2];
+  const char *domain;       /* where to sample operands, "a in (0, 4)" */
+  const char *decision;     /* expression whose sign is the branch taken; NULL when smooth */
+  double (*value)(double a, double b);
+  double (*partial[2])(double a, double b, double y);
+  /* out = value over n elements; and out = g * partial with 0 * anything = 0 */
+  void (*loop)(cr_dtype dtype, int64_t n, const void *a, int64_t sa, const void *b, int64_t sb, void *y);
+  void (*pull[2])(cr_dtype dtype, int64_t n, const void *a, int64_t sa, const void *b, int64_t sb, const void *y, int64_t sy,
+                  const void *g, int64_t sg, void *out);
+  char result;              /* 'f' float, 'i' also on integers, 'b' bool */
+} cr_row;
+
+struct cr_op {
+  const char *name;
+  int arity;                /* 0 to 3, or CR_VARIADIC */
+  cr_kind kind;
+  size_t attr_size;         /* bytes copied onto the tape with the node */
+  cr_status (*prepare)(cr_tape *t, int n, cr_var *in); /* may replace operands first: broadcast, cast; or NULL */
+  cr_status (*infer)(cr_infer *c);
+  cr_status (*eval)(cr_eval *c);
+  void (*vjp)(cr_vjp_rule *c);       /* NULL: no derivative (integer and bool results) */
+  cr_var (*jvp)(cr_jvp_rule *c);     /* NULL for linear and bilinear ops */
+  /* Hash of the branches taken at this point, for kinks; NULL when smooth. Integer and bool results count by themselves. */
+  uint64_t (*decide)(int n, const cr_array *in, const cr_array *out, const void *attr);
+  const char *infix;        /* "a + b", or NULL for name(a, b) */
+  const char *latex;        /* "\\frac{%a}{%b}"; NULL for \mathrm{name}(a, b) */
+  const char *rule;         /* the derivative in words or symbols, for struct ops; rows have texts */
+  void (*show)(char *text, size_t size, const void *attr); /* attributes as "dim=1, keepdim=True" */
+  const cr_row *row;        /* elementwise ops only */
+};
+
+/* Recording. The generic constructor checks handles, infers, evaluates, pushes. attr may be NULL when attr_size is 0. */
+CR_API cr_var cr_record(cr_tape *t, const cr_op *op, int n, const cr_var *in, const void *attr);
+/* The op of v on other operands, with v's attributes. */
+CR_API cr_var cr_record_like(cr_var v, int n, const cr_var *in);
+
+/* For kernels: memory until the kernel returns; NULL when memory runs out. */
+CR_API void *cr_scratch(cr_eval *c, size_t bytes);
+
+/* Arrays */
+
+CR_API void cr_array_init(cr_array *a, cr_dtype dtype, int rank, const int64_t *dims); /* contiguous, data NULL */
+/* Element k in row-major order, as double or as integer. */
+CR_API double cr_array_get(const cr_array *a, int64_t k);
+CR_API int64_t cr_array_get_int(const cr_array *a, int64_t k);
+CR_API void cr_array_set(cr_array *a, int64_t k, double value);
+/* Row-major copy between strided arrays of equal shape; converts dtypes. */
+CR_API void cr_array_copy(cr_array *to, const cr_array *from);
+/* Offset in elements of row-major position k. */
+CR_API int64_t cr_array_offset(const cr_array *a, int64_t k);
+/* NumPy's broadcast of two shapes into out (rank and dim only); 0 when they do not fit. */
+CR_API int cr_broadcast(const cr_array *a, const cr_array *b, cr_array *out);
+/* axis in [-rank, rank) to [0, rank), or -1. */
+CR_API int cr_axis(int axis, int rank);
+/* "(2, 3)"; buf of at least 200 bytes; returns buf. */
+CR_API const char *cr_shape_text(const cr_array *a, char *buf, size_t size);
+
+/* Rules: is this operand's derivative wanted, and a structural zero? */
+static inline int cr_absent(cr_var v) { return v.id == 0; }
+
+/* Functions: names in the expression language */
+
+typedef struct cr_call cr_call;
+
+struct cr_function {
+  const char *signature;    /* "sum(input, dim=None, keepdim=False)": defaults are expressions of the language */
+  void (*call)(cr_call *c); /* or NULL, and */
+  const char *formula;      /* the body as an expression over the parameters */
+  const char *doc;          /* one sentence: what it computes; shapes and dtypes where not obvious */
+  const char *domain;       /* where it is defined, NULL: everywhere */
+  const char *derivative;   /* NULL: follows from the formula or the op's row */
+  const char *kinks;        /* "0 at x = 0", NULL: none */
+  const char *samples;      /* test cases: "softmax(x:(2,3), dim=-1); ..." see tests/README.md */
+  const char *family;       /* "reduction", "linear algebra", ... */
+};
+
+/* Arguments by position in the signature; defaults are filled in. Failures go to the tape and name function and argument. */
+CR_API cr_tape *cr_call_tape(const cr_call *c);
+CR_API const cr_function *cr_call_function(const cr_call *c);
+CR_API int cr_arg_given(const cr_call *c, int k);             /* not None */
+CR_API cr_var cr_arg_var(cr_call *c, int k);                   /* tensor; numbers and lists become constants */
+CR_API cr_var cr_arg_index(cr_call *c, int k);                 /* integer tensor */
+CR_API double cr_arg_number(cr_call *c, int k);
+CR_API int64_t cr_arg_int(cr_call *c, int k);
+CR_API int cr_arg_bool(cr_call *c, int k);
+CR_API const char *cr_arg_text(cr_call *c, int k);
+/* An int or a list of ints into out; how many, or -1 for None or a failure. */
+CR_API int cr_arg_ints(cr_call *c, int k, int max, int64_t *out);
+/* A list or tuple of tensors (or one tensor) into out; how many, or -1. */
+CR_API int cr_arg_vars(cr_call *c, int k, int max, cr_var *out);
+CR_API int cr_arg_is_number(cr_call *c, int k);                /* a literal number, not a tensor */
+CR_API int cr_arg_is_text(cr_call *c, int k);
+/* Appends a result; several make a tuple. */
+CR_API void cr_return(cr_call *c, cr_var v);
+
+/* The standard set. rows come first in a tape's op numbering, in this order. */
+struct cr_op_table {
+  const cr_op *const *rows;
+  const int *n_rows;
+  /* Reverse sweep over inline scalar nodes: see internal.h. NULL: the engine's generic one, through row->partial. */
+  uint32_t (*scalar_sweep)(cr_tape *t, double *adjoint, uint32_t from, uint32_t to);
+  const cr_function *const *functions; /* NULL-terminated arrays, each ended by an entry with signature NULL */
+  /* Ops that the passes themselves need, by role. */
+  cr_var (*add)(cr_var x, cr_var y);
+  cr_var (*mul)(cr_var x, cr_var y);
+  cr_var (*guarded_mul)(cr_var g, cr_var d);  /* where(g == 0, 0, g * d) */
+  cr_var (*neg)(cr_var x);
+  cr_var (*sum)(cr_var x);
+  cr_var (*full)(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, double value);
+  cr_var (*cast)(cr_var x, cr_dtype dtype);
+  cr_var (*list)(cr_tape *t, int n, const cr_var *items); /* stack scalars or equal shapes along a new first axis */
+};
+
+/* Adds a function to this tape's language, before or after the standard ones (a new name only). The struct must live on. */
+CR_API cr_status cr_define(cr_tape *t, const cr_function *f);
+/* The k-th function of the tape's language, NULL past the end. */
+CR_API const cr_function *cr_function_at(const cr_tape *t, int k);
+CR_API const cr_function *cr_function_named(const cr_tape *t, const char *name);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,251 @@
+/* Shapes, axes, casts: linear ops, most of them views. Each op is a shape rule, a kernel where data moves, and its transpose. */
+#include <stdio.h>
+#include <string.h>
+
+#include "ops.h"
+
+/* The numbers of a shape or a list of axes, as an attribute. */
+typedef struct dims_attr {
+  int rank;
+  int64_t dim[CR_MAX_RANK];
+} dims_attr;
+
+static int64_t count_of(int rank, const int64_t *dims) {
+  int64_t n = 1;
+  for (int i = 0; i < rank; i++) n *= dims[i];
+  return n;
+}
+
+static void show_dims(char *text, size_t size, const void *attr) {
+  const dims_attr *d = attr;
+  cr_array a;
+  cr_array_init(&a, CR_FLOAT64, d->rank, d->dim);
+  char shape[200];
+  snprintf(text, size, "%s", cr_shape_text(&a, shape, sizeof shape));
+}
+
+/* Copies operand 0 to the result, strided to row-major, converting the dtype. */
+static cr_status copy_eval(cr_eval *c) {
+  cr_array from = c->in[0], to = *c->out;
+  if (from.rank != to.rank) { /* reshape: the order of elements is the same */
+    for (int64_t k = 0; k < to.count; k++) cr_array_set(&to, k, cr_array_get(&from, k));
+    return CR_OK;
+  }
+  cr_array_copy(&to, &from);
+  return CR_OK;
+}
+
+/* cast */
+
+static cr_status cast_infer(cr_infer *c) {
+  cr_array_init(c->out, (cr_dtype)((const dims_attr *)c->attr)->rank, c->in[0].rank, c->in[0].dim);
+  return CR_OK;
+}
+static void cast_show(char *text, size_t size, const void *attr) {
+  snprintf(text, size, "dtype='%s'", cr_dtype_name((cr_dtype)((const dims_attr *)attr)->rank));
+}
+static void cast_vjp(cr_vjp_rule *c) {
+  if (cr_dtype_of(c->out) >= CR_FLOAT32) c->d[0] = cr_cast(c->g, cr_dtype_of(c->in[0]));
+}
+static cr_var cast_jvp(cr_jvp_rule *c) {
+  if (cr_dtype_of(c->out) < CR_FLOAT32 || cr_absent(c->dot[0])) return cr_poison(c->tape);
+  return cr_cast(c->dot[0], cr_dtype_of(c->out));
+}
+static const cr_op cast_op = {
+  .name = "cast", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = cast_infer, .eval = copy_eval,
+  .vjp = cast_vjp, .jvp = cast_jvp, .show = cast_show, .latex = "%a", .rule = "the cotangent cast back; none through integers"};
+
+cr_var cr_cast(cr_var x, cr_dtype dtype) {
+  if (cr_dtype_of(x) == dtype) return x;
+  if (!cr_dtype_size(dtype)) return cr_fail(x.tape, CR_BAD_DTYPE, "cast: unknown dtype %d", (int)dtype);
+  return cr_record(x.tape, &cast_op, 1, &x, &(dims_attr){.rank = (int)dtype});
+}
+
+/* stop_gradient */
+
+static cr_status same_view(cr_infer *c) {
+  *c->out = c->in[0];
+  return CR_OK;
+}
+static void no_vjp(cr_vjp_rule *c) { (void)c; }
+static cr_var no_jvp(cr_jvp_rule *c) { return cr_poison(c->tape); }
+static const cr_op stop_gradient_op = {
+  .name = "stop_gradient", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .infer = same_view, .vjp = no_vjp, .jvp = no_jvp,
+  .latex = "\\operatorname{stop}\\left(%a\\right)", .rule = "none: the path is cut here"};
+
+cr_var cr_stop_gradient(cr_var x) { return cr_record(x.tape, &stop_gradient_op, 1, &x, NULL); }
+
+/* reshape */
+
+static cr_status reshape_infer(cr_infer *c) {
+  const dims_attr *d = c->attr;
+  cr_array_init(c->out, (cr_dtype)c->in[0].dtype, d->rank, d->dim);
+  if (c->in[0].contiguous) c->out->data = c->in[0].data;
+  return CR_OK;
+}
+static void reshape_vjp(cr_vjp_rule *c) {
+  cr_array x = cr_view(c->in[0]);
+  c->d[0] = cr_reshape(c->g, x.rank, x.dim);
+}
+static cr_var reshape_jvp(cr_jvp_rule *c) {
+  cr_array y = cr_view(c->out);
+  return cr_absent(c->dot[0]) ? c->dot[0] : cr_reshape(c->dot[0], y.rank, y.dim);
+}
+static const cr_op reshape_op = {
+  .name = "reshape", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = reshape_infer, .eval = copy_eval,
+  .vjp = reshape_vjp, .jvp = reshape_jvp, .show = show_dims, .latex = "\\operatorname{reshape}\\left(%a\\right)",
+  .rule = "the cotangent in the operand's shape"};
+
+cr_var cr_reshape(cr_var x, int rank, const int64_t *dims) {
+  cr_array a = cr_view(x);
+  dims_attr d = {.rank = rank};
+  int64_t known = 1;
+  int open = -1;
+  if (cr_is_poison(x)) return x;
+  if (rank < 0 || rank > CR_MAX_RANK) return cr_fail(x.tape, CR_BAD_SHAPE, "reshape: %d axes, at most %d", rank, CR_MAX_RANK);
+  for (int i = 0; i < rank; i++) {
+    d.dim[i] = dims[i];
+    if (dims[i] == -1 && open < 0) open = i;
+    else if (dims[i] < 0) return cr_fail(x.tape, CR_BAD_SHAPE, "reshape: size %lld of axis %d", (long long)dims[i], i);
+    else known *= dims[i];
+  }
+  if (open >= 0 && known > 0 && a.count % known == 0) d.dim[open] = a.count / known;
+  else if (open >= 0) d.dim[open] = known ? a.count / known : 0;
+  if (count_of(rank, d.dim) != a.count) {
+    char from[200];
+    return cr_fail(x.tape, CR_BAD_SHAPE, "reshape: %lld elements of shape %s do not fill the new shape", (long long)a.count,
+                   cr_shape_text(&a, from, sizeof from));
+  }
+  return cr_record(x.tape, &reshape_op, 1, &x, &d);
+}
+
+/* permute */
+
+static cr_status permute_infer(cr_infer *c) {
+  const dims_attr *d = c->attr;
+  const cr_array *x = &c->in[0];
+  int64_t dims[CR_MAX_RANK];
+  for (int i = 0; i < d->rank; i++) dims[i] = x->dim[d->dim[i]];
+  cr_array_init(c->out, (cr_dtype)x->dtype, d->rank, dims);
+  c->out->data = x->data;
+  for (int i = 0; i < d->rank; i++) {
+    int64_t stride = x->stride[d->dim[i]];
+    if (stride != c->out->stride[i]) c->out->contiguous = 0;
+    c->out->stride[i] = stride;
+  }
+  return CR_OK;
+}
+static cr_var permute_by(cr_var x, const dims_attr *d, int inverse) {
+  int axes[CR_MAX_RANK];
+  for (int i = 0; i < d->rank; i++) {
+    if (inverse) axes[d->dim[i]] = i;
+    else axes[i] = (int)d->dim[i];
+  }
+  return cr_permute(x, d->rank, axes);
+}
+static void permute_vjp(cr_vjp_rule *c) { c->d[0] = permute_by(c->g, c->attr, 1); }
+static cr_var permute_jvp(cr_jvp_rule *c) { return cr_absent(c->dot[0]) ? c->dot[0] : permute_by(c->dot[0], c->attr, 0); }
+static const cr_op permute_op = {
+  .name = "permute", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = permute_infer,
+  .vjp = permute_vjp, .jvp = permute_jvp, .show = show_dims, .latex = "%a^{\\top}", .rule = "the cotangent with the axes put back"};
+
+cr_var cr_permute(cr_var x, int rank, const int *axes) {
+  cr_array a = cr_view(x);
+  dims_attr d = {.rank = rank};
+  int seen[CR_MAX_RANK] = {0};
+  if (cr_is_poison(x)) return x;
+  if (rank != a.rank) return cr_fail(x.tape, CR_BAD_SHAPE, "permute: %d axes given for a tensor of rank %d", rank, a.rank);
+  for (int i = 0; i < rank; i++) {
+    int k = cr_axis(axes[i], rank);
+    if (k < 0) return cr_fail(x.tape, CR_BAD_ARGUMENT, "permute: axis %d of a tensor of rank %d", axes[i], rank);
+    if (seen[k]++) return cr_fail(x.tape, CR_BAD_ARGUMENT, "permute: axis %d appears twice", k);
+    d.dim[i] = k;
+  }
+  return cr_record(x.tape, &permute_op, 1, &x, &d);
+}
+
+/* broadcast_to: a view of stride 0, whose transpose is a sum */
+
+static cr_status broadcast_infer(cr_infer *c) {
+  const dims_attr *d = c->attr;
+  const cr_array *x = &c->in[0];
+  cr_array_init(c->out, (cr_dtype)x->dtype, d->rank, d->dim);
+  int lead = d->rank - x->rank;
+  for (int i = 0; i < d->rank; i++)
+    c->out->stride[i] = i < lead || (x->dim[i - lead] == 1 && d->dim[i] != 1) ? 0 : x->stride[i - lead];
+  c->out->contiguous = c->out->count <= 1;
+  c->out->data = x->data;
+  return CR_OK;
+}
+static void broadcast_vjp(cr_vjp_rule *c) {
+  cr_array x = cr_view(c->in[0]), y = cr_view(c->out);
+  int axes[CR_MAX_RANK], n = 0, lead = y.rank - x.rank;
+  for (int i = 0; i < y.rank; i++)
+    if (i < lead || (x.dim[i - lead] == 1 && y.dim[i] != 1)) axes[n++] = i;
+  cr_var g = n ? cr_sum(c->g, n, axes, 1) : c->g;
+  c->d[0] = lead ? cr_reshape(g, x.rank, x.dim) : g;
+}
+static cr_var broadcast_jvp(cr_jvp_rule *c) {
+  cr_array y = cr_view(c->out);
+  return cr_absent(c->dot[0]) ? c->dot[0] : cr_broadcast_to(c->dot[0], y.rank, y.dim);
+}
+static const cr_op broadcast_op = {
+  .name = "broadcast_to", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = broadcast_infer,
+  .vjp = broadcast_vjp, .jvp = broadcast_jvp, .show = show_dims, .latex = "%a",
+  .rule = "the cotangent summed over the axes that were expanded"};
+
+cr_var cr_broadcast_to(cr_var x, int rank, const int64_t *dims) {
+  cr_array a = cr_view(x), to, both;
+  dims_attr d = {.rank = rank};
+  if (cr_is_poison(x)) return x;
+  if (rank < a.rank || rank > CR_MAX_RANK)
+    return cr_fail(x.tape, CR_BAD_SHAPE, "broadcast_to: rank %d from rank %d, at most %d", rank, a.rank, CR_MAX_RANK);
+  if (rank) memcpy(d.dim, dims, (size_t)rank * sizeof *dims);
+  cr_array_init(&to, CR_FLOAT64, rank, dims);
+  if (!cr_broadcast(&a, &to, &both) || both.count != to.count) {
+    char from[200], into[200];
+    return cr_fail(x.tape, CR_BAD_SHAPE, "broadcast_to: shape %s does not broadcast to %s", cr_shape_text(&a, from, sizeof from),
+                   cr_shape_text(&to, into, sizeof into));
+  }
+  return cr_record(x.tape, &broadcast_op, 1, &x, &d);
+}
+
+/* Names in the expression language */
+
+static void call_cast(cr_call *c) {
+  int dtype = cr_dtype_of_name(cr_arg_text(c, 1));
+  if (dtype < 0) cr_fail(cr_call_tape(c), CR_BAD_DTYPE, "cast: unknown dtype '%s'", cr_arg_text(c, 1));
+  else cr_return(c, cr_cast(cr_arg_var(c, 0), (cr_dtype)dtype));
+}
+static void call_stop_gradient(cr_call *c) { cr_return(c, cr_stop_gradient(cr_arg_var(c, 0))); }
+static void call_reshape(cr_call *c) {
+  int64_t dims[CR_MAX_RANK];
+  int rank = cr_arg_ints(c, 1, CR_MAX_RANK, dims);
+  if (rank >= 0) cr_return(c, cr_reshape(cr_arg_var(c, 0), rank, dims));
+}
+static void call_broadcast_to(cr_call *c) {
+  int64_t dims[CR_MAX_RANK];
+  int rank = cr_arg_ints(c, 1, CR_MAX_RANK, dims);
+  if (rank >= 0) cr_return(c, cr_broadcast_to(cr_arg_var(c, 0), rank, dims));
+}
+static void call_permute(cr_call *c) {
+  int64_t dims[CR_MAX_RANK];
+  int axes[CR_MAX_RANK], rank = cr_arg_ints(c, 1, CR_MAX_RANK, dims);
+  for (int i = 0; i < rank; i++) axes[i] = (int)dims[i];
+  if (rank >= 0) cr_return(c, cr_permute(cr_arg_var(c, 0), rank, axes));
+}
+
+const cr_function cr__movement_functions[] = {
+  {.signature = "cast(input, dtype)", .call = call_cast, .family = "shape", .doc = "The same numbers in another dtype.",
+   .derivative = "the cotangent cast back; none through integers", .samples = "cast(x:(2,3), 'float64')"},
+  {.signature = "stop_gradient(input)", .call = call_stop_gradient, .family = "shape", .doc = "The value without its derivative.",
+   .derivative = "none", .samples = "x:(3) * stop_gradient(y:(3))"},
+  {.signature = "reshape(input, shape)", .call = call_reshape, .family = "shape",
+   .doc = "The elements in row-major order in another shape; one size may be -1.",
+   .derivative = "the cotangent in the operand's shape", .samples = "reshape(x:(2,3), (3,2)); reshape(x:(2,3), (-1,))"},
+  {.signature = "permute(input, dims)", .call = call_permute, .family = "shape", .doc = "Axes in another order, a view.",
+   .derivative = "the cotangent with the axes put back", .samples = "permute(x:(2,3,2), (2,0,1))"},
+  {.signature = "broadcast_to(input, size)", .call = call_broadcast_to, .family = "shape",
+   .doc = "Repeats along new axes and axes of size 1, a view.",
+   .derivative = "the cotangent summed over the expanded axes", .samples = "broadcast_to(x:(3,1), (2,3,4))"},
+  {.signature = NULL}};

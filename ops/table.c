@@ -1,0 +1,49 @@
+/* The standard set: rows, functions by family, and the ops that passes need. */
+#include "ops.h"
+
+/* Where two functions share a name the later one is the one called by it; operators always mean the elementwise op. */
+static const cr_function *const families[] = {
+  cr__elementwise_functions,
+  cr__creation_functions,
+  cr__movement_functions,
+  cr__select_functions,
+  cr__gather_functions,
+  cr__sort_functions,
+  cr__scan_functions,
+  cr__reduce_functions,
+  cr__softmax_functions,
+  cr__activation_functions,
+  cr__loss_functions,
+  cr__norm_functions,
+  cr__matmul_functions,
+  cr__linalg_functions,
+  cr__decomposition_functions,
+  cr__special_functions,
+  cr__arithmetic_functions,
+  NULL};
+
+static cr_var list(cr_tape *t, int n, const cr_var *items) {
+  (void)n, (void)items;
+  return cr_fail(t, CR_INTERNAL, "stack is missing");
+}
+
+const cr_op_table *cr_standard_ops(void) {
+  static const cr_op_table table = {
+    .rows = cr__rows,
+    .n_rows = &cr__n_rows,
+
+    .scalar_sweep = cr__scalar_sweep,
+    .functions = families,
+    .add = cr_add,
+    .mul = cr_mul,
+    .guarded_mul = cr_guarded_mul,
+    .neg = cr_neg,
+    .sum = cr_sum_all,
+    .full = cr_full,
+    .cast = cr_cast,
+    .list = list,
+  };
+  return &table;
+}
+
+cr_tape *cr_new(void) { return cr_new_with(cr_standard_ops(), NULL); }
