@@ -162,9 +162,11 @@ const char *cr_syntax_error_text(const cr_syntax_error *e, const char *source, s
   size_t at = e->at < length ? e->at : length, from = at, to = at;
   while (from && source[from - 1] != '\n') from--;
   while (to < length && source[to] != '\n' && source[to] != '\r') to++;
-  bool cut = to - from > 160; /* of a long line, what is near the place */
-  if (cut && at - from > 60) for (from = at - 60; ((unsigned char)source[from] & 0xC0) == 0x80;) from++;
-  if (cut && to - at > 60) for (to = at + 60; ((unsigned char)source[to] & 0xC0) == 0x80;) to--;
+  size_t first = from, last = to; /* of a long line, what is near the place */
+  if (last - first > 160 && at - first > 60) from = at - 60;
+  if (last - first > 160 && last - at > 60) to = at + 60;
+  while (from > first && ((unsigned char)source[from] & 0xC0) == 0x80) from--;
+  while (to > at && to < last && ((unsigned char)source[to] & 0xC0) == 0x80) to--;
   int n = snprintf(text, size, "line %u, column %u: %s\n  %.*s\n  ", e->line, e->column, e->message, (int)(to - from), source + from);
   size_t end = n < 0 ? 0 : (size_t)n;
   for (size_t i = from; i < at && end + 2 < size; i++)

@@ -130,7 +130,11 @@ CR_API cr_var cr_fail(cr_tape *t, cr_status status, const char *format, ...)
 #endif
   ;
 
-/* The caller's place in its source, for messages. The header sites.h makes every constructor pass it. */
+/* The caller's place in its source, for messages. The header sites.h makes every constructor store it; a tape begins with it. */
+typedef struct cr_place {
+  const char *file;
+  int line;
+} cr_place;
 CR_API void cr_site(cr_tape *t, const char *file, int line);
 
 /* Options that cost time, all off at first. */
@@ -201,6 +205,9 @@ CR_API cr_var cr_operand(cr_var v, int k);
 CR_API const void *cr_attributes(cr_var v);
 /* Where the node was recorded (CR_TRACK_SITES), else file NULL. */
 CR_API const char *cr_node_site(cr_var v, int *line);
+
+/* A structural hash of the expression that v is: of ops, attributes, shapes, and the names and values of leaves. */
+CR_API cr_status cr_hash(cr_var v, uint64_t *out);
 
 /* Differentiation, numeric: one reverse sweep gives the derivative of one output with respect to every node. */
 

@@ -29,9 +29,12 @@ cr_status cr__eval_node(cr_tape *t, uint32_t id) {
     return CR_OK;
   }
   cr_tensor *r = t->slot[id].tensor;
-  if (r->view) return CR_OK;
   int n;
   const uint32_t *in = cr__operands(t, id, &n);
+  if (r->view) {
+    if (n && !cr__is_record(t, in[0])) *(double *)r->array.data = t->slot[in[0]].num;
+    return CR_OK;
+  }
   uint32_t chunk = t->arena.current;
   size_t used = t->arena.used;
   cr_array few[FEW], *array = n > FEW ? cr__alloc(t, (size_t)n * sizeof *array) : few;

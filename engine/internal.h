@@ -45,20 +45,17 @@ typedef struct cr_owned {
   void (*destroy)(cr_tape *t, struct cr_owned *self);
 } cr_owned;
 
-typedef struct cr_site_entry {
-  const char *file;
-  int line;
-} cr_site_entry;
-
 typedef struct cr_name_entry {
   const char *name;
   uint32_t id;
 } cr_name_entry;
 
 struct cr_tape {
+  cr_place place;            /* the caller's; first, so that sites.h can store it inline */
   cr_node *node;
   cr_slot *slot;
-  uint32_t count, capacity;
+  uint32_t count, capacity, node_capacity;
+  uint32_t fast_limit;       /* constructors push without a look below it: capacity, or 0 while slow */
   uint16_t stamp;            /* of nodes recorded now; changes with every reset */
   bool slow;                 /* an option is on that every recording must look at */
   const cr_op_table *table;
@@ -71,9 +68,7 @@ struct cr_tape {
   cr_allocator base;         /* the user's, or the default */
   cr_allocator counted;      /* wraps base: counts bytes, holds the limit; everything goes through it */
   size_t bytes;
-  const char *file;          /* the caller's place */
-  int line;
-  cr_site_entry *site;       /* by id when CR_TRACK_SITES */
+  cr_place *site;       /* by id when CR_TRACK_SITES */
   uint32_t sites_capacity;
   cr_name_entry *name;       /* in order of naming */
   uint32_t n_names, names_capacity;
@@ -96,11 +91,11 @@ static inline uint32_t cr__op_number(const cr_tape *t, uint32_t id) { return t->
 
 /* Both handles are live inline nodes of this tape, which has room and no option that needs a look. */
 static inline bool cr__fast1(const cr_tape *t, cr_var x) {
-  return t && x.id < t->count && t->node[x.id].stamp == x.stamp && !(t->node[x.id].op & CR__RECORD) && !t->slow &&
-         t->count < t->capacity;
+  return t && t->count < t->fast_limit && x.id < t->count && t->node[x.id].stamp == (uint16_t)x.stamp &&
+         !(t->node[x.id].op & CR__RECORD);
 }
 static inline bool cr__fast2(const cr_tape *t, cr_var x, cr_var y) {
-  return y.tape == t && cr__fast1(t, x) && y.id < t->count && t->node[y.id].stamp == y.stamp &&
+  return y.tape == t && cr__fast1(t, x) && y.id < t->count && t->node[y.id].stamp == (uint16_t)y.stamp &&
          !(t->node[y.id].op & CR__RECORD);
 }
 /* After cr__fast1 or cr__fast2 only: there is room. */
@@ -144,7 +139,8 @@ void cr__after_eval(cr_tape *t, uint32_t id);         /* the options that look a
 bool cr__differentiable(const cr_tape *t, uint32_t id);
 void cr__sweep_free(cr_tape *t, cr_sweep *s);
 cr_status cr__check_adjoints(cr_sweep *s, uint32_t id); /* CR_FIND_NONFINITE after node id's step */
-/* out = g * partial k of the row over whole arrays; out is contiguous. */
+
+/* rows.c: out = value, and out = g * partial k, over whole arrays of one shape; out is contiguous. */
 void cr__row_pull(const cr_row *row, int k, const cr_array *a, const cr_array *b, const cr_array *y, const cr_array *g, cr_array *out);
 void cr__row_loop(const cr_row *row, const cr_array *a, const cr_array *b, cr_array *out);
 

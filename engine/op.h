@@ -16,7 +16,7 @@ enum { CR_VARIADIC = -1 };
 /* Linear in all operands together: its JVP is the op on the tangents. Bilinear: linear in each of the first two. */
 typedef enum cr_kind { CR_NONLINEAR, CR_LINEAR, CR_BILINEAR, CR_PIECEWISE_CONSTANT } cr_kind;
 
-/* Shape rule: read in[], write out (dtype, rank, dim). A view sets out->data and out->stride too and needs no eval. */
+/* Shape rule: read in[], write out (dtype, rank, dim). A view, of in[0], sets out->data and out->stride too and needs no eval. */
 typedef struct cr_infer {
   cr_tape *tape;
   const cr_op *op;
@@ -141,6 +141,7 @@ struct cr_function {
 /* Arguments by position in the signature; defaults are filled in. Failures go to the tape and name function and argument. */
 CR_API cr_tape *cr_call_tape(const cr_call *c);
 CR_API const cr_function *cr_call_function(const cr_call *c);
+CR_API cr_dtype cr_call_dtype(const cr_call *c);                /* of literals: for results that nothing else decides */
 CR_API int cr_arg_given(const cr_call *c, int k);             /* not None */
 CR_API cr_var cr_arg_var(cr_call *c, int k);                   /* tensor; numbers and lists become constants */
 CR_API cr_var cr_arg_index(cr_call *c, int k);                 /* integer tensor */
@@ -152,7 +153,10 @@ CR_API const char *cr_arg_text(cr_call *c, int k);
 CR_API int cr_arg_ints(cr_call *c, int k, int max, int64_t *out);
 /* A list or tuple of tensors (or one tensor) into out; how many, or -1. */
 CR_API int cr_arg_vars(cr_call *c, int k, int max, cr_var *out);
+/* A list or tuple of integer tensors or masks (or one tensor) into out; how many, or -1. */
+CR_API int cr_arg_indices(cr_call *c, int k, int max, cr_var *out);
 CR_API int cr_arg_is_number(cr_call *c, int k);                /* a literal number, not a tensor */
+CR_API int cr_arg_is_integer(cr_call *c, int k);               /* a literal written without a point, or a truth */
 CR_API int cr_arg_is_text(cr_call *c, int k);
 /* Appends a result; several make a tuple. */
 CR_API void cr_return(cr_call *c, cr_var v);

@@ -15,7 +15,7 @@ static const cr__operator operators[] = {
   {"!=", "ne", "%a \\ne %b", CR__COMPARES},
   {"+", "add", "%a + %b", CR__SUMS},
   {"-", "sub", "%a - %b", CR__SUMS},
-  {"*", "mul", "%a \\cdot %b", CR__PRODUCTS},
+  {"*", "mul", "%a \\, %b", CR__PRODUCTS},
   {"/", "div", "\\frac{%a}{%b}", CR__PRODUCTS},
   {"//", "floor_divide", "\\left\\lfloor \\frac{%a}{%b} \\right\\rfloor", CR__PRODUCTS},
   {"%", "remainder", "%a \\bmod %b", CR__PRODUCTS},
@@ -40,25 +40,10 @@ int cr__binds(const cr_syntax *s) {
   }
 }
 
-void *cr__take(cr_tape *t, cr_arena *arena, size_t bytes) {
-  void *p = cr__arena_take(arena, bytes ? bytes : 1, 8);
-  if (p) return p;
-  if (t->option[CR_MAX_BYTES])
-    cr_fail(t, CR_OVER_LIMIT, "the tape's memory limit of %lld MiB is reached", (long long)t->option[CR_MAX_BYTES]);
-  else
-    cr_fail(t, CR_NO_MEMORY, "out of memory");
-  return NULL;
-}
-
-const cr_syntax **cr__chain(cr_tape *t, cr_arena *arena, const cr_syntax *s, uint32_t *n) {
-  uint32_t count = 0;
-  for (const cr_syntax *k = s; k->kind == CR_BINARY; k = k->first) count++;
-  const cr_syntax **chain = cr__take(t, arena, count * sizeof *chain);
-  if (!chain) return NULL;
-  *n = count;
-  for (uint32_t i = 0; i < count; i++, s = s->first) chain[i] = s;
-  return chain;
-}
+/* What binds looser than its surroundings goes in brackets; the left side of ^ also when it binds the same, the right side
+ * of all others too, and a sign to the right of ^ needs none: 2^-x. */
+int cr__left_least(const cr__operator *op) { return op->binds + (op->binds == CR__POWERS || op->binds == CR__COMPARES); }
+int cr__right_least(const cr__operator *op) { return op->binds == CR__POWERS ? CR__SIGNS : op->binds + 1; }
 
 typedef struct parser {
   cr_tape *tape;

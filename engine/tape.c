@@ -59,17 +59,17 @@ bool cr__reserve(cr_tape *t) {
     return false;
   }
   uint32_t old = t->capacity, capacity = old ? 2 * old : FIRST_CAPACITY;
-  cr_node *node = cr__resize_on(t, t->node, old * sizeof *node, capacity * sizeof *node);
-  if (!node) return false;
-  t->node = node;
-  cr_slot *slot = cr__resize_on(t, t->slot, old * sizeof *slot, capacity * sizeof *slot);
-  if (!slot) { /* shrinking cannot be relied on; the node table merely stays larger than capacity says */
-    t->node = cr__resize(&t->counted, t->node, capacity * sizeof *node, old * sizeof *node);
-    if (!t->node) t->node = node;
-    return false;
+  if (t->node_capacity < capacity) { /* the node table may have grown before the slots failed to */
+    cr_node *node = cr__resize_on(t, t->node, t->node_capacity * sizeof *node, capacity * sizeof *node);
+    if (!node) return false;
+    t->node = node;
+    t->node_capacity = capacity;
   }
+  cr_slot *slot = cr__resize_on(t, t->slot, old * sizeof *slot, capacity * sizeof *slot);
+  if (!slot) return false;
   t->slot = slot;
   t->capacity = capacity;
+  t->fast_limit = t->slow ? 0 : capacity;
   return true;
 }
 
@@ -169,7 +169,7 @@ void cr_free(cr_tape *t) {
   destroy_owned(t, 0);
   cr__sweep_free(t, t->spare_sweep);
   cr__names_free(t);
-  cr__resize(&t->counted, t->node, t->capacity * sizeof *t->node, 0);
+  cr__resize(&t->counted, t->node, t->node_capacity * sizeof *t->node, 0);
   cr__resize(&t->counted, t->slot, t->capacity * sizeof *t->slot, 0);
   cr__resize(&t->counted, (void *)t->op, t->ops_capacity * sizeof *t->op, 0);
   cr__resize(&t->counted, t->op_hash, t->op_hash_size * sizeof *t->op_hash, 0);
@@ -201,6 +201,7 @@ void cr__rewind(cr_tape *t, cr_mark mark) {
 void cr_set(cr_tape *t, cr_option option, int64_t value) {
   t->option[option] = value;
   t->slow = t->option[CR_TRACK_SITES] || t->option[CR_FIND_NONFINITE] || t->option[CR_ROUND_DIGITS];
+  t->fast_limit = t->slow ? 0 : t->capacity;
 }
 int64_t cr_get(const cr_tape *t, cr_option option) { return t->option[option]; }
 
@@ -255,13 +256,12 @@ cr_var cr_fail(cr_tape *t, cr_status status, const char *format, ...) {
   int more = vsnprintf(t->error_text + n, size - n, format, args);
   va_end(args);
   n = more < 0 ? n : n + (size_t)more;
-  if (t->file && n + 1 < size) snprintf(t->error_text + n, size - n, " [%s:%d]", t->file, t->line);
+  if (t->place.file && n + 1 < size) snprintf(t->error_text + n, size - n, " [%s:%d]", t->place.file, t->place.line);
   return cr_poison(t);
 }
 
 void cr_site(cr_tape *t, const char *file, int line) {
-  t->file = file;
-  t->line = line;
+  t->place = (cr_place){file, line};
 }
 
 bool cr__valid(cr_tape *t, cr_var v) {
@@ -279,13 +279,13 @@ bool cr__valid(cr_tape *t, cr_var v) {
 static bool track_site(cr_tape *t, uint32_t id) {
   if (id >= t->sites_capacity) {
     uint32_t old = t->sites_capacity, capacity = t->capacity;
-    cr_site_entry *site = cr__resize_on(t, t->site, old * sizeof *site, capacity * sizeof *site);
+    cr_place *site = cr__resize_on(t, t->site, old * sizeof *site, capacity * sizeof *site);
     if (!site) return false;
     memset(site + old, 0, (capacity - old) * sizeof *site);
     t->site = site;
     t->sites_capacity = capacity;
   }
-  t->site[id] = (cr_site_entry){t->file, t->line};
+  t->site[id] = t->place;
   return true;
 }
 
@@ -383,6 +383,16 @@ static cr_var record_inline(cr_tape *t, uint32_t number, const cr_op *op, int n,
   return v;
 }
 
+/* Slots move when the table grows: a view of an inline scalar looks at a copy, which cr__eval_node keeps up to date. */
+static bool view_of_slot(cr_tape *t, int n, const cr_var *in, cr_tensor *r) {
+  if (n < 1 || cr__is_record(t, in[0].id)) return true;
+  double *copy = cr__alloc(t, sizeof *copy);
+  if (!copy) return false;
+  *copy = t->slot[in[0].id].num;
+  r->array.data = copy;
+  return true;
+}
+
 static cr_tensor *infer_and_eval(cr_tape *t, const cr_op *op, int n, const cr_var *in, const cr_array *array, const void *attr) {
   cr_array out;
   memset(&out, 0, sizeof out);
@@ -407,11 +417,11 @@ static cr_tensor *infer_and_eval(cr_tape *t, const cr_op *op, int n, const cr_va
     r->n_operands = (uint32_t)n;
   }
   for (int k = 0; k < n && out.dtype >= CR_FLOAT32; k++) r->differentiable |= cr__differentiable(t, in[k].id);
+  if (!check_shape(t, out.rank, out.dim)) return NULL;
   if (out.data) {
     r->view = true;
-    return r;
+    return view_of_slot(t, n, in, r) ? r : NULL;
   }
-  if (!check_shape(t, out.rank, out.dim)) return NULL;
   r->array.data = cr__alloc(t, (size_t)out.count * cr_dtype_size((cr_dtype)out.dtype));
   if (!r->array.data) return NULL;
   return cr__run_kernel(t, op, n, array, r) == CR_OK ? r : NULL;

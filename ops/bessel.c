@@ -135,6 +135,32 @@ double cr__bessel_ine(double n, double x)
     return bessel_i(n, x, true);
 }
 
+/* Mean over the circle of (1 - cos t)^m exp(-x (1 - cos t)), x >= 0: the m-th derivative of exp(-x) I_0(x) times (-1)^m.
+ * It is 2^m (1/2)_m / m! 1F1(m + 1/2; m + 1; -2x) (DLMF 13.4.4); all terms are positive both in the series, after Kummer's
+ * transformation (13.2.39), and in the expansion for large x (13.7.2). */
+double cr__bessel_moment(double m, double x)
+{
+    if (!(m >= 0 && m <= 100) || m != floor(m) || !(x >= 0))
+        return not_a_number;
+    double z = 2 * x, scale = 1, term = 1, sum = 0;
+    if (z > 60 + 4 * m) {
+        for (double k = 1; k <= m; k += 1)
+            scale *= (2 * k - 1) / z;
+        for (double k = 0; term > epsilon / 8; k += 1) {
+            sum += term;
+            term *= (m + 0.5 + k) * (0.5 + k) / (k + 1) / z;
+        }
+        return scale * sum / sqrt(pi) / sqrt(z);
+    }
+    for (double k = 1; k <= m; k += 1)
+        scale *= (2 * k - 1) / k;
+    for (double k = 0; term > epsilon / 8 * sum; k += 1) {
+        sum += term;
+        term *= (0.5 + k) / (m + 1 + k) * z / (k + 1);
+    }
+    return scale * exp(-z) * sum;
+}
+
 /* DLMF 10.53.1, for x^2 <= 2n + 3 where the terms fall from the first on */
 static double jn_series(double n, double x)
 {

@@ -120,73 +120,6 @@ enum {
 #undef COMPARE
 #undef COMPARE1
 
-/* Whole arrays: one run where both operands advance evenly, else run by run along the last axis. */
-
-static int64_t even_step(const cr_array *a) {
-  if (a->contiguous) return 1;
-  for (int i = 0; i < a->rank; i++)
-    if (a->stride[i]) return -1;
-  return 0;
-}
-
-typedef struct walk {
-  const cr_array *array[4];
-  int64_t offset[4], at[CR_MAX_RANK];
-  int n;
-} walk;
-
-/* The next run along the last axis of array[0]'s shape; false after the last. */
-static bool next_run(walk *w) {
-  const cr_array *shape = w->array[0];
-  for (int axis = shape->rank - 2; axis >= 0; axis--) {
-    bool carry = ++w->at[axis] == shape->dim[axis];
-    for (int k = 0; k < w->n; k++)
-      w->offset[k] += w->array[k]->stride[axis] * (carry ? 1 - shape->dim[axis] : 1);
-    if (!carry) return true;
-    w->at[axis] = 0;
-  }
-  return false;
-}
-
-static const void *at(const cr_array *a, int64_t offset) {
-  return (const char *)a->data + offset * (int64_t)cr_dtype_size((cr_dtype)a->dtype);
-}
-
-static int64_t last_stride(const cr_array *a) { return a->rank ? a->stride[a->rank - 1] : 0; }
-
-void cr__row_loop(const cr_row *row, const cr_array *a, const cr_array *b, cr_array *out) {
-  cr_dtype dtype = (cr_dtype)a->dtype;
-  if (!out->count) return;
-  int64_t sa = even_step(a), sb = even_step(b);
-  if (sa >= 0 && sb >= 0) {
-    row->loop(dtype, out->count, a->data, sa, b->data, sb, out->data);
-    return;
-  }
-  walk w = {.array = {out, a, b}, .n = 3};
-  int64_t run = out->dim[out->rank - 1];
-  do
-    row->loop(dtype, run, at(a, w.offset[1]), last_stride(a), at(b, w.offset[2]), last_stride(b),
-              (char *)out->data + w.offset[0] * (int64_t)cr_dtype_size((cr_dtype)out->dtype));
-  while (next_run(&w));
-}
-
-void cr__row_pull(const cr_row *row, int k, const cr_array *a, const cr_array *b, const cr_array *y, const cr_array *g,
-                  cr_array *out) {
-  cr_dtype dtype = (cr_dtype)y->dtype;
-  if (!out->count) return;
-  int64_t sa = even_step(a), sb = even_step(b), sg = even_step(g);
-  if (sa >= 0 && sb >= 0 && sg >= 0) {
-    row->pull[k](dtype, out->count, a->data, sa, b->data, sb, y->data, 1, g->data, sg, out->data);
-    return;
-  }
-  walk w = {.array = {out, a, b, g}, .n = 4};
-  int64_t run = out->dim[out->rank - 1];
-  do
-    row->pull[k](dtype, run, at(a, w.offset[1]), last_stride(a), at(b, w.offset[2]), last_stride(b), at(y, w.offset[0]), 1,
-                 at(g, w.offset[3]), last_stride(g), (char *)out->data + w.offset[0] * (int64_t)cr_dtype_size(dtype));
-  while (next_run(&w));
-}
-
 /* Shape rule, kernel, and what happens to operands before */
 
 static cr_status row_infer(cr_infer *c) {
@@ -241,14 +174,19 @@ static cr_var to_dtype(cr_tape *t, cr_var v, cr_dtype dtype) {
   return c;
 }
 
-cr_status cr__prepare_elementwise(cr_tape *t, int n, cr_var *in, char result) {
+cr_status cr__one_dtype(cr_tape *t, int n, cr_var *in, char result) {
   int dtype = common_dtype(t, n, in, result);
   if (dtype < 0) return t->error;
   for (int k = 0; k < n; k++) {
     in[k] = to_dtype(t, in[k], (cr_dtype)dtype);
     if (!in[k].id) return t->error;
   }
-  return cr__broadcast_operands(t, n, in);
+  return CR_OK;
+}
+
+cr_status cr__prepare_elementwise(cr_tape *t, int n, cr_var *in, char result) {
+  cr_status status = cr__one_dtype(t, n, in, result);
+  return status == CR_OK ? cr__broadcast_operands(t, n, in) : status;
 }
 
 cr_status cr__broadcast_operands(cr_tape *t, int n, cr_var *in) {
@@ -397,7 +335,11 @@ uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to) {
   return to - 1;
 }
 
-/* Constructors: the fast path is a push of 24 bytes. */
+/* Constructors: the fast path is a push of 24 bytes; what it does not serve is kept out of line. */
+__attribute__((noinline)) static cr_var record1(const cr_op *op, cr_var x) { return cr_record(x.tape, op, 1, &x, NULL); }
+__attribute__((noinline)) static cr_var record2(const cr_op *op, cr_var x, cr_var y) {
+  return cr_record(x.tape, op, 2, (cr_var[]){x, y}, NULL);
+}
 #define UNARY(name, value, ...)                                                     \
   cr_var cr_##name(cr_var x) {                                                      \
     cr_tape *t = x.tape;                                                            \
@@ -405,7 +347,7 @@ uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to) {
       double a = t->slot[x.id].num;                                                 \
       return cr__push_inline(t, ROW_##name, x.id, 0, (double)(value));              \
     }                                                                               \
-    return cr_record(t, &name##_op, 1, &x, NULL);                                   \
+    return record1(&name##_op, x);                                                  \
   }
 #define BINARY(name, infix, value, ...)                                             \
   cr_var cr_##name(cr_var x, cr_var y) {                                            \
@@ -414,12 +356,12 @@ uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to) {
       double a = t->slot[x.id].num, b = t->slot[y.id].num;                          \
       return cr__push_inline(t, ROW_##name, x.id, y.id, (double)(value));           \
     }                                                                               \
-    return cr_record(t, &name##_op, 2, (cr_var[]){x, y}, NULL);                     \
+    return record2(&name##_op, x, y);                                               \
   }
 #define COMPARE(name, ...) \
-  cr_var cr_##name(cr_var x, cr_var y) { return cr_record(x.tape, &name##_op, 2, (cr_var[]){x, y}, NULL); }
+  cr_var cr_##name(cr_var x, cr_var y) { return record2(&name##_op, x, y); }
 #define COMPARE1(name, ...) \
-  cr_var cr_##name(cr_var x) { return cr_record(x.tape, &name##_op, 1, &x, NULL); }
+  cr_var cr_##name(cr_var x) { return record1(&name##_op, x); }
 #include "elementwise.def"
 BINARY(guarded_mul, NULL, a == 0 ? 0 : a * b, )
 #undef UNARY

@@ -1,4 +1,349 @@
-/* Indexing: gather, scatter and their relatives. */
+/* Reading and writing at positions given by integer tensors. Negative positions count from the end; positions out of range
+ * are an error. Repeated positions add up in ascending order of their place in the index, whatever computes them. */
+#include <stdio.h>
+#include <string.h>
+
 #include "ops.h"
 
-const cr_function cr__gather_functions[] = {{.signature = NULL}};
+typedef struct axis_attr {
+  int axis;
+} axis_attr;
+
+static void show_axis(char *text, size_t size, const void *attr) {
+  snprintf(text, size, "dim=%d", ((const axis_attr *)attr)->axis);
+}
+
+static int axis_in(const void *attr) { return ((const axis_attr *)attr)->axis; }
+
+static cr_status check_integers(cr_tape *t, cr_var index) {
+  cr_dtype dtype = cr_dtype_of(index);
+  if (dtype == CR_INT64 || dtype == CR_INT32) return CR_OK;
+  cr_fail(t, CR_BAD_DTYPE, "the index must be integers, not %s", cr_dtype_name(dtype));
+  return CR_BAD_DTYPE;
+}
+
+static cr_status bad_index(cr_eval *c, int64_t index, int axis, int64_t size) {
+  cr_fail(c->tape, CR_BAD_INDEX, "index %lld is out of range for axis %d of size %lld", (long long)index, axis, (long long)size);
+  return CR_BAD_INDEX;
+}
+
+/* The index in row-major order, wrapped and checked against the axis; NULL after recording what is wrong. */
+static const int64_t *positions(cr_eval *c, const cr_array *index, int axis, int64_t size) {
+  cr_array a;
+  cr_array_init(&a, CR_INT64, index->rank, index->dim);
+  a.data = cr_scratch(c, (size_t)a.count * sizeof(int64_t));
+  if (!a.data) return NULL;
+  cr_array_copy(&a, index);
+  int64_t *at = a.data;
+  for (int64_t k = 0; k < a.count; k++) {
+    int64_t i = at[k];
+    if (i < -size || i >= size) return bad_index(c, i, axis, size), NULL;
+    at[k] = i < 0 ? i + size : i;
+  }
+  return at;
+}
+
+static cr_status failed(const cr_eval *c) { return cr_error(c->tape) ? cr_error(c->tape) : CR_NO_MEMORY; }
+
+static int64_t product(const int64_t *dims, int from, int to) {
+  int64_t n = 1;
+  for (int i = from; i < to; i++) n *= dims[i];
+  return n;
+}
+
+/* Adding where positions repeat: floats in double, integers in int64, rounded to the dtype at the end. */
+typedef struct total {
+  cr_array sum;
+  const void *term;
+} total;
+
+static int open_total(cr_eval *c, const cr_array *start, const cr_array *terms, total *s) {
+  cr_dtype dtype = c->out->dtype >= CR_FLOAT32 ? CR_FLOAT64 : CR_INT64;
+  cr_array_init(&s->sum, dtype, c->out->rank, c->out->dim);
+  s->sum.data = c->out->dtype == (uint8_t)dtype ? c->out->data : cr_scratch(c, (size_t)s->sum.count * sizeof(double));
+  s->term = cr__dense(c, terms, dtype);
+  if (!s->sum.data || !s->term) return 0;
+  cr_array_copy(&s->sum, start);
+  return 1;
+}
+
+static void add_terms(total *s, int64_t to, int64_t from, int64_t n) {
+  if (s->sum.dtype == CR_FLOAT64) {
+    double *p = (double *)s->sum.data + to;
+    const double *q = (const double *)s->term + from;
+    for (int64_t i = 0; i < n; i++) p[i] += q[i];
+  } else {
+    int64_t *p = (int64_t *)s->sum.data + to;
+    const int64_t *q = (const int64_t *)s->term + from;
+    for (int64_t i = 0; i < n; i++) p[i] += q[i];
+  }
+}
+
+static cr_status close_total(cr_eval *c, const total *s) {
+  if (s->sum.data != c->out->data) cr_array_copy(c->out, &s->sum);
+  return CR_OK;
+}
+
+/* index_select(x, i): whole slices of x along an axis, i a vector */
+
+static cr_status index_select_prepare(cr_tape *t, int n, cr_var *in) { return (void)n, check_integers(t, in[1]); }
+static cr_status index_select_infer(cr_infer *c) {
+  cr_array like = c->in[0];
+  like.dim[axis_in(c->attr)] = c->in[1].count;
+  cr_array_init(c->out, (cr_dtype)like.dtype, like.rank, like.dim);
+  return CR_OK;
+}
+static cr_status index_select_eval(cr_eval *c) {
+  int axis = axis_in(c->attr);
+  const cr_array *x = &c->in[0];
+  int64_t outer = product(x->dim, 0, axis), n = x->dim[axis], m = c->in[1].count;
+  size_t run = (size_t)product(x->dim, axis + 1, x->rank) * cr_dtype_size((cr_dtype)x->dtype);
+  const int64_t *at = positions(c, &c->in[1], axis, n);
+  const char *from = at ? cr__dense(c, x, (cr_dtype)x->dtype) : NULL;
+  char *to = c->out->data;
+  if (!from) return failed(c);
+  for (int64_t o = 0; o < outer; o++, from += (size_t)n * run)
+    for (int64_t k = 0; k < m; k++, to += run) memcpy(to, from + (size_t)at[k] * run, run);
+  return CR_OK;
+}
+static void index_select_vjp(cr_vjp_rule *c) {
+  c->d[0] = cr_index_add(cr_zeros_like(c->in[0]), axis_in(c->attr), c->in[1], c->g);
+}
+static const cr_op index_select_op = {
+  .name = "index_select", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_select_prepare,
+  .infer = index_select_infer, .eval = index_select_eval, .vjp = index_select_vjp, .show = show_axis, .latex = "%a_{[%b]}",
+  .rule = "the cotangent added at the positions it came from"};
+
+cr_var cr_index_select(cr_var x, int axis, cr_var index) {
+  cr_array a = cr_view(x), i = cr_view(index);
+  if (cr_is_poison(x) || cr_is_poison(index)) return cr_poison(x.tape);
+  int k = cr__axis_of(x, "index_select", axis), rank = a.rank - 1 + i.rank;
+  if (k < 0) return cr_poison(x.tape);
+  if (!a.rank) return cr_fail(x.tape, CR_BAD_SHAPE, "index_select: a tensor of rank 0 has no axis to select from");
+  if (rank > CR_MAX_RANK) return cr_fail(x.tape, CR_BAD_SHAPE, "index_select: the result would have %d axes, at most %d", rank, CR_MAX_RANK);
+  if (i.rank != 1) index = cr_reshape(index, 1, &i.count);
+  cr_var y = cr_record(x.tape, &index_select_op, 2, (cr_var[]){x, index}, &(axis_attr){k});
+  if (i.rank == 1 || cr_is_poison(y)) return y;
+  int64_t dims[2 * CR_MAX_RANK];
+  memcpy(dims, a.dim, (size_t)k * sizeof *dims);
+  memcpy(dims + k, i.dim, (size_t)i.rank * sizeof *dims);
+  memcpy(dims + k + i.rank, a.dim + k + 1, (size_t)(a.rank - k - 1) * sizeof *dims);
+  return cr_reshape(y, rank, dims);
+}
+
+/* index_add(x, i, s): the slices of s added to those of x, i a vector */
+
+static cr_status index_add_prepare(cr_tape *t, int n, cr_var *in) {
+  cr_var value[2] = {in[0], in[2]};
+  (void)n;
+  if (check_integers(t, in[1]) != CR_OK || cr__one_dtype(t, 2, value, 'b') != CR_OK) return cr_error(t);
+  in[0] = value[0];
+  in[2] = value[1];
+  return CR_OK;
+}
+static cr_status index_add_infer(cr_infer *c) {
+  int axis = axis_in(c->attr);
+  const cr_array *x = &c->in[0], *s = &c->in[2];
+  int fits = c->in[1].rank == 1 && s->rank == x->rank && s->dim[axis] == c->in[1].count;
+  for (int i = 0; fits && i < x->rank; i++) fits = i == axis || s->dim[i] == x->dim[i];
+  if (!fits) {
+    cr_fail(c->tape, CR_BAD_SHAPE, "the source must have the shape of the input with axis %d as long as the index", axis);
+    return CR_BAD_SHAPE;
+  }
+  cr_array_init(c->out, (cr_dtype)x->dtype, x->rank, x->dim);
+  return CR_OK;
+}
+static cr_status index_add_eval(cr_eval *c) {
+  int axis = axis_in(c->attr);
+  int64_t outer = product(c->out->dim, 0, axis), n = c->out->dim[axis], m = c->in[1].count;
+  int64_t run = product(c->out->dim, axis + 1, c->out->rank);
+  const int64_t *at = positions(c, &c->in[1], axis, n);
+  total s;
+  if (!at || !open_total(c, &c->in[0], &c->in[2], &s)) return failed(c);
+  for (int64_t o = 0; o < outer; o++)
+    for (int64_t k = 0; k < m; k++) add_terms(&s, (o * n + at[k]) * run, (o * m + k) * run, run);
+  return close_total(c, &s);
+}
+static void index_add_vjp(cr_vjp_rule *c) {
+  if (c->wanted[0]) c->d[0] = c->g;
+  if (c->wanted[2]) c->d[2] = cr_index_select(c->g, axis_in(c->attr), c->in[1]);
+}
+static const cr_op index_add_op = {
+  .name = "index_add", .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_add_prepare,
+  .infer = index_add_infer, .eval = index_add_eval, .vjp = index_add_vjp, .show = show_axis,
+  .rule = "the cotangent; to the source, the cotangent at the positions"};
+
+cr_var cr_index_add(cr_var x, int axis, cr_var index, cr_var source) {
+  if (cr_is_poison(x) || cr_is_poison(index) || cr_is_poison(source)) return cr_poison(x.tape);
+  int k = cr__axis_of(x, "index_add", axis);
+  if (k < 0) return cr_poison(x.tape);
+  if (!cr_rank(x)) return cr_fail(x.tape, CR_BAD_SHAPE, "index_add: a tensor of rank 0 has no axis to add along");
+  if (!cr_rank(index)) index = cr_reshape(index, 1, (int64_t[]){1});
+  return cr_record(x.tape, &index_add_op, 3, (cr_var[]){x, index, source}, &(axis_attr){k});
+}
+
+/* gather(x, i): element by element along an axis. i has x's rank; its other axes may be shorter than x's. */
+
+/* The positions in x's row-major order that the elements of the index stand for. */
+static const int64_t *element_positions(cr_eval *c, const cr_array *index, const cr_array *x, int axis) {
+  const int64_t *at = positions(c, index, axis, x->dim[axis]);
+  int64_t *to = at ? cr_scratch(c, (size_t)index->count * sizeof *to) : NULL;
+  int64_t along[CR_MAX_RANK] = {0};
+  cr_array dense;
+  if (!to) return NULL;
+  cr_array_init(&dense, CR_INT64, x->rank, x->dim);
+  for (int64_t k = 0; k < index->count; k++) {
+    int64_t offset = at[k] * dense.stride[axis];
+    for (int i = 0; i < x->rank; i++) offset += i == axis ? 0 : along[i] * dense.stride[i];
+    to[k] = offset;
+    for (int i = x->rank - 1; i >= 0 && ++along[i] == index->dim[i]; i--) along[i] = 0;
+  }
+  return to;
+}
+
+static int index_fits(cr_infer *c, const cr_array *x, const cr_array *index, int axis, const char *what) {
+  int fits = index->rank == x->rank;
+  for (int i = 0; fits && i < x->rank; i++) fits = i == axis || index->dim[i] <= x->dim[i];
+  if (!fits) cr_fail(c->tape, CR_BAD_SHAPE, "the index must have the %s's rank and fit into it on every axis but %d", what, axis);
+  return fits;
+}
+
+static cr_status gather_infer(cr_infer *c) {
+  if (!index_fits(c, &c->in[0], &c->in[1], axis_in(c->attr), "input")) return CR_BAD_SHAPE;
+  cr_array_init(c->out, (cr_dtype)c->in[0].dtype, c->in[1].rank, c->in[1].dim);
+  return CR_OK;
+}
+
+#define TAKE(T)                                              \
+  {                                                          \
+    T *to = c->out->data;                                    \
+    const T *p = from;                                       \
+    for (int64_t k = 0; k < n; k++) to[k] = p[at[k]];        \
+    return CR_OK;                                            \
+  }
+static cr_status gather_eval(cr_eval *c) {
+  const cr_array *x = &c->in[0];
+  const int64_t *at = element_positions(c, &c->in[1], x, axis_in(c->attr)), n = c->out->count;
+  const void *from = at ? cr__dense(c, x, (cr_dtype)x->dtype) : NULL;
+  if (!from) return failed(c);
+  size_t size = cr_dtype_size((cr_dtype)x->dtype);
+  if (size == 8) TAKE(uint64_t)
+  if (size == 4) TAKE(uint32_t)
+  TAKE(uint8_t)
+}
+static void gather_vjp(cr_vjp_rule *c) {
+  c->d[0] = cr_scatter_add(cr_zeros_like(c->in[0]), axis_in(c->attr), c->in[1], c->g);
+}
+static const cr_op gather_op = {
+  .name = "gather", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_select_prepare,
+  .infer = gather_infer, .eval = gather_eval, .vjp = gather_vjp, .show = show_axis,
+  .rule = "the cotangent added at the positions it came from"};
+
+/* A tensor of rank 0 is treated as a vector of one element. */
+static cr_var at_least_vector(cr_var x) { return cr_is_poison(x) || cr_rank(x) ? x : cr_reshape(x, 1, (int64_t[]){1}); }
+static cr_var as_scalar_like(cr_var y, cr_var x) { return cr_is_poison(y) || cr_rank(x) ? y : cr_reshape(y, 0, NULL); }
+
+cr_var cr_gather(cr_var x, int axis, cr_var index) {
+  int k = cr_is_poison(x) || cr_is_poison(index) ? -1 : cr__axis_of(x, "gather", axis);
+  if (k < 0) return cr_poison(x.tape);
+  cr_var in[2] = {at_least_vector(x), at_least_vector(index)};
+  return as_scalar_like(cr_record(x.tape, &gather_op, 2, in, &(axis_attr){k}), index);
+}
+
+/* scatter_add(x, i, s): the elements of s added to x; scatter: written over it, the last writer wins */
+
+static cr_status scatter_infer(cr_infer *c) {
+  const cr_array *x = &c->in[0], *index = &c->in[1], *s = &c->in[2];
+  if (!index_fits(c, x, index, axis_in(c->attr), "input")) return CR_BAD_SHAPE;
+  int fits = s->rank == index->rank;
+  for (int i = 0; fits && i < s->rank; i++) fits = s->dim[i] == index->dim[i];
+  if (!fits) {
+    cr_fail(c->tape, CR_BAD_SHAPE, "the source must cover the index");
+    return CR_BAD_SHAPE;
+  }
+  cr_array_init(c->out, (cr_dtype)x->dtype, x->rank, x->dim);
+  return CR_OK;
+}
+static cr_status scatter_add_eval(cr_eval *c) {
+  const int64_t *at = element_positions(c, &c->in[1], c->out, axis_in(c->attr));
+  total s;
+  if (!at || !open_total(c, &c->in[0], &c->in[2], &s)) return failed(c);
+  for (int64_t k = 0; k < c->in[1].count; k++) add_terms(&s, at[k], k, 1);
+  return close_total(c, &s);
+}
+static void scatter_add_vjp(cr_vjp_rule *c) {
+  if (c->wanted[0]) c->d[0] = c->g;
+  if (c->wanted[2]) c->d[2] = cr_gather(c->g, axis_in(c->attr), c->in[1]);
+}
+static const cr_op scatter_add_op = {
+  .name = "scatter_add", .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_add_prepare,
+  .infer = scatter_infer, .eval = scatter_add_eval, .vjp = scatter_add_vjp, .show = show_axis,
+  .rule = "the cotangent; to the source, the cotangent at the positions"};
+
+static cr_status scatter_eval(cr_eval *c) {
+  const int64_t *at = element_positions(c, &c->in[1], c->out, axis_in(c->attr));
+  size_t size = cr_dtype_size((cr_dtype)c->out->dtype);
+  const char *from = at ? cr__dense(c, &c->in[2], (cr_dtype)c->out->dtype) : NULL;
+  char *to = c->out->data;
+  if (!from) return failed(c);
+  cr_array_copy(c->out, &c->in[0]);
+  for (int64_t k = 0; k < c->in[1].count; k++) memcpy(to + (size_t)at[k] * size, from + (size_t)k * size, size);
+  return CR_OK;
+}
+
+/* last_writer(x, i): true where the element of the index is the last one to name its position in x; looks at x's shape only */
+
+static cr_status last_writer_infer(cr_infer *c) {
+  cr_array_init(c->out, CR_BOOL, c->in[1].rank, c->in[1].dim);
+  return CR_OK;
+}
+static cr_status last_writer_eval(cr_eval *c) {
+  const cr_array *x = &c->in[0];
+  const int64_t *at = element_positions(c, &c->in[1], x, axis_in(c->attr));
+  uint8_t *taken = at ? cr_scratch(c, (size_t)x->count) : NULL, *wins = c->out->data;
+  if (!taken) return failed(c);
+  memset(taken, 0, (size_t)x->count);
+  for (int64_t k = c->out->count - 1; k >= 0; k--) {
+    wins[k] = !taken[at[k]];
+    taken[at[k]] = 1;
+  }
+  return CR_OK;
+}
+static const cr_op last_writer_op = {
+  .name = "last_writer", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(axis_attr), .prepare = index_select_prepare,
+  .infer = last_writer_infer, .eval = last_writer_eval, .show = show_axis};
+
+static void scatter_vjp(cr_vjp_rule *c) {
+  int axis = axis_in(c->attr);
+  cr_var zero = cr_const(c->tape, 0);
+  if (c->wanted[0]) c->d[0] = cr_scatter(c->g, axis, c->in[1], zero);
+  if (!c->wanted[2]) return;
+  cr_var wins = cr_record(c->tape, &last_writer_op, 2, c->in, c->attr);
+  c->d[2] = cr_where(wins, cr_gather(c->g, axis, c->in[1]), zero);
+}
+static const cr_op scatter_op = {
+  .name = "scatter", .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_add_prepare,
+  .infer = scatter_infer, .eval = scatter_eval, .vjp = scatter_vjp, .show = show_axis,
+  .rule = "the cotangent with zeros at the positions; to the source, the cotangent there, for the last writer only"};
+
+/* A source larger than the index is used as far as the index goes, a single number everywhere. */
+static cr_var source_for(cr_var source, cr_var index) {
+  cr_array s = cr_view(source), i = cr_view(index);
+  if (!s.rank && i.rank) return cr_broadcast_to(source, i.rank, i.dim);
+  source = at_least_vector(source);
+  if (s.rank != i.rank) return source;
+  for (int k = 0; k < s.rank; k++)
+    if (s.dim[k] > i.dim[k]) source = cr_slice_axis(source, k, 0, i.dim[k], 1);
+  return source;
+}
+
+static cr_var scatter_with(const cr_op *op, cr_var x, int axis, cr_var index, cr_var source) {
+  int k = cr_is_poison(x) || cr_is_poison(index) || cr_is_poison(source) ? -1 : cr__axis_of(x, op->name, axis);
+  cr_var value[2] = {x, source};
+  if (k < 0 || cr__one_dtype(x.tape, 2, value, 'b') != CR_OK) return cr_poison(x.tape);
+  index = at_least_vector(index);
+  cr_var in[3] = {at_least_vector(value[0]), index, source_for(value[1], index)};
+  return as_scalar_like(cr_record(x.tape, op, 3, in, &(axis_attr){k}), x);
+}
+cr_var cr_scatter_add(cr_var x, int axis, cr_var index, cr_var source) { return scatter_with(&scatter_add_op, x, axis, index, source); }
+cr_var cr_scatter(cr_var x, int axis, cr_var index, cr_var source) { return scatter_with(&scatter_op, x, axis, index, source); }

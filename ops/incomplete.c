@@ -5,6 +5,7 @@
 #include <stddef.h>
 
 static const double pi = 3.14159265358979323846;
+static const double sqrt_2pi = 2.50662827463100050242;
 static const double epsilon = 0x1p-53;
 static const double infinity = (double)INFINITY;
 static const double not_a_number = (double)NAN;
@@ -67,6 +68,21 @@ static double log_gamma_ratio(double b, double a)
     return (a - 0.5) * l - b * minus_log1p(h) + rest;
 }
 
+/* 1 / Gamma(a + 1) for 0 <= a <= 170, without rounding a large a + 1 */
+static double reciprocal_gamma1p(double a)
+{
+    return a < 1 ? 1 / tgamma(a + 1) : 1 / a / tgamma(a);
+}
+
+/* (a + b) / (a b B(a, b)) for a + b < 170; the last factor undoes the rounding of
+ * a + b. */
+static double reciprocal_beta(double a, double b)
+{
+    double sum = a + b, low = fmin(a, b) - (sum - fmax(a, b));
+    double g = reciprocal_gamma1p(a) / reciprocal_gamma1p(sum) * reciprocal_gamma1p(b);
+    return g * exp(low * cr__digamma(sum + 1));
+}
+
 double cr__betaln(double a, double b)
 {
     if (isnan(a) || isnan(b))
@@ -79,7 +95,7 @@ double cr__betaln(double a, double b)
         return a == 0 ? infinity
                       : cr__lgamma(a) + (cr__lgamma(b) - cr__lgamma(a + b));
     if (b < stirling_from)
-        return cr__lgamma(a) + (cr__lgamma(b) - cr__lgamma(a + b));
+        return log((a + b) / b / reciprocal_beta(a, b)) - log(a);
     if (a < stirling_from)
         return cr__lgamma(a) - (a * log(b) + log_gamma_ratio(b, a));
     double h = a / b;
@@ -104,17 +120,11 @@ static double gamma_shape(double a, double x)
     return (q * q) * (q * q) * exp(low);
 }
 
-/* 1 / Gamma(a + 1) for 0 <= a <= 170, without rounding a large a + 1 */
-static double reciprocal_gamma1p(double a)
-{
-    return a < 1 ? 1 / tgamma(a + 1) : 1 / a / tgamma(a);
-}
-
 /* x^a exp(-x) / Gamma(a + 1) */
 static double gamma_density(double a, double x)
 {
     if (a > 170)
-        return gamma_shape(a, x) * exp(-stirling_rest(a)) / sqrt(2 * pi * a);
+        return gamma_shape(a, x) * exp(-stirling_rest(a)) / (sqrt_2pi * sqrt(a));
     if (x > 2000)
         return 0;
     double root = pow(x, 0.5 * a) * exp(-0.5 * x); /* halves stay in range */
@@ -181,7 +191,7 @@ static struct uniform uniform_at(double a, double x)
     r.mu = (x - a) / a;
     r.half_eta2 = minus_log1p(r.mu);
     r.eta = copysign(sqrt(2 * r.half_eta2), r.mu);
-    r.weight = gamma_shape(a, x) / sqrt(2 * pi * a);
+    r.weight = gamma_shape(a, x) / (sqrt_2pi * sqrt(a));
     double s = 0, s_eta = 0, s_a = 0;
     for (int n = terms - 1; n >= 0; n--) {
         s_eta = s_eta * r.eta + s;
@@ -200,7 +210,7 @@ static double uniform_tail(double a, double x)
 {
     struct uniform u = uniform_at(a, x);
     double z = sqrt(a * u.half_eta2), side = u.mu >= 0 ? u.s : -u.s;
-    return u.weight * (0.5 * cr__erfcx(z) * sqrt(2 * pi * a) + side);
+    return u.weight * (0.5 * cr__erfcx(z) * (sqrt_2pi * sqrt(a)) + side);
 }
 
 /* 1 - P for a, x < 1 where P may be close to 1: with u = x^a / Gamma(a + 1),
@@ -294,7 +304,8 @@ struct beta_args {
 /* y^b as if y had not been rounded */
 static double power_of_y(const struct beta_args *p, double b)
 {
-    return pow(p->y, b) * exp(b * (p->y_low / p->y));
+    double power = pow(p->y, b);
+    return power == 0 ? 0 : power * exp(b * (p->y_low / p->y));
 }
 
 /* c log(v / v0) - d where v / v0 = 1 + d / c */
@@ -311,11 +322,17 @@ static double excess_over_mean(const struct beta_args *p)
     return (bx - ay) + (rest - p->a * p->y_low);
 }
 
-/* x^a y^b / B(a, b) relative to its peak at x0 = a / (a + b), by Stirling */
-static double beta_density_large(const struct beta_args *p)
+/* log of x^a y^b relative to its peak at x = a / (a + b) */
+static double log_beta_shape(const struct beta_args *p)
 {
     double sum = p->a + p->b, d = excess_over_mean(p);
-    double e = log_excess(p->a, d, p->x, p->a / sum) + log_excess(p->b, -d, p->y, p->b / sum);
+    return log_excess(p->a, d, p->x, p->a / sum) + log_excess(p->b, -d, p->y, p->b / sum);
+}
+
+/* x^a y^b / B(a, b) by Stirling */
+static double beta_density_large(const struct beta_args *p)
+{
+    double sum = p->a + p->b, e = log_beta_shape(p);
     double s = stirling_rest(p->a) + (stirling_rest(p->b) - stirling_rest(sum));
     return exp(e - s) * sqrt(p->a / sum * (p->b / (2 * pi)));
 }
@@ -324,16 +341,14 @@ static double beta_density_large(const struct beta_args *p)
 static double beta_density(const struct beta_args *p)
 {
     double a = p->a, b = p->b, x = p->x;
-    double small = fmin(a, b), big = fmax(a, b), sum = a + b;
-    if (sum < 170) { /* halves, because each power may leave the range */
-        double g = reciprocal_gamma1p(a) / reciprocal_gamma1p(sum) * reciprocal_gamma1p(b);
-        double sum_low = small - (sum - big);
-        g *= exp(sum_low * cr__digamma(sum + 1));
+    if (a + b < 170) { /* halves, because each power may leave the range */
         double half = pow(x, 0.5 * a) * power_of_y(p, 0.5 * b);
-        return half * (g * small * (big / sum)) * half;
+        return half * (reciprocal_beta(a, b) * fmin(a, b) * (fmax(a, b) / (a + b))) * half;
     }
     if (a >= stirling_from && b >= stirling_from)
         return beta_density_large(p);
+    if (fmax(a, b) * (a < b ? x : p->y) > 2000)
+        return 0; /* below 2000^10 exp(-2000) */
     if (a < b)
         return pow(b * x, a) * (a * reciprocal_gamma1p(a)) * power_of_y(p, b) * exp(log_gamma_ratio(b, a));
     return pow(a * p->y, b) * (b * reciprocal_gamma1p(b)) * pow(x, a) * exp(log_gamma_ratio(a, b));
@@ -395,6 +410,20 @@ static double beta_upper_small(double a, double b, double x, double y)
     return -expm1(w) - exp(w) * b * sum;
 }
 
+/* I_x(a, b) for a, b > 1e11, where the fraction would be too long: DLMF 8.18.9 with
+ * its first coefficient 1/eta - 1/tau expanded in tau = excess / sqrt(a b). */
+static double beta_uniform(const struct beta_args *p)
+{
+    double a = p->a, b = p->b, root_ab = sqrt(a) * sqrt(b);
+    double tau = excess_over_mean(p) / root_ab, e = fmax(0, -log_beta_shape(p));
+    double skew = (b - a) / root_ab, mu = a / b - 1 + b / a;
+    double c0 = skew / 3 + tau * (skew * skew / 6 - mu / 4);
+    double z = copysign(sqrt(e), tau);
+    if (e > 760)
+        return tau > 0 ? 1 : 0;
+    return 0.5 * erfc(-z) + exp(-e) * c0 / (sqrt_2pi * sqrt(a + b));
+}
+
 double cr__betainc(double a, double b, double x)
 {
     if (!(a >= 0 && b >= 0 && x >= 0 && x <= 1) || (a == 0 && b == 0) || (isinf(a) && isinf(b)))
@@ -407,6 +436,10 @@ double cr__betainc(double a, double b, double x)
         return 0;
     double y = 1 - x;
     struct beta_args p = {a, b, x, y, (1 - y) - x}, mirror = {b, a, y, x, 0};
+    if (a < 1e-300)
+        return b / (a + b); /* all but the jump at 0 is below a */
+    if (fmin(a, b) > 1e11)
+        return beta_uniform(&p);
     double excess = excess_over_mean(&p), density = beta_density(&p);
     if (b < 1 && y <= 0.5 && a * y <= 1)
         return beta_upper_small(a, b, x, y);

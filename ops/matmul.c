@@ -1,4 +1,385 @@
-/* Matrix products and contractions. */
-#include "ops.h"
+/* Matrix products and what is made of them. */
+#include <limits.h>
+#include <stdbool.h>
+#include <string.h>
 
-const cr_function cr__matmul_functions[] = {{.signature = NULL}};
+#include "cr_config.h"
+#include "matrix.h"
+#if CR_HAVE_BLAS
+#include <cblas.h>
+#endif
+
+/* C = A B of m x k and k x n matrices, C row-major; operands by strides in elements. */
+typedef struct product {
+  int64_t m, n, k;
+  const void *a, *b;
+  int64_t a_row, a_col, b_row, b_col;
+  void *c;
+  void *row; /* room for n accumulators */
+} product;
+
+/* Plain product: every element is summed in the order of the inner axis, in double or int64. */
+#define PLAIN(name, T, ACC)                                                 \
+  static void name(const product *p) {                                      \
+    const T *a = p->a, *b = p->b;                                           \
+    T *c = p->c;                                                            \
+    ACC *row = p->row;                                                      \
+    for (int64_t i = 0; i < p->m; i++) {                                    \
+      for (int64_t j = 0; j < p->n; j++) row[j] = 0;                        \
+      for (int64_t l = 0; l < p->k; l++) {                                  \
+        const ACC x = (ACC)a[i * p->a_row + l * p->a_col];                  \
+        const T *q = b + l * p->b_row;                                      \
+        if (p->b_col == 1)                                                  \
+          for (int64_t j = 0; j < p->n; j++) row[j] += x * (ACC)q[j];       \
+        else                                                                \
+          for (int64_t j = 0; j < p->n; j++) row[j] += x * (ACC)q[j * p->b_col]; \
+      }                                                                     \
+      for (int64_t j = 0; j < p->n; j++) c[i * p->n + j] = (T)row[j];       \
+    }                                                                       \
+  }
+PLAIN(plain_f64, double, double)
+PLAIN(plain_f32, float, double)
+PLAIN(plain_i64, int64_t, int64_t)
+PLAIN(plain_i32, int32_t, int64_t)
+
+/* Scalar product of two vectors as a tree, as sums are taken: long ones keep their digits. */
+#define DOT(name, T)                                                                      \
+  static double name(int64_t n, const T *a, int64_t sa, const T *b, int64_t sb) {         \
+    enum { LEAF = 128 };                                                                  \
+    if (n > LEAF) {                                                                       \
+      int64_t half = n / 2;                                                               \
+      return name(half, a, sa, b, sb) + name(n - half, a + half * sa, sa, b + half * sb, sb); \
+    }                                                                                     \
+    double s = 0;                                                                         \
+    for (int64_t i = 0; i < n; i++) s += (double)a[i * sa] * (double)b[i * sb];           \
+    return s;                                                                             \
+  }
+DOT(dot_f64, double)
+DOT(dot_f32, float)
+
+#if CR_HAVE_BLAS
+/* The larger stride of a matrix one of whose strides is 1, as BLAS wants it; 0 when it must be copied first. */
+static int leading(int64_t rows, int64_t cols, int64_t row, int64_t col, CBLAS_TRANSPOSE *how) {
+  if ((col == 1 || cols == 1) && (row >= cols || rows == 1)) {
+    *how = CblasNoTrans;
+    return (int)(rows == 1 ? cols : row);
+  }
+  if ((row == 1 || rows == 1) && (col >= rows || cols == 1)) {
+    *how = CblasTrans;
+    return (int)(cols == 1 ? rows : col);
+  }
+  return 0;
+}
+
+static bool by_blas(cr_dtype dtype, const product *p) {
+  CBLAS_TRANSPOSE ta = CblasNoTrans, tb = CblasNoTrans;
+  const int64_t limit = INT_MAX / 2;
+  if (p->m > limit || p->n > limit || p->k > limit || p->a_row > limit || p->a_col > limit || p->b_row > limit ||
+      p->b_col > limit)
+    return false;
+  int lda = leading(p->m, p->k, p->a_row, p->a_col, &ta), ldb = leading(p->k, p->n, p->b_row, p->b_col, &tb);
+  if (!lda || !ldb) return false;
+  int m = (int)p->m, n = (int)p->n, k = (int)p->k;
+  if (dtype == CR_FLOAT64) cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, p->a, lda, p->b, ldb, 0, p->c, n);
+  else cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, p->a, lda, p->b, ldb, 0, p->c, n);
+  return true;
+}
+#else
+static bool by_blas(cr_dtype dtype, const product *p) { return (void)dtype, (void)p, false; }
+#endif
+
+static void one_product(cr_dtype dtype, const product *p) {
+  enum { SMALL = 4096 }; /* below, calling BLAS costs more than the product */
+  bool real = dtype >= CR_FLOAT32, big = p->k && p->m * p->n > SMALL / p->k;
+  if (real && p->m == 1 && p->n == 1) {
+    if (dtype == CR_FLOAT64) *(double *)p->c = dot_f64(p->k, p->a, p->a_col, p->b, p->b_row);
+    else *(float *)p->c = (float)dot_f32(p->k, p->a, p->a_col, p->b, p->b_row);
+  } else if (!real || !big || !by_blas(dtype, p)) {
+    if (dtype == CR_FLOAT64) plain_f64(p);
+    else if (dtype == CR_FLOAT32) plain_f32(p);
+    else if (dtype == CR_INT64) plain_i64(p);
+    else plain_i32(p);
+  }
+}
+
+/* A copy of the operand when neither of its axes is dense, and so for every kernel slow to walk; else itself. */
+static bool dense_operand(cr_eval *c, cr_array *a) {
+  int64_t row = a->stride[a->rank - 2], col = a->stride[a->rank - 1];
+  if (row == 1 || col == 1 || a->dim[a->rank - 1] == 1 || a->dim[a->rank - 2] == 1 || !a->count) return true;
+  cr_array copy;
+  cr_array_init(&copy, (cr_dtype)a->dtype, a->rank, a->dim);
+  copy.data = cr_scratch(c, (size_t)a->count * cr_dtype_size((cr_dtype)a->dtype));
+  if (!copy.data) return false;
+  cr_array_copy(&copy, a);
+  *a = copy;
+  return true;
+}
+
+static cr_status matmul_eval(cr_eval *c) {
+  cr_array left = c->in[0], right = c->in[1];
+  if (!c->out->count) return CR_OK;
+  if (!dense_operand(c, &left) || !dense_operand(c, &right)) return CR_NO_MEMORY;
+  cr__batch a = cr__batch_of(&left), b = cr__batch_of(&right), y = cr__batch_of(c->out);
+  product p = {.m = y.rows, .n = y.cols, .k = a.cols, .a_row = a.one.stride[0], .a_col = a.one.stride[1],
+               .b_row = b.one.stride[0], .b_col = b.one.stride[1]};
+  p.row = cr_scratch(c, (size_t)p.n * sizeof(double));
+  if (!p.row) return CR_NO_MEMORY;
+  for (int64_t k = 0; k < y.lead.count; k++) {
+    p.a = cr__batch_at(&a, k), p.b = cr__batch_at(&b, k), p.c = cr__batch_at(&y, k);
+    one_product((cr_dtype)c->out->dtype, &p);
+  }
+  return CR_OK;
+}
+
+static cr_status matmul_prepare(cr_tape *t, int n, cr_var *in) { return cr__prepare_matrices(t, n, in, 'i', 2); }
+
+static cr_status matmul_infer(cr_infer *c) {
+  const cr_array *a = &c->in[0], *b = &c->in[1];
+  int64_t dims[CR_MAX_RANK];
+  if (cr__check_matrix(c, 0, 0) != CR_OK || cr__check_matrix(c, 1, 0) != CR_OK) return CR_BAD_SHAPE;
+  int last = a->rank - 1;
+  memcpy(dims, a->dim, sizeof dims);
+  dims[last] = b->dim[last];
+  cr_array_init(c->out, (cr_dtype)a->dtype, a->rank, dims);
+  return CR_OK;
+}
+
+static void matmul_vjp(cr_vjp_rule *c) {
+  if (c->wanted[0]) c->d[0] = cr_matmul(c->g, cr_matrix_transpose(c->in[1]));
+  if (c->wanted[1]) c->d[1] = cr_matmul(cr_matrix_transpose(c->in[0]), c->g);
+}
+
+static const cr_op matmul_op = {
+  .name = "matmul", .arity = 2, .kind = CR_BILINEAR, .prepare = matmul_prepare, .infer = matmul_infer, .eval = matmul_eval,
+  .vjp = matmul_vjp, .infix = "a @ b", .latex = "%a \\, %b", .rule = "g B^T for A, A^T g for B"};
+
+cr_var cr_matmul(cr_var a, cr_var b) {
+  cr_array x = cr_view(a), y = cr_view(b);
+  char one[200], two[200];
+  if (cr_is_poison(a) || cr_is_poison(b)) return cr_poison(a.tape);
+  if (!x.rank || !y.rank)
+    return cr_fail(a.tape, CR_BAD_SHAPE, "matmul: shapes %s and %s: a number has no axis to sum over, use *",
+                   cr_shape_text(&x, one, sizeof one), cr_shape_text(&y, two, sizeof two));
+  bool row = x.rank == 1, column = y.rank == 1, flat = x.rank > 2 && y.rank <= 2;
+  int64_t k = x.dim[x.rank - 1], inner = y.dim[column ? 0 : y.rank - 2], n = column ? 1 : y.dim[y.rank - 1];
+  if (k != inner)
+    return cr_fail(a.tape, CR_BAD_SHAPE, "matmul: shapes %s and %s: inner dimensions %lld and %lld differ",
+                   cr_shape_text(&x, one, sizeof one), cr_shape_text(&y, two, sizeof two), (long long)k, (long long)inner);
+  /* A batch of matrices times one matrix is one product of a taller matrix. */
+  if (row || flat) {
+    int64_t rows = 1;
+    for (int i = 0; i < x.rank - 1; i++) rows *= x.dim[i];
+    a = cr_reshape(a, 2, (int64_t[]){rows, k});
+  }
+  if (column) b = cr_reshape(b, 2, (int64_t[]){k, 1});
+  cr_var c = cr_record(a.tape, &matmul_op, 2, (cr_var[]){a, b}, NULL);
+  if (!(row || column || flat) || cr_is_poison(c)) return c;
+  cr_array z = cr_view(c);
+  int64_t dims[CR_MAX_RANK];
+  int rank = 0;
+  if (flat) {
+    for (; rank < x.rank - 1; rank++) dims[rank] = x.dim[rank];
+  } else {
+    for (int i = 0; i < z.rank - 2; i++) dims[rank++] = z.dim[i];
+    if (!row) dims[rank++] = z.dim[z.rank - 2];
+  }
+  if (!column) dims[rank++] = n;
+  return cr_reshape(c, rank, dims);
+}
+
+cr_var cr_linear(cr_var x, cr_var weight, cr_var bias) {
+  cr_var y = cr_matmul(x, cr_rank(weight) > 1 ? cr_matrix_transpose(weight) : weight);
+  return cr_absent(bias) ? y : cr_add(y, bias);
+}
+
+cr_var cr_dot(cr_var a, cr_var b) {
+  cr_array x = cr_view(a), y = cr_view(b);
+  char one[200], two[200];
+  if (cr_is_poison(a) || cr_is_poison(b)) return cr_poison(a.tape);
+  if (x.rank != 1 || y.rank != 1 || x.dim[0] != y.dim[0])
+    return cr_fail(a.tape, CR_BAD_SHAPE, "dot: shapes %s and %s are not two vectors of one length",
+                   cr_shape_text(&x, one, sizeof one), cr_shape_text(&y, two, sizeof two));
+  return cr_matmul(a, b);
+}
+
+cr_var cr_outer(cr_var a, cr_var b) {
+  if (cr_is_poison(a) || cr_is_poison(b)) return cr_poison(a.tape);
+  if (cr_rank(a) != 1 || cr_rank(b) != 1)
+    return cr_fail(a.tape, CR_BAD_SHAPE, "outer: operands of rank %d and %d are not two vectors", cr_rank(a), cr_rank(b));
+  return cr_mul(cr__insert_axes(a, 1, 1), b);
+}
+
+cr_var cr_cross(cr_var a, cr_var b, int axis) {
+  cr_var in[2] = {a, b}, term[2];
+  if (cr_is_poison(a) || cr_is_poison(b) || cr__broadcast_operands(a.tape, 2, in) != CR_OK) return cr_poison(a.tape);
+  int k = cr_axis(axis, cr_rank(in[0]));
+  if (k < 0 || cr_dim(in[0], k) != 3)
+    return cr_fail(a.tape, CR_BAD_SHAPE, "cross: axis %d must exist and have size 3", axis);
+  for (int i = 0; i < 2; i++)
+    term[i] = cr_mul(cr_roll(in[0], k, i ? 1 : -1), cr_roll(in[1], k, i ? -1 : 1));
+  return cr_sub(term[0], term[1]);
+}
+
+/* The axes that stay, in order, before or after those that go. */
+static cr_var free_and_contracted(cr_var x, int n, const int *axes, bool free_first, int64_t *free_dim, int *n_free) {
+  int order[CR_MAX_RANK], rank = cr_rank(x), at = free_first ? 0 : n;
+  int64_t free_count = 1, count = 1;
+  unsigned gone = 0;
+  for (int i = 0; i < n; i++) gone |= 1u << axes[i];
+  *n_free = 0;
+  for (int i = 0; i < rank; i++) {
+    if (gone >> i & 1) continue;
+    order[at++] = i;
+    free_count *= free_dim[(*n_free)++] = cr_dim(x, i);
+  }
+  for (int i = 0; i < n; i++) {
+    order[(free_first ? *n_free : 0) + i] = axes[i];
+    count *= cr_dim(x, axes[i]);
+  }
+  return cr_reshape(cr_permute(x, rank, order), 2, free_first ? (int64_t[]){free_count, count} : (int64_t[]){count, free_count});
+}
+
+static bool contracted_axes(cr_var x, int n, const int *axes, int *out) {
+  unsigned seen = 0;
+  for (int i = 0; i < n; i++) {
+    out[i] = cr_axis(axes[i], cr_rank(x));
+    if (out[i] < 0 || seen >> out[i] & 1) {
+      cr_fail(x.tape, CR_BAD_ARGUMENT, out[i] < 0 ? "tensordot: axis %d of a tensor of rank %d"
+                                                  : "tensordot: axis %d appears twice (rank %d)", axes[i], cr_rank(x));
+      return false;
+    }
+    seen |= 1u << out[i];
+  }
+  return true;
+}
+
+cr_var cr_tensordot(cr_var a, cr_var b, int n, const int *axes_a, const int *axes_b) {
+  int p[CR_MAX_RANK], q[CR_MAX_RANK], n_left, n_right;
+  int64_t dims[2 * CR_MAX_RANK], right[CR_MAX_RANK];
+  if (cr_is_poison(a) || cr_is_poison(b)) return cr_poison(a.tape);
+  if (n < 0 || n > cr_rank(a) || n > cr_rank(b))
+    return cr_fail(a.tape, CR_BAD_ARGUMENT, "tensordot: %d axes of tensors of rank %d and %d", n, cr_rank(a), cr_rank(b));
+  if (!contracted_axes(a, n, axes_a, p) || !contracted_axes(b, n, axes_b, q)) return cr_poison(a.tape);
+  for (int i = 0; i < n; i++)
+    if (cr_dim(a, p[i]) != cr_dim(b, q[i]))
+      return cr_fail(a.tape, CR_BAD_SHAPE, "tensordot: axes %d and %d have sizes %lld and %lld", p[i], q[i],
+                     (long long)cr_dim(a, p[i]), (long long)cr_dim(b, q[i]));
+  cr_var left = free_and_contracted(a, n, p, true, dims, &n_left);
+  cr_var c = cr_matmul(left, free_and_contracted(b, n, q, false, right, &n_right));
+  if (n_left + n_right > CR_MAX_RANK)
+    return cr_fail(a.tape, CR_BAD_SHAPE, "tensordot: the result has %d axes, at most %d", n_left + n_right, CR_MAX_RANK);
+  memcpy(dims + n_left, right, (size_t)n_right * sizeof *dims);
+  return cr_reshape(c, n_left + n_right, dims);
+}
+
+cr_var cr_kron(cr_var a, cr_var b) {
+  cr_array x = cr_view(a), y = cr_view(b);
+  int64_t p[2 * CR_MAX_RANK], q[2 * CR_MAX_RANK], dims[CR_MAX_RANK];
+  int rank = x.rank > y.rank ? x.rank : y.rank;
+  if (cr_is_poison(a) || cr_is_poison(b)) return cr_poison(a.tape);
+  if (2 * rank > CR_MAX_RANK)
+    return cr_fail(a.tape, CR_BAD_SHAPE, "kron: operands of rank %d and %d, at most %d", x.rank, y.rank, CR_MAX_RANK / 2);
+  for (int i = 0; i < rank; i++) {
+    int j = i - (rank - x.rank), k = i - (rank - y.rank);
+    p[2 * i] = j < 0 ? 1 : x.dim[j];
+    p[2 * i + 1] = q[2 * i] = 1;
+    q[2 * i + 1] = k < 0 ? 1 : y.dim[k];
+    dims[i] = p[2 * i] * q[2 * i + 1];
+  }
+  return cr_reshape(cr_mul(cr_reshape(a, 2 * rank, p), cr_reshape(b, 2 * rank, q)), rank, dims);
+}
+
+/* Names in the expression language */
+
+static cr_var arg_or_none(cr_call *c, int k) { return cr_arg_given(c, k) ? cr_arg_var(c, k) : cr_poison(cr_call_tape(c)); }
+
+static void call_matmul(cr_call *c) {
+  cr_var a = cr_arg_var(c, 0), b = cr_arg_var(c, 1);
+  cr_return(c, cr_matmul(a, b));
+}
+static void call_linear(cr_call *c) {
+  cr_var x = cr_arg_var(c, 0), weight = cr_arg_var(c, 1);
+  cr_return(c, cr_linear(x, weight, arg_or_none(c, 2)));
+}
+static void call_dot(cr_call *c) {
+  cr_var a = cr_arg_var(c, 0), b = cr_arg_var(c, 1);
+  cr_return(c, cr_dot(a, b));
+}
+static void call_outer(cr_call *c) {
+  cr_var a = cr_arg_var(c, 0), b = cr_arg_var(c, 1);
+  cr_return(c, cr_outer(a, b));
+}
+static void call_cross(cr_call *c) {
+  cr_var a = cr_arg_var(c, 0), b = cr_arg_var(c, 1);
+  cr_return(c, cr_cross(a, b, (int)cr_arg_int(c, 2)));
+}
+static void call_kron(cr_call *c) {
+  cr_var a = cr_arg_var(c, 0), b = cr_arg_var(c, 1);
+  cr_return(c, cr_kron(a, b));
+}
+static void call_inner(cr_call *c) {
+  cr_var a = cr_arg_var(c, 0), b = cr_arg_var(c, 1);
+  if (cr_rank(a) && cr_rank(b)) cr_return(c, cr_tensordot(a, b, 1, (int[]){-1}, (int[]){-1}));
+  else cr_return(c, cr_mul(a, b));
+}
+/* dims is a number of axes, or a pair of lists of axes. */
+static void call_tensordot(cr_call *c) {
+  cr_var a = cr_arg_var(c, 0), b = cr_arg_var(c, 1);
+  int axes[2][CR_MAX_RANK], n = 0;
+  if (cr_arg_is_number(c, 2)) {
+    n = (int)cr_arg_int(c, 2);
+    for (int i = 0; i < n && i < CR_MAX_RANK; i++) axes[0][i] = i - n, axes[1][i] = i;
+  } else {
+    cr_array lists = cr_view(cr_arg_index(c, 2));
+    if (lists.rank != 2 || lists.dim[0] != 2 || lists.dim[1] > CR_MAX_RANK) {
+      cr_fail(cr_call_tape(c), CR_BAD_ARGUMENT, "tensordot: dims is a number or two lists of axes of one length");
+      return;
+    }
+    n = (int)lists.dim[1];
+    for (int i = 0; i < 2 * n; i++) axes[i / n][i % n] = (int)cr_array_get_int(&lists, i);
+  }
+  cr_return(c, cr_tensordot(a, b, n, axes[0], axes[1]));
+}
+static void call_einsum(cr_call *c) {
+  enum { MANY = 64 };
+  cr_var operand[MANY];
+  const char *equation = cr_arg_text(c, 0);
+  int n = cr_arg_vars(c, 1, MANY, operand);
+  if (n >= 0) cr_return(c, cr_einsum(cr_call_tape(c), equation, n, operand));
+}
+
+const cr_function cr__matmul_functions[] = {
+  {.signature = "matmul(input, other) | mm | mv | bmm", .call = call_matmul, .family = "matrix product",
+   .doc = "Matrix product over the last two axes, leading axes broadcast; a 1-D operand is a row on the left, a column on the right.",
+   .derivative = "g B^T for A, A^T g for B, summed over axes that were broadcast",
+   .samples = "matmul(a:(2,3), b:(3,2)); matmul(a:(3), b:(3)); matmul(a:(2,3), b:(3)); matmul(a:(2,1,2,3), b:(2,3,1))"},
+  {.signature = "linear(input, weight, bias=None)", .call = call_linear, .family = "matrix product",
+   .doc = "input W^T + bias: weight is (out, in), or (in) for one output.", .derivative = "that of the product and the sum",
+   .samples = "linear(x:(2,3), w:(2,3), b:(2)); linear(x:(3), w:(2,3)); linear(x:(2,3), w:(3))"},
+  {.signature = "addmm(input, mat1, mat2, *, beta=1, alpha=1)", .formula = "beta * input + alpha * (mat1 @ mat2)",
+   .family = "matrix product", .doc = "beta input + alpha (mat1 mat2).",
+   .samples = "addmm(c:(2,2), a:(2,3), b:(3,2)); addmm(c:(2), a:(2,1), b:(1,2), beta=0.5, alpha=2)"},
+  {.signature = "dot(input, tensor) | vdot", .call = call_dot, .family = "matrix product", .doc = "Scalar product of two vectors.",
+   .derivative = "g times the other operand", .samples = "dot(a:(3), b:(3)); dot(a:(0), b:(0))"},
+  {.signature = "inner(input, tensor)", .call = call_inner, .family = "matrix product",
+   .doc = "Sum of products over the last axes of both; for vectors the scalar product.",
+   .derivative = "g contracted with the other operand", .samples = "inner(a:(3), b:(3)); inner(a:(2,3), b:(2,3))"},
+  {.signature = "outer(input, vec2) | ger", .call = call_outer, .family = "matrix product",
+   .doc = "All products of an element of the one vector with one of the other.", .derivative = "g times the other operand, summed",
+   .samples = "outer(a:(2), b:(3))"},
+  {.signature = "cross(input, other, dim=-1)", .call = call_cross, .family = "matrix product",
+   .doc = "Vector product along an axis of size 3.", .derivative = "vector products with g",
+   .samples = "cross(a:(3), b:(3)); cross(a:(3,2), b:(3,2), dim=0)"},
+  {.signature = "tensordot(a, b, dims=2)", .call = call_tensordot, .family = "matrix product",
+   .doc = "Sum of products over the last dims axes of a and the first of b, or over two lists of axes.",
+   .derivative = "g contracted with the other operand",
+   .samples = "tensordot(a:(2,3,2), b:(3,2,2)); tensordot(a:(2), b:(3), dims=0); tensordot(a:(2,3), b:(2,2), dims=[[0],[1]])"},
+  {.signature = "einsum(equation, *operands)", .call = call_einsum, .family = "matrix product",
+   .doc = "Sum of products by labels of axes: letters, repeated ones for a diagonal, an ellipsis, the result after ->.",
+   .derivative = "the same sum with g in place of the operand",
+   .samples = "einsum('ij,jk->ik', a:(2,3), b:(3,2)); einsum('ii', a:(3,3)); einsum('...i,...i->...', a:(2,3), b:(3)); "
+              "einsum('i,j,k->ik', a:(2), b:(2), c:(3)); einsum('iij->j', a:(2,2,3)); einsum('bij,bjk', a:(2,1,3), b:(2,3,2))"},
+  {.signature = "kron(input, other)", .call = call_kron, .family = "matrix product",
+   .doc = "Kronecker product: every element of the one times the whole of the other.", .derivative = "g times the other operand, summed",
+   .samples = "kron(a:(2,2), b:(1,2)); kron(a:(2), b:(3))"},
+  {.signature = NULL}};

@@ -1,4 +1,5 @@
 /* Shapes, axes, casts: linear ops, most of them views. Each op is a shape rule, a kernel where data moves, and its transpose. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,15 +25,40 @@ static void show_dims(char *text, size_t size, const void *attr) {
   snprintf(text, size, "%s", cr_shape_text(&a, shape, sizeof shape));
 }
 
-/* Copies operand 0 to the result, strided to row-major, converting the dtype. */
+/* Copies operand 0 to the result, strided to row-major in the operand's own shape, converting the dtype. */
 static cr_status copy_eval(cr_eval *c) {
-  cr_array from = c->in[0], to = *c->out;
-  if (from.rank != to.rank) { /* reshape: the order of elements is the same */
-    for (int64_t k = 0; k < to.count; k++) cr_array_set(&to, k, cr_array_get(&from, k));
-    return CR_OK;
-  }
-  cr_array_copy(&to, &from);
+  cr_array to;
+  cr_array_init(&to, (cr_dtype)c->out->dtype, c->in[0].rank, c->in[0].dim);
+  to.data = c->out->data;
+  cr_array_copy(&to, &c->in[0]);
   return CR_OK;
+}
+
+void cr__settle_strides(cr_array *a) {
+  cr_array dense;
+  cr_array_init(&dense, (cr_dtype)a->dtype, a->rank, a->dim);
+  for (int i = 0; i < a->rank && a->count > 0; i++)
+    if (a->dim[i] != 1 && a->stride[i] != dense.stride[i]) {
+      a->contiguous = 0;
+      return;
+    }
+  dense.data = a->data;
+  *a = dense;
+}
+
+int cr__axis_of(cr_var x, const char *name, int64_t axis) {
+  int rank = cr_rank(x), k = axis >= INT32_MIN && axis <= INT32_MAX ? cr_axis((int)axis, rank ? rank : 1) : -1;
+  if (k < 0) cr_fail(x.tape, CR_BAD_ARGUMENT, "%s: axis %lld of a tensor of rank %d", name, (long long)axis, rank);
+  return k;
+}
+
+const void *cr__dense(cr_eval *c, const cr_array *a, cr_dtype dtype) {
+  if (a->contiguous && a->dtype == (uint8_t)dtype) return a->data;
+  cr_array to;
+  cr_array_init(&to, dtype, a->rank, a->dim);
+  to.data = cr_scratch(c, (size_t)a->count * cr_dtype_size(dtype));
+  if (to.data) cr_array_copy(&to, a);
+  return to.data;
 }
 
 /* cast */
@@ -75,12 +101,62 @@ static const cr_op stop_gradient_op = {
 
 cr_var cr_stop_gradient(cr_var x) { return cr_record(x.tape, &stop_gradient_op, 1, &x, NULL); }
 
-/* reshape */
+/* copy */
+
+static cr_status copy_infer(cr_infer *c) {
+  cr_array_init(c->out, (cr_dtype)c->in[0].dtype, c->in[0].rank, c->in[0].dim);
+  return CR_OK;
+}
+static void copy_vjp(cr_vjp_rule *c) { c->d[0] = c->g; }
+static const cr_op copy_op = {
+  .name = "copy", .arity = 1, .kind = CR_LINEAR, .infer = copy_infer, .eval = copy_eval, .vjp = copy_vjp, .latex = "%a",
+  .rule = "the cotangent"};
+
+cr_var cr_copy(cr_var x) { return cr_record(x.tape, &copy_op, 1, &x, NULL); }
+
+/* reshape: a view where the strides allow, else a copy */
+
+/* Strides of out, a view of x's elements in another shape. Axes of both are matched in groups of equal size from the left;
+ * a group of x can be split or merged only where its axes lie densely in each other. */
+static bool view_as(const cr_array *x, cr_array *out) {
+  int i = 0, j = 0;
+  while (i < x->rank && j < out->rank) {
+    int i_end = i + 1, j_end = j + 1;
+    int64_t n = x->dim[i], m = out->dim[j];
+    while (n != m)
+      if (n < m) n *= x->dim[i_end++];
+      else m *= out->dim[j_end++];
+    int64_t step = x->stride[i_end - 1], extent = 1;
+    for (int k = i_end - 1, first = 1; k >= i; k--) {
+      if (x->dim[k] == 1) continue;
+      if (first) step = x->stride[k];
+      else if (x->stride[k] != step * extent) return false;
+      extent *= x->dim[k];
+      first = 0;
+    }
+    for (int k = j_end - 1; k >= j; k--) {
+      out->stride[k] = step;
+      step *= out->dim[k];
+    }
+    i = i_end;
+    j = j_end;
+  }
+  for (; j < out->rank; j++) out->stride[j] = 1;
+  return true;
+}
 
 static cr_status reshape_infer(cr_infer *c) {
   const dims_attr *d = c->attr;
-  cr_array_init(c->out, (cr_dtype)c->in[0].dtype, d->rank, d->dim);
-  if (c->in[0].contiguous) c->out->data = c->in[0].data;
+  const cr_array *x = &c->in[0];
+  cr_array_init(c->out, (cr_dtype)x->dtype, d->rank, d->dim);
+  cr_array view = *c->out;
+  if (x->contiguous) {
+    c->out->data = x->data;
+  } else if (x->count && view_as(x, &view)) {
+    view.data = x->data;
+    cr__settle_strides(&view);
+    *c->out = view;
+  }
   return CR_OK;
 }
 static void reshape_vjp(cr_vjp_rule *c) {
@@ -128,11 +204,8 @@ static cr_status permute_infer(cr_infer *c) {
   for (int i = 0; i < d->rank; i++) dims[i] = x->dim[d->dim[i]];
   cr_array_init(c->out, (cr_dtype)x->dtype, d->rank, dims);
   c->out->data = x->data;
-  for (int i = 0; i < d->rank; i++) {
-    int64_t stride = x->stride[d->dim[i]];
-    if (stride != c->out->stride[i]) c->out->contiguous = 0;
-    c->out->stride[i] = stride;
-  }
+  for (int i = 0; i < d->rank; i++) c->out->stride[i] = x->stride[d->dim[i]];
+  cr__settle_strides(c->out);
   return CR_OK;
 }
 static cr_var permute_by(cr_var x, const dims_attr *d, int inverse) {
@@ -173,8 +246,8 @@ static cr_status broadcast_infer(cr_infer *c) {
   int lead = d->rank - x->rank;
   for (int i = 0; i < d->rank; i++)
     c->out->stride[i] = i < lead || (x->dim[i - lead] == 1 && d->dim[i] != 1) ? 0 : x->stride[i - lead];
-  c->out->contiguous = c->out->count <= 1;
   c->out->data = x->data;
+  cr__settle_strides(c->out);
   return CR_OK;
 }
 static void broadcast_vjp(cr_vjp_rule *c) {
@@ -218,6 +291,7 @@ static void call_cast(cr_call *c) {
   else cr_return(c, cr_cast(cr_arg_var(c, 0), (cr_dtype)dtype));
 }
 static void call_stop_gradient(cr_call *c) { cr_return(c, cr_stop_gradient(cr_arg_var(c, 0))); }
+static void call_copy(cr_call *c) { cr_return(c, cr_copy(cr_arg_var(c, 0))); }
 static void call_reshape(cr_call *c) {
   int64_t dims[CR_MAX_RANK];
   int rank = cr_arg_ints(c, 1, CR_MAX_RANK, dims);
@@ -236,11 +310,13 @@ static void call_permute(cr_call *c) {
 }
 
 const cr_function cr__movement_functions[] = {
-  {.signature = "cast(input, dtype)", .call = call_cast, .family = "shape", .doc = "The same numbers in another dtype.",
+  {.signature = "cast(input, dtype) | to | type", .call = call_cast, .family = "shape", .doc = "The same numbers in another dtype.",
    .derivative = "the cotangent cast back; none through integers", .samples = "cast(x:(2,3), 'float64')"},
-  {.signature = "stop_gradient(input)", .call = call_stop_gradient, .family = "shape", .doc = "The value without its derivative.",
+  {.signature = "stop_gradient(input) | detach", .call = call_stop_gradient, .family = "shape", .doc = "The value without its derivative.",
    .derivative = "none", .samples = "x:(3) * stop_gradient(y:(3))"},
-  {.signature = "reshape(input, shape)", .call = call_reshape, .family = "shape",
+  {.signature = "copy(input) | clone", .call = call_copy, .family = "shape", .doc = "The same numbers as a node of its own.",
+   .derivative = "the cotangent", .samples = "copy(x:(2,3))"},
+  {.signature = "reshape(input, shape) | view", .call = call_reshape, .family = "shape",
    .doc = "The elements in row-major order in another shape; one size may be -1.",
    .derivative = "the cotangent in the operand's shape", .samples = "reshape(x:(2,3), (3,2)); reshape(x:(2,3), (-1,))"},
   {.signature = "permute(input, dims)", .call = call_permute, .family = "shape", .doc = "Axes in another order, a view.",

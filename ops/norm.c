@@ -1,4 +1,130 @@
-/* Normalisation and dropout: formulas. */
+/* Normalisation: compositions over centred rows. */
+#include <stdbool.h>
+
 #include "ops.h"
 
-const cr_function cr__norm_functions[] = {{.signature = NULL}};
+cr_var cr_standardize(cr_var x, int n_axes, const int *axes, double eps) {
+  cr_var d = cr_center(x, n_axes, axes);
+  return cr_mul(d, cr_rsqrt(cr_add(cr_mean(cr_square(d), n_axes, axes, 1), cr_const(x.tape, eps))));
+}
+
+/* y weight + bias, either of which may be poison: none. */
+static cr_var scaled(cr_var y, cr_var weight, cr_var bias) {
+  if (!cr_absent(weight)) y = cr_mul(y, weight);
+  return cr_absent(bias) ? y : cr_add(y, bias);
+}
+
+static cr_var arg_optional(cr_call *c, int k) { return cr_arg_given(c, k) ? cr_arg_var(c, k) : cr_poison(cr_call_tape(c)); }
+
+/* A vector along axis 1 of x. */
+static cr_var along_channels(cr_var v, cr_var x) {
+  int64_t dims[CR_MAX_RANK];
+  if (cr_absent(v)) return v;
+  for (int i = 0; i < cr_rank(x); i++) dims[i] = i == 1 ? cr_count(v) : 1;
+  return cr_reshape(v, cr_rank(x), dims);
+}
+static bool has_channels(cr_var x, const char *name, int least) {
+  if (cr_is_poison(x)) return false;
+  if (cr_rank(x) >= least) return true;
+  cr_fail(x.tape, CR_BAD_SHAPE, "%s: rank %d; (batch, channels, ...) of rank at least %d is needed", name, cr_rank(x), least);
+  return false;
+}
+
+/* The axes from first to the last. */
+static int axes_from(cr_var x, int first, int *axes) {
+  int n = 0;
+  for (int i = first; i < cr_rank(x); i++) axes[n++] = i;
+  return n;
+}
+
+/* normalized_shape names the last axes of x by their sizes; how many, or -1 after recording what is wrong. */
+static int normalized_axes(cr_call *c, cr_var x, const char *name, int *axes) {
+  int64_t dims[CR_MAX_RANK];
+  int n = cr_arg_ints(c, 1, CR_MAX_RANK, dims), rank = cr_rank(x);
+  if (n < 0 || cr_is_poison(x)) return -1;
+  bool fits = n > 0 && n <= rank;
+  for (int i = 0; fits && i < n; i++) fits = cr_dim(x, rank - n + i) == dims[i];
+  if (!fits) cr_fail(x.tape, CR_BAD_SHAPE, "%s: normalized_shape must be the sizes of the last axes of input", name);
+  return fits ? axes_from(x, rank - n, axes) : -1;
+}
+
+static void call_layer_norm(cr_call *c) {
+  int axes[CR_MAX_RANK];
+  cr_var x = cr_arg_var(c, 0), weight = arg_optional(c, 2), bias = arg_optional(c, 3);
+  int n = normalized_axes(c, x, "layer_norm", axes);
+  if (n > 0) cr_return(c, scaled(cr_standardize(x, n, axes, cr_arg_number(c, 4)), weight, bias));
+}
+
+static void call_rms_norm(cr_call *c) {
+  int axes[CR_MAX_RANK];
+  cr_var x = cr_arg_var(c, 0), weight = arg_optional(c, 2);
+  int n = normalized_axes(c, x, "rms_norm", axes);
+  if (n < 0) return;
+  double eps = cr_arg_given(c, 3) ? cr_arg_number(c, 3) : cr_dtype_of(x) == CR_FLOAT32 ? 0x1p-23 : 0x1p-52;
+  cr_var size = cr_rsqrt(cr_add(cr_mean(cr_square(x), n, axes, 1), cr_const(x.tape, eps)));
+  cr_return(c, scaled(cr_mul(x, size), weight, cr_poison(x.tape)));
+}
+
+/* By the statistics given: (x - mean) / sqrt(var + eps) per channel. */
+static cr_var by_running(cr_var x, cr_var mean, cr_var var, double eps) {
+  if (cr_absent(mean) || cr_absent(var)) return cr_fail(x.tape, CR_BAD_ARGUMENT, "running_mean and running_var are needed here");
+  cr_var scale = cr_rsqrt(cr_add(along_channels(var, x), cr_const(x.tape, eps)));
+  return cr_mul(cr_sub(x, along_channels(mean, x)), scale);
+}
+
+static void call_batch_norm(cr_call *c) {
+  cr_var x = cr_arg_var(c, 0), weight = arg_optional(c, 3), bias = arg_optional(c, 4), y;
+  if (!has_channels(x, "batch_norm", 2)) return;
+  int axes[CR_MAX_RANK] = {0}, n = axes_from(x, 2, axes + 1) + 1;
+  double eps = cr_arg_number(c, 7);
+  if (cr_arg_bool(c, 5)) y = cr_standardize(x, n, axes, eps);
+  else y = by_running(x, arg_optional(c, 1), arg_optional(c, 2), eps);
+  cr_return(c, scaled(y, along_channels(weight, x), along_channels(bias, x)));
+}
+
+static void call_group_norm(cr_call *c) {
+  cr_var x = cr_arg_var(c, 0), weight = arg_optional(c, 2), bias = arg_optional(c, 3);
+  if (!has_channels(x, "group_norm", 2)) return;
+  cr_array a = cr_view(x);
+  int64_t groups = cr_arg_int(c, 1);
+  if (groups < 1 || a.dim[1] % groups) {
+    cr_fail(x.tape, CR_BAD_SHAPE, "group_norm: %lld channels do not split into %lld groups", (long long)a.dim[1], (long long)groups);
+    return;
+  }
+  int last = 2;
+  int64_t each = a.count ? a.count / (a.dim[0] * groups) : 0;
+  cr_var y = cr_standardize(cr_reshape(x, 3, (int64_t[]){a.dim[0], groups, each}), 1, &last, cr_arg_number(c, 4));
+  cr_return(c, scaled(cr_reshape(y, a.rank, a.dim), along_channels(weight, x), along_channels(bias, x)));
+}
+
+static void call_instance_norm(cr_call *c) {
+  cr_var x = cr_arg_var(c, 0), weight = arg_optional(c, 3), bias = arg_optional(c, 4), y;
+  if (!has_channels(x, "instance_norm", 3)) return;
+  int axes[CR_MAX_RANK], n = axes_from(x, 2, axes);
+  double eps = cr_arg_number(c, 7);
+  if (cr_arg_bool(c, 5)) y = cr_standardize(x, n, axes, eps);
+  else y = by_running(x, arg_optional(c, 1), arg_optional(c, 2), eps);
+  cr_return(c, scaled(y, along_channels(weight, x), along_channels(bias, x)));
+}
+
+#define NORMALISATION .family = "normalisation"
+
+const cr_function cr__norm_functions[] = {
+  {.signature = "layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5)", .call = call_layer_norm, NORMALISATION,
+   .doc = "Mean 0 and variance 1 over the last axes, whose sizes are normalized_shape; then weight and bias.",
+   .samples = "layer_norm(x:(2,3), [3]); layer_norm(x:(2,2,2), [2,2], w:(2,2), b:(2,2))"},
+  {.signature = "rms_norm(input, normalized_shape, weight=None, eps=None)", .call = call_rms_norm, NORMALISATION,
+   .doc = "Over the root of the mean square of the last axes; eps None is the dtype's epsilon.", .samples = "rms_norm(x:(2,3), [3], w:(3))"},
+  {.signature = "batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5)",
+   .call = call_batch_norm, NORMALISATION,
+   .doc = "Per channel, axis 1: by the running statistics, or in training by those of the batch. momentum has no effect on the result.",
+   .samples = "batch_norm(x:(3,2), m:(2), v:(2)>0, w:(2), b:(2)); batch_norm(x:(3,2,2), None, None, w:(2), b:(2), training=True)"},
+  {.signature = "group_norm(input, num_groups, weight=None, bias=None, eps=1e-5)", .call = call_group_norm, NORMALISATION,
+   .doc = "Mean 0 and variance 1 over each group of channels.", .samples = "group_norm(x:(2,4,3), 2, w:(4), b:(4))"},
+  {.signature = "instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5)",
+   .call = call_instance_norm, NORMALISATION, .doc = "Mean 0 and variance 1 over each channel of each sample.",
+   .samples = "instance_norm(x:(2,2,3), weight=w:(2), bias=b:(2))"},
+  {.signature = "normalize(input, p=2.0, dim=1, eps=1e-12)", .formula = "input / clamp(vector_norm(input, p, dim, True), eps)", NORMALISATION,
+   .doc = "Vectors along an axis brought to p-norm 1; shorter ones than eps are divided by eps.",
+   .samples = "normalize(x:(2,3)); normalize(x:(3), 1.0, 0)"},
+  {.signature = NULL}};

@@ -26,7 +26,7 @@ CR_API cr_var cr_mul(cr_var x, cr_var y);                 /* Product. */
 CR_API cr_var cr_div(cr_var x, cr_var y);                 /* Quotient; integers give float64. */
 CR_API cr_var cr_square(cr_var x);                        /* Square. */
 CR_API cr_var cr_reciprocal(cr_var x);                    /* One over x. */
-CR_API cr_var cr_pow(cr_var x, cr_var y);                 /* x to the power y; negative x needs an integral y. */
+CR_API cr_var cr_pow(cr_var x, cr_var y);                 /* x to the power y; negative x needs an integral y; integers stay integers. */
 CR_API cr_var cr_sqrt(cr_var x);                          /* Square root. */
 CR_API cr_var cr_rsqrt(cr_var x);                         /* One over the square root. */
 CR_API cr_var cr_cbrt(cr_var x);                          /* Real cube root. */
@@ -46,6 +46,10 @@ CR_API cr_var cr_log2(cr_var x);                          /* Logarithm to base 2
 CR_API cr_var cr_log10(cr_var x);                         /* Logarithm to base 10. */
 CR_API cr_var cr_log1mexp(cr_var x);                      /* log(1 - exp(x)) for x < 0 without cancellation. */
 CR_API cr_var cr_logaddexp(cr_var x, cr_var y);           /* log(exp(x) + exp(y)) without overflow. */
+CR_API cr_var cr_logaddexp2(cr_var x, cr_var y);          /* log2(2^x + 2^y) without overflow. */
+CR_API cr_var cr_log_odds(cr_var x);                      /* log(x / (1 - x)), relatively accurate also near 1/2. */
+CR_API cr_var cr_entr(cr_var x);                          /* -x log(x), the entropy of one probability. */
+CR_API cr_var cr_log_cosh(cr_var x);                      /* log(cosh(x)) without overflow or cancellation. */
 CR_API cr_var cr_xlogy(cr_var x, cr_var y);               /* x log(y), and 0 where x is 0. */
 CR_API cr_var cr_xlog1py(cr_var x, cr_var y);             /* x log(1 + y), and 0 where x is 0. */
 
@@ -73,6 +77,12 @@ CR_API cr_var cr_logsigmoid(cr_var x);                    /* log(sigmoid(x)). */
 CR_API cr_var cr_relu(cr_var x);                          /* max(x, 0). */
 CR_API cr_var cr_silu(cr_var x);                          /* x sigmoid(x). */
 
+CR_API cr_var cr_softsign(cr_var x);                      /* x / (1 + |x|). */
+CR_API cr_var cr_tanhshrink(cr_var x);                    /* x - tanh(x) without cancellation. */
+/* -y log(x) - (1 - y) log(1 - x), with logs no lower than -100. */
+CR_API cr_var cr_cross_entropy_of_probability(cr_var x, cr_var y);
+CR_API cr_var cr_cross_entropy_of_logit(cr_var x, cr_var y); /* Of the probability sigmoid(x) against y, exact in both tails. */
+
 /* Elementwise: piecewise */
 
 CR_API cr_var cr_abs(cr_var x);                           /* Absolute value. */
@@ -95,6 +105,7 @@ CR_API cr_var cr_erfc(cr_var x);                          /* 1 - erf(x) without 
 CR_API cr_var cr_ierfcx(cr_var x, cr_var y);              /* exp(y^2) times the x-times repeated integral of erfc (DLMF 7.18). */
 CR_API cr_var cr_erfcx(cr_var x);                         /* exp(x^2) erfc(x) without overflow. */
 CR_API cr_var cr_erfinv(cr_var x);                        /* Inverse of erf. */
+CR_API cr_var cr_normal_pdf(cr_var x);                    /* Normal density, relatively accurate in the tails. */
 CR_API cr_var cr_ndtr(cr_var x);                          /* Normal distribution function. */
 CR_API cr_var cr_log_ndtr(cr_var x);                      /* log(ndtr(x)) without underflow. */
 CR_API cr_var cr_ndtri(cr_var x);                         /* Inverse of ndtr. */
@@ -110,6 +121,7 @@ CR_API cr_var cr_gammainc(cr_var x, cr_var y);            /* Regularised lower i
 CR_API cr_var cr_gammaincc(cr_var x, cr_var y);           /* Regularised upper incomplete gamma function. */
 CR_API cr_var cr_gammainc_da(cr_var x, cr_var y);         /* Derivative of gammainc with respect to x; none of its own. */
 CR_API cr_var cr_bessel_in(cr_var x, cr_var y);           /* Modified Bessel function of the first kind of integer order x. */
+CR_API cr_var cr_bessel_moment(cr_var x, cr_var y);       /* Mean over t of (1 - cos t)^x exp(-y (1 - cos t)), y >= 0. */
 CR_API cr_var cr_bessel_ine(cr_var x, cr_var y);          /* bessel_in scaled by exp(-|y|). */
 CR_API cr_var cr_spherical_jn(cr_var x, cr_var y);        /* Spherical Bessel function of order x. */
 CR_API cr_var cr_sinc(cr_var x);                          /* sin(pi x) / (pi x), and 1 at 0, with every derivative right there. */
@@ -137,27 +149,181 @@ CR_API cr_var cr_full(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims,
 CR_API cr_var cr_zeros(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims);
 CR_API cr_var cr_ones(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims);
 CR_API cr_var cr_zeros_like(cr_var x);
+CR_API cr_var cr_ones_like(cr_var x);
+CR_API cr_var cr_arange(cr_tape *t, cr_dtype dtype, double start, double end, double step); /* up to before end */
+CR_API cr_var cr_eye(cr_tape *t, cr_dtype dtype, int64_t rows, int64_t cols); /* ones on the diagonal */
+CR_API cr_var cr_linspace(cr_var start, cr_var end, int64_t n);               /* both ends included; follows them */
 
-/* Shape and selection (movement.c, select.c): views where strides allow */
+/* Shape (movement.c, layout.c, slice.c, pad.c, join.c): views where strides allow */
 
 CR_API cr_var cr_cast(cr_var x, cr_dtype dtype);                              /* a float made integer has no derivative */
 CR_API cr_var cr_stop_gradient(cr_var x);                                     /* the value, without its derivative */
+CR_API cr_var cr_copy(cr_var x);                                              /* the same as a node with memory of its own */
 CR_API cr_var cr_reshape(cr_var x, int rank, const int64_t *dims);            /* one dim may be -1 */
 CR_API cr_var cr_permute(cr_var x, int rank, const int *axes);                /* axis k of the result is axes[k] of x */
 CR_API cr_var cr_broadcast_to(cr_var x, int rank, const int64_t *dims);
+CR_API cr_var cr_expand(cr_var x, int rank, const int64_t *sizes);            /* broadcast_to in which -1 keeps a size */
+CR_API cr_var cr_transpose(cr_var x, int axis1, int axis2);                   /* two axes exchanged */
+CR_API cr_var cr_matrix_transpose(cr_var x);                                  /* the last two; x itself below rank 2 */
+CR_API cr_var cr_squeeze(cr_var x, int n, const int *axes);                   /* without axes of size 1; n < 0: all of them */
+CR_API cr_var cr_unsqueeze(cr_var x, int axis);                               /* with a new axis of size 1 */
+CR_API cr_var cr_flatten(cr_var x, int first, int last);                      /* axes first to last made one */
+CR_API cr_var cr_tile(cr_var x, int n, const int64_t *repeats);               /* the whole repeated along the last n axes */
+CR_API cr_var cr_repeat_interleave(cr_var x, int64_t repeats, int axis);      /* every slice repeated in place */
+CR_API cr_var cr_pixel_shuffle(cr_var x, int64_t factor);                     /* (.., c r^2, h, w) to (.., c, h r, w r) */
+/* Coordinates of a grid over n vectors into out; xy exchanges the first two axes. 0 on failure. */
+CR_API int cr_meshgrid(int n, const cr_var *x, int xy, cr_var *out);
+/* start:stop:step of the first n axes; step NULL means 1. Negative positions count from the end, but with a negative step a
+ * stop below 0 is the end before the first element. */
+CR_API cr_var cr_slice(cr_var x, int n, const int64_t *start, const int64_t *stop, const int64_t *step);
+/* Python's start:stop:step of one axis; INT64_MIN and INT64_MAX stand for the open ends. */
+CR_API cr_var cr_slice_axis(cr_var x, int axis, int64_t start, int64_t stop, int64_t step);
+CR_API cr_var cr_select(cr_var x, int axis, int64_t index);                   /* one position along an axis, which goes */
+CR_API cr_var cr_flip(cr_var x, int n, const int *axes);                      /* the order along axes reversed */
+CR_API cr_var cr_roll(cr_var x, int axis, int64_t shift);                     /* elements moved, around the end */
+CR_API cr_var cr_diff(cr_var x, int order, int axis);                         /* differences of neighbours, order times */
+/* Consecutive parts of the n given sizes into out; 0 on failure. */
+CR_API int cr_split(cr_var x, int axis, int n, const int64_t *sizes, cr_var *out);
+/* lo and hi positions around and interior ones (NULL: none) between the elements of each axis, filled with the value, a
+ * tensor of one element; negative lo and hi crop. */
+CR_API cr_var cr_pad(cr_var x, const int64_t *lo, const int64_t *hi, const int64_t *interior, cr_var value);
+typedef enum cr_pad_mode { CR_PAD_CONSTANT, CR_PAD_REFLECT, CR_PAD_REPLICATE, CR_PAD_CIRCULAR } cr_pad_mode;
+CR_API cr_var cr_pad_edge(cr_var x, int axis, int64_t lo, int64_t hi, cr_pad_mode mode); /* not for CR_PAD_CONSTANT */
+/* A copy of x in which update, of the same rank, takes the window that begins at start. */
+CR_API cr_var cr_slice_update(cr_var x, cr_var update, const int64_t *start);
+CR_API cr_var cr_diagonal(cr_var x, int64_t offset, int axis1, int axis2);    /* of the matrices along two axes, as last axis */
+CR_API cr_var cr_diag(cr_var x, int64_t offset);                              /* vector to matrix, or matrix to vector */
+CR_API cr_var cr_block_diag(cr_tape *t, int n, const cr_var *blocks);
+CR_API cr_var cr_concatenate(int n, const cr_var *x, int axis);               /* n >= 1 */
+CR_API cr_var cr_stack(int n, const cr_var *x, int axis);                     /* n >= 1; along a new axis */
+CR_API cr_var cr_unfold(cr_var x, int axis, int64_t size, int64_t step);      /* windows; they become the last axis */
 
-/* Reductions (reduce.c): over n_axes axes; n_axes < 0 means all. keepdim leaves axes of size 1. */
+/* Selection (select.c) */
+
+CR_API cr_var cr_where(cr_var condition, cr_var x, cr_var y);                 /* x where the condition is not 0, else y */
+CR_API cr_var cr_clamp(cr_var x, cr_var lo, cr_var hi);                       /* a poison bound is none */
+CR_API cr_var cr_tril(cr_var x, int64_t diagonal);                            /* zeros above the diagonal */
+CR_API cr_var cr_triu(cr_var x, int64_t diagonal);                            /* zeros below the diagonal */
+
+/* Reductions (reduce.c, extremes.c, moments.c, softmax.c): over n_axes axes; n_axes < 0 means all. keepdim leaves axes of
+ * size 1. float32 accumulates in double; sums run over a fixed tree. */
 
 CR_API cr_var cr_sum(cr_var x, int n_axes, const int *axes, int keepdim);
 CR_API cr_var cr_sum_all(cr_var x);
+CR_API cr_var cr_mean(cr_var x, int n_axes, const int *axes, int keepdim);
+CR_API cr_var cr_prod(cr_var x, int n_axes, const int *axes, int keepdim);
+CR_API cr_var cr_all(cr_var x, int n_axes, const int *axes, int keepdim);
+CR_API cr_var cr_any(cr_var x, int n_axes, const int *axes, int keepdim);
+CR_API cr_var cr_amax(cr_var x, int n_axes, const int *axes, int keepdim);    /* derivative split evenly at ties */
+CR_API cr_var cr_amin(cr_var x, int n_axes, const int *axes, int keepdim);
+CR_API cr_var cr_argmax(cr_var x, int n_axes, const int *axes, int keepdim);  /* the first at ties; NaN is largest */
+CR_API cr_var cr_argmin(cr_var x, int n_axes, const int *axes, int keepdim);
+/* Values along an axis, with positions into *index, which may be NULL; the derivative follows the position. */
+CR_API cr_var cr_max_along(cr_var x, int axis, int keepdim, cr_var *index);
+CR_API cr_var cr_min_along(cr_var x, int axis, int keepdim, cr_var *index);
+CR_API cr_var cr_center(cr_var x, int n_axes, const int *axes);               /* minus its mean */
+CR_API cr_var cr_variance(cr_var x, int n_axes, const int *axes, double correction, int keepdim);
+CR_API cr_var cr_std(cr_var x, int n_axes, const int *axes, double correction, int keepdim);
+CR_API cr_var cr_vector_norm(cr_var x, double p, int n_axes, const int *axes, int keepdim); /* any p, inf, -inf, 0 */
+CR_API cr_var cr_logsumexp(cr_var x, int n_axes, const int *axes, int keepdim);
+CR_API cr_var cr_logmeanexp(cr_var x, int n_axes, const int *axes, int keepdim);
 
-/* Indexing and sorting (gather.c, sort.c) */
+/* Indexing (gather.c, index.c): by integer tensors; negative positions count from the end */
 
-/* Scans (scan.c) */
+#define CR_NOT_GIVEN INT64_MIN
+CR_API cr_var cr_index_select(cr_var x, int axis, cr_var index);              /* slices; the index's axes replace the axis */
+CR_API cr_var cr_index_add(cr_var x, int axis, cr_var index, cr_var source);  /* slices of source added; index is a vector */
+CR_API cr_var cr_gather(cr_var x, int axis, cr_var index);                    /* element by element; index of x's rank */
+CR_API cr_var cr_scatter_add(cr_var x, int axis, cr_var index, cr_var source);
+CR_API cr_var cr_scatter(cr_var x, int axis, cr_var index, cr_var source);    /* the last of repeated positions stays */
+CR_API cr_var cr_take_along(cr_var x, int axis, cr_var index);                /* gather with broadcasting */
+CR_API cr_var cr_index(cr_var x, int n, const cr_var *index);                 /* one index or mask for each leading axis */
+CR_API cr_var cr_index_put(cr_var x, int n, const cr_var *index, cr_var values, int accumulate);
+CR_API cr_var cr_one_hot(cr_var index, int64_t num_classes);                  /* -1: one more than the largest */
+/* Rows of the weight; row padding (CR_NOT_GIVEN: none) gets no gradient. */
+CR_API cr_var cr_embedding(cr_var index, cr_var weight, int64_t padding);
+/* Sums of the rows of equal segment; n CR_NOT_GIVEN: one more than the largest. Segments out of range are left out. */
+CR_API cr_var cr_segment_sum(cr_var data, cr_var segment, int64_t n);
 
-/* Products and linear algebra (matmul.c, linalg.c): the last two axes are the matrix, the ones before are a batch */
+/* Sorting (sort.c): stable, NaN counts as the largest; values are returned, positions go to *indices */
 
-/* Softmax, activations and losses (softmax.c, activations.c, losses.c) */
+CR_API cr_var cr_argsort(cr_var x, int axis, int descending);
+CR_API cr_var cr_sort(cr_var x, int axis, int descending, cr_var *indices);
+CR_API cr_var cr_topk(cr_var x, int64_t k, int axis, int largest, cr_var *indices);
+CR_API cr_var cr_kthvalue(cr_var x, int64_t k, int axis, int keepdim, cr_var *indices); /* k from 1, ascending */
+CR_API cr_var cr_median(cr_var x, int axis, int keepdim, cr_var *indices);    /* the lower one */
+
+/* Scans (scan.c): along one axis */
+
+/* s_t = a_t s_{t-1} + b_t, from s0, of a's shape without the axis; poison is 0. reverse runs from the end. */
+CR_API cr_var cr_linear_scan(cr_var a, cr_var b, cr_var s0, int axis, int reverse);
+CR_API cr_var cr_cumsum(cr_var x, int axis);
+CR_API cr_var cr_cumprod(cr_var x, int axis);
+CR_API cr_var cr_logcumsumexp(cr_var x, int axis);
+CR_API cr_var cr_cummax(cr_var x, int axis, cr_var *index);                   /* the last at ties; index may be NULL */
+CR_API cr_var cr_cummin(cr_var x, int axis, cr_var *index);
+
+/* Products and linear algebra (matmul.c, einsum.c, linalg.c, determinant.c, decomposition.c): the last two axes are the
+ * matrix, those before are a batch and broadcast. A singular or indefinite matrix gives NaN where its inverse is needed. */
+
+CR_API cr_var cr_matmul(cr_var a, cr_var b);                                  /* a 1-D operand is a row, or a column */
+CR_API cr_var cr_linear(cr_var x, cr_var weight, cr_var bias);                /* x weight^T + bias; bias may be poison */
+CR_API cr_var cr_dot(cr_var a, cr_var b);                                     /* of two vectors */
+CR_API cr_var cr_outer(cr_var a, cr_var b);
+CR_API cr_var cr_cross(cr_var a, cr_var b, int axis);                         /* axis has size 3 */
+CR_API cr_var cr_kron(cr_var a, cr_var b);
+/* Sum of products over n axes of each. */
+CR_API cr_var cr_tensordot(cr_var a, cr_var b, int n, const int *axes_a, const int *axes_b);
+/* "ij,jk->ik": letters, repeated ones for a diagonal, an ellipsis; without an arrow the labels that occur once. */
+CR_API cr_var cr_einsum(cr_tape *t, const char *equation, int n, const cr_var *operands);
+CR_API cr_var cr_solve(cr_var a, cr_var b, int left);                         /* X of A X = B, or of X A = B */
+CR_API cr_var cr_solve_triangular(cr_var a, cr_var b, int upper, int left, int unitriangular);
+CR_API cr_var cr_inv(cr_var a);
+CR_API cr_var cr_lstsq(cr_var a, cr_var b);                                   /* least squares, least norm; full rank */
+CR_API cr_var cr_pinv(cr_var a);                                              /* full rank */
+CR_API cr_var cr_cholesky(cr_var a, int upper);                               /* of the symmetric part */
+CR_API cr_var cr_cholesky_solve(cr_var b, cr_var factor, int upper);
+CR_API cr_var cr_cholesky_inverse(cr_var factor, int upper);
+CR_API cr_var cr_matrix_power(cr_var a, int64_t n);                           /* n may be 0 or negative */
+CR_API cr_var cr_det(cr_var a);
+CR_API cr_var cr_cofactor(cr_var a);                                          /* the derivative of det, also where A is singular */
+CR_API cr_var cr_slogdet(cr_var a, cr_var *sign);                             /* log |det|; sign may be NULL */
+CR_API cr_var cr_logdet(cr_var a);
+CR_API cr_var cr_eigvalsh(cr_var a);                                          /* of the symmetric part, ascending */
+CR_API cr_var cr_eigh_vectors(cr_var a);                                      /* columns, up to their signs */
+CR_API cr_var cr_svdvals(cr_var a);                                           /* descending */
+CR_API cr_var cr_svd(cr_var a, cr_var *s, cr_var *v);                         /* A = U diag(s) V^T, thin; returns U */
+typedef enum cr_matrix_norm_kind {
+  CR_FROBENIUS, CR_NUCLEAR, CR_LARGEST_COLUMN, CR_SMALLEST_COLUMN, CR_LARGEST_ROW, CR_SMALLEST_ROW, CR_SPECTRAL, CR_SMALLEST_SINGULAR
+} cr_matrix_norm_kind; /* 'fro', 'nuc', 1, -1, inf, -inf, 2, -2 */
+CR_API cr_var cr_matrix_norm(cr_var x, cr_matrix_norm_kind kind, int row_axis, int column_axis, int keepdim);
+
+/* Special functions (specials.c) beyond the elementwise ones */
+
+CR_API cr_var cr_betainc(cr_var a, cr_var b, cr_var x);                       /* regularised; no derivative by a, b: NaN */
+CR_API cr_var cr_multigammaln(cr_var x, int64_t p);                           /* log of the p-variate gamma function */
+
+/* Softmax, activations, losses, normalisation (softmax.c, activations.c, losses.c, norm.c). Those not listed are formulas of
+ * the expression language: cr_formula(t, "huber_loss(x, y, delta=2)", "x", x, "y", y). */
+
+CR_API cr_var cr_softmax(cr_var x, int axis);                                 /* NaN on a row of -inf */
+CR_API cr_var cr_safe_softmax(cr_var x, int axis);                            /* 0 there */
+CR_API cr_var cr_log_softmax(cr_var x, int axis);
+typedef enum cr_reduction { CR_REDUCE_MEAN, CR_REDUCE_SUM, CR_REDUCE_NONE } cr_reduction;
+/* Classes are axis 1, or 0 of a vector. target holds class numbers in the shape that remains; weight (poison: none) is per
+ * class; targets equal to ignore count nothing. */
+CR_API cr_var cr_nll_loss(cr_var log_probability, cr_var target, cr_var weight, int64_t ignore, cr_reduction reduction);
+/* The same from logits; target may also hold probabilities, in the shape of the logits. */
+CR_API cr_var cr_cross_entropy(cr_var logits, cr_var target, cr_var weight, int64_t ignore, double label_smoothing,
+                               cr_reduction reduction);
+/* Over n_axes axes: (x - mean) / sqrt(variance + eps). */
+CR_API cr_var cr_standardize(cr_var x, int n_axes, const int *axes, double eps);
+
+/* Random numbers (random.c): element k depends on seed and k alone */
+
+CR_API cr_var cr_rand(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed);  /* uniform in [0, 1) */
+CR_API cr_var cr_randn(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed); /* standard normal */
+CR_API cr_var cr_dropout(cr_var x, double p, int training, uint64_t seed);
 
 /* Shared by the files of ops/, not exported */
 
@@ -166,8 +332,15 @@ extern const int cr__n_rows;
 uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to);
 cr_status cr__prepare_elementwise(cr_tape *t, int n, cr_var *in, char result); /* one dtype and one shape for all operands */
 cr_status cr__broadcast_operands(cr_tape *t, int n, cr_var *in);               /* one shape for all operands */
+cr_status cr__one_dtype(cr_tape *t, int n, cr_var *in, char result);           /* one dtype for all operands */
+void cr__settle_strides(cr_array *a);                       /* after setting strides: is it contiguous? */
+int cr__axis_of(cr_var x, const char *name, int64_t axis);  /* in [0, rank), -1 after recording; rank 0 has axes 0 and -1 */
+int cr__arg_axes(cr_call *c, int k, int *axes);             /* an int or list of ints; how many, or -1 */
+/* For kernels: the array row-major in a dtype, itself or a copy in scratch; NULL when memory runs out. */
+const void *cr__dense(cr_eval *c, const cr_array *a, cr_dtype dtype);
 extern const cr_function cr__elementwise_functions[], cr__creation_functions[], cr__movement_functions[],
-  cr__select_functions[], cr__gather_functions[], cr__sort_functions[], cr__scan_functions[], cr__reduce_functions[],
+  cr__layout_functions[], cr__slice_functions[], cr__pad_functions[], cr__join_functions[], cr__select_functions[],
+  cr__index_functions[], cr__sort_functions[], cr__scan_functions[], cr__reduce_functions[], cr__extreme_functions[], cr__moment_functions[], cr__random_functions[],
   cr__softmax_functions[], cr__activation_functions[], cr__loss_functions[], cr__norm_functions[],
   cr__matmul_functions[], cr__linalg_functions[], cr__decomposition_functions[], cr__special_functions[],
   cr__arithmetic_functions[];

@@ -1,146 +1,264 @@
-/* Reductions over axes. */
-#include <stdbool.h>
-#include <stdio.h>
+/* Reductions over axes: sums, products, all, any. */
+#include "reduce.h"
+
 #include <string.h>
 
-#include "ops.h"
+/* Sums over a fixed tree of blocks, each summed in eight lanes: the error grows as log n, and the result depends neither on
+ * strides nor on who computes it. float32 is summed in double. */
 
-/* Which axes go, as a bit mask, and whether they stay with size 1. */
-typedef struct reduce_attr {
-  unsigned mask;
-  int keepdim;
-} reduce_attr;
+enum { LANES = 8, BLOCK = 128, COLUMNS = 16 };
 
-static void reduce_show(char *text, size_t size, const void *attr) {
-  const reduce_attr *r = attr;
-  size_t n = (size_t)snprintf(text, size, "dim=(");
-  for (int i = 0; i < CR_MAX_RANK && n < size; i++)
-    if (r->mask >> i & 1) n += (size_t)snprintf(text + n, size - n, "%d,", i);
-  if (n < size) snprintf(text + n, size - n, ")%s", r->keepdim ? ", keepdim=True" : "");
+static double add_lanes(const double *s) { return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])); }
+
+#define SUMS(T)                                                                                   \
+  static double T##_block(const T *x, int64_t n, int64_t step) {                                  \
+    double s[LANES] = {0};                                                                        \
+    int64_t i = 0;                                                                                \
+    if (step == 1)                                                                                \
+      for (; i + LANES <= n; i += LANES)                                                          \
+        for (int j = 0; j < LANES; j++) s[j] += (double)x[i + j];                                 \
+    for (; i < n; i++) s[i % LANES] += (double)x[i * step];                                       \
+    return add_lanes(s);                                                                          \
+  }                                                                                               \
+  static double T##_sum(const T *x, int64_t n, int64_t step) {                                    \
+    if (n <= BLOCK) return T##_block(x, n, step);                                                 \
+    int64_t half = n / 2;                                                                         \
+    return T##_sum(x, half, step) + T##_sum(x + half * step, n - half, step);                     \
+  }                                                                                               \
+  /* The sums of neighbouring columns, each over the tree above. */                               \
+  static void T##_columns(const T *x, int64_t n, int64_t step, int width, double *out) {          \
+    if (n > BLOCK) {                                                                              \
+      double right[COLUMNS];                                                                      \
+      int64_t half = n / 2;                                                                       \
+      T##_columns(x, half, step, width, out);                                                     \
+      T##_columns(x + half * step, n - half, step, width, right);                                 \
+      for (int j = 0; j < width; j++) out[j] += right[j];                                         \
+      return;                                                                                     \
+    }                                                                                             \
+    double s[LANES][COLUMNS] = {{0}};                                                             \
+    for (int64_t i = 0; i < n; i++)                                                               \
+      for (int j = 0; j < width; j++) s[i % LANES][j] += (double)x[i * step + j];                 \
+    for (int j = 0; j < width; j++) {                                                             \
+      double lane[LANES];                                                                         \
+      for (int l = 0; l < LANES; l++) lane[l] = s[l][j];                                          \
+      out[j] = add_lanes(lane);                                                                   \
+    }                                                                                             \
+  }
+SUMS(double)
+SUMS(float)
+
+double cr__sum_of(const double *x, int64_t n) { return double_sum(x, n, 1); }
+
+static double sum_row(const cr_array *row) {
+  int64_t step = row->rank ? row->stride[0] : 0;
+  return row->dtype == CR_FLOAT64 ? double_sum(row->data, row->count, step) : float_sum(row->data, row->count, step);
 }
 
-static void reduced_shape(const cr_array *x, const reduce_attr *r, cr_dtype dtype, cr_array *out) {
-  int64_t dims[CR_MAX_RANK];
-  int rank = 0;
-  for (int i = 0; i < x->rank; i++) {
-    if (!(r->mask >> i & 1)) dims[rank++] = x->dim[i];
-    else if (r->keepdim) dims[rank++] = 1;
+/* Rows that lie side by side, as when the first axis of a matrix goes: a few at a time, along their common axis. */
+static void sum_side_by_side(const cr__rows_view *v, cr_array *out) {
+  int64_t run = v->kept.dim[v->kept.rank - 1], step = v->row.stride[0];
+  for (int64_t k = 0, width = 0; k < out->count; k += width) {
+    cr_array row = cr__row_at(v, k);
+    double sums[COLUMNS];
+    width = run - k % run < COLUMNS ? run - k % run : COLUMNS;
+    if (row.dtype == CR_FLOAT64) double_columns(row.data, row.count, step, (int)width, sums);
+    else float_columns(row.data, row.count, step, (int)width, sums);
+    for (int64_t j = 0; j < width; j++) cr_array_set(out, k + j, sums[j]);
   }
-  cr_array_init(out, dtype, rank, dims);
+}
+
+static cr_status sum_float(cr_eval *c, const cr__rows_view *v) {
+  const cr_array *kept = &v->kept;
+  if (v->row.rank == 1 && kept->rank && kept->stride[kept->rank - 1] == 1 && v->row.stride[0] != 1) {
+    sum_side_by_side(v, c->out);
+    return CR_OK;
+  }
+  double *copy = v->row.rank > 1 ? cr_scratch(c, (size_t)v->row.count * sizeof *copy) : NULL;
+  if (v->row.rank > 1 && !copy) return CR_NO_MEMORY;
+  for (int64_t k = 0; k < c->out->count; k++) {
+    cr_array row = cr__row_at(v, k);
+    if (copy) cr__row_get(v, k, copy);
+    cr_array_set(c->out, k, copy ? cr__sum_of(copy, row.count) : sum_row(&row));
+  }
+  return CR_OK;
+}
+
+/* Integer reductions run over row k copied as int64. */
+static const int64_t *integer_row(const cr__rows_view *v, int64_t k, int64_t *row) {
+  cr_array from = cr__row_at(v, k), to;
+  cr_array_init(&to, CR_INT64, from.rank, from.dim);
+  to.data = row;
+  cr_array_copy(&to, &from);
+  return row;
 }
 
 static cr_status reduce_infer(cr_infer *c) {
   cr_dtype d = (cr_dtype)c->in[0].dtype;
-  reduced_shape(&c->in[0], c->attr, d < CR_FLOAT32 ? CR_INT64 : d, c->out);
+  cr__reduced_shape(&c->in[0], c->attr, d < CR_FLOAT32 ? CR_INT64 : d, c->out);
   return CR_OK;
-}
-
-/* Splits x into the axes that stay and those that go, as two views to walk. */
-typedef struct split {
-  cr_array kept, gone;
-} split;
-
-static split split_axes(const cr_array *x, unsigned mask) {
-  split s;
-  int64_t dims[2][CR_MAX_RANK], strides[2][CR_MAX_RANK];
-  int rank[2] = {0, 0};
-  for (int i = 0; i < x->rank; i++) {
-    int side = mask >> i & 1;
-    dims[side][rank[side]] = x->dim[i];
-    strides[side][rank[side]++] = x->stride[i];
-  }
-  cr_array *views[2] = {&s.kept, &s.gone};
-  for (int side = 0; side < 2; side++) {
-    cr_array_init(views[side], (cr_dtype)x->dtype, rank[side], dims[side]);
-    for (int i = 0; i < rank[side]; i++) {
-      if (views[side]->stride[i] != strides[side][i]) views[side]->contiguous = 0;
-      views[side]->stride[i] = strides[side][i];
-    }
-    views[side]->data = x->data;
-  }
-  return s;
-}
-
-/* Pairwise sum over a fixed tree: the rounding error grows as log n and does not depend on who computes it. */
-static double tree_sum(const cr_array *x, int64_t from, int64_t n) {
-  enum { LEAF = 64 };
-  if (n > LEAF) {
-    int64_t half = n / 2;
-    return tree_sum(x, from, half) + tree_sum(x, from + half, n - half);
-  }
-  double s = 0;
-  for (int64_t k = 0; k < n; k++) s += cr_array_get(x, from + k);
-  return s;
 }
 
 static cr_status sum_eval(cr_eval *c) {
-  const cr_array *x = &c->in[0];
-  split s = split_axes(x, ((const reduce_attr *)c->attr)->mask);
-  size_t size = cr_dtype_size((cr_dtype)x->dtype);
+  cr__rows_view v = cr__rows_of(&c->in[0], ((const cr__axes *)c->attr)->mask);
+  if (c->in[0].dtype >= CR_FLOAT32) return sum_float(c, &v);
+  int64_t *row = cr_scratch(c, (size_t)v.row.count * sizeof *row), *out = c->out->data;
+  if (!row) return CR_NO_MEMORY;
   for (int64_t k = 0; k < c->out->count; k++) {
-    s.gone.data = (char *)x->data + cr_array_offset(&s.kept, k) * (int64_t)size;
-    if (x->dtype < CR_FLOAT32) {
-      int64_t total = 0;
-      for (int64_t j = 0; j < s.gone.count; j++) total += cr_array_get_int(&s.gone, j);
-      ((int64_t *)c->out->data)[k] = total;
+    integer_row(&v, k, row);
+    out[k] = 0;
+    for (int64_t i = 0; i < v.row.count; i++) out[k] += row[i];
+  }
+  return CR_OK;
+}
+
+static void sum_vjp(cr_vjp_rule *c) { c->d[0] = cr__spread(c->g, c->in[0], c->attr); }
+static const cr_op sum_op = {
+  .name = "sum", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes), .infer = reduce_infer, .eval = sum_eval,
+  .vjp = sum_vjp, .show = cr__axes_show, .latex = "\\sum %a", .rule = "the cotangent spread over the axes that went"};
+
+cr_var cr_sum(cr_var x, int n_axes, const int *axes, int keepdim) {
+  cr__axes a = {0, keepdim};
+  return cr__axes_of(x, "sum", n_axes, axes, &a) ? cr_record(x.tape, &sum_op, 1, &x, &a) : cr_poison(x.tape);
+}
+cr_var cr_sum_all(cr_var x) { return cr_sum(x, -1, NULL, 0); }
+
+cr_var cr_mean(cr_var x, int n_axes, const int *axes, int keepdim) {
+  cr__axes a;
+  if (!cr__axes_of(x, "mean", n_axes, axes, &a)) return cr_poison(x.tape);
+  cr_array shape = cr_view(x);
+  if (shape.dtype < CR_FLOAT32) x = cr_cast(x, CR_FLOAT64);
+  return cr_div(cr_sum(x, n_axes, axes, keepdim), cr_const(x.tape, (double)cr__axes_count(&shape, a.mask)));
+}
+
+/* prod: the derivative at an element is the product of all others, by two scans and without a division */
+
+static cr_status prod_eval(cr_eval *c) {
+  cr__rows_view v = cr__rows_of(&c->in[0], ((const cr__axes *)c->attr)->mask);
+  void *row = cr_scratch(c, (size_t)v.row.count * 8);
+  if (!row) return CR_NO_MEMORY;
+  for (int64_t k = 0; k < c->out->count; k++) {
+    if (c->in[0].dtype < CR_FLOAT32) {
+      const int64_t *x = integer_row(&v, k, row);
+      int64_t product = 1;
+      for (int64_t i = 0; i < v.row.count; i++) product *= x[i];
+      ((int64_t *)c->out->data)[k] = product;
     } else {
-      cr_array_set(c->out, k, tree_sum(&s.gone, 0, s.gone.count));
+      double product = 1, *x = row;
+      cr__row_get(&v, k, x);
+      for (int64_t i = 0; i < v.row.count; i++) product *= x[i];
+      cr_array_set(c->out, k, product);
     }
   }
   return CR_OK;
 }
 
-/* The cotangent of a reduction over x's shape. */
-static cr_var spread(cr_var g, cr_var x, const reduce_attr *r) {
-  cr_array a = cr_view(x), kept;
-  reduced_shape(&a, &(reduce_attr){r->mask, 1}, CR_FLOAT64, &kept);
-  if (!r->keepdim) g = cr_reshape(g, kept.rank, kept.dim);
-  return cr_broadcast_to(g, a.rank, a.dim);
+/* The product of the elements before (reverse: after) each along the last axis. */
+static cr_var product_beside(cr_var x, int reverse) {
+  cr_array a = cr_view(x);
+  cr_var one = cr_full(x.tape, (cr_dtype)a.dtype, a.rank, a.dim, 1);
+  int64_t n = a.dim[a.rank - 1];
+  if (!n) return one;
+  cr_var edge = cr_slice_axis(one, a.rank - 1, 0, 1, 1);
+  return cr_linear_scan(cr__shift(x, a.rank - 1, reverse), cr__at_edge(edge, a.rank - 1, n, reverse), cr_poison(x.tape), -1, reverse);
+}
+static cr_var product_of_others(cr_var x, unsigned mask) {
+  cr_var rows = cr__axes_last(x, mask);
+  if (cr_is_poison(rows)) return rows;
+  return cr__axes_back(cr_mul(product_beside(rows, 0), product_beside(rows, 1)), x, mask);
 }
 
-static void sum_vjp(cr_vjp_rule *c) { c->d[0] = spread(c->g, c->in[0], c->attr); }
-static const cr_op sum_op = {
-  .name = "sum", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(reduce_attr), .infer = reduce_infer, .eval = sum_eval,
-  .vjp = sum_vjp, .show = reduce_show, .latex = "\\sum %a", .rule = "the cotangent spread over the axes that went"};
+static void prod_vjp(cr_vjp_rule *c) {
+  const cr__axes *a = c->attr;
+  c->d[0] = cr_guarded_mul(cr__spread(c->g, c->in[0], a), product_of_others(c->in[0], a->mask));
+}
+static cr_var prod_jvp(cr_jvp_rule *c) {
+  const cr__axes *a = c->attr;
+  cr_var terms = cr_guarded_mul(c->dot[0], product_of_others(c->in[0], a->mask));
+  return cr_record(c->tape, &sum_op, 1, &terms, a);
+}
+static const cr_op prod_op = {
+  .name = "prod", .arity = 1, .attr_size = sizeof(cr__axes), .infer = reduce_infer, .eval = prod_eval, .vjp = prod_vjp,
+  .jvp = prod_jvp, .show = cr__axes_show, .latex = "\\prod %a", .rule = "the product of all other elements"};
 
-/* Axes as given by a caller to a mask; false after recording what is wrong. */
-static bool axes_mask(cr_var x, const char *name, int n_axes, const int *axes, unsigned *mask) {
-  int rank = cr_rank(x);
-  *mask = n_axes < 0 ? (1u << rank) - 1 : 0;
-  for (int i = 0; i < n_axes; i++) {
-    int k = cr_axis(axes[i], rank);
-    if (k < 0 || *mask >> k & 1) {
-      cr_fail(x.tape, CR_BAD_ARGUMENT, k < 0 ? "%s: axis %d of a tensor of rank %d" : "%s: axis %d appears twice (rank %d)", name,
-              axes[i], rank);
-      return false;
-    }
-    *mask |= 1u << k;
+cr_var cr_prod(cr_var x, int n_axes, const int *axes, int keepdim) {
+  cr__axes a = {0, keepdim};
+  if (!cr__axes_of(x, "prod", n_axes, axes, &a)) return cr_poison(x.tape);
+  if (!a.mask && cr_dtype_of(x) >= CR_FLOAT32) return x;
+  return cr_record(x.tape, &prod_op, 1, &x, &a);
+}
+
+/* all, any */
+
+static cr_status logic_infer(cr_infer *c) {
+  cr__reduced_shape(&c->in[0], c->attr, CR_BOOL, c->out);
+  return CR_OK;
+}
+static cr_status count_nonzero(cr_eval *c, bool all) {
+  cr__rows_view v = cr__rows_of(&c->in[0], ((const cr__axes *)c->attr)->mask);
+  double *row = cr_scratch(c, (size_t)v.row.count * sizeof *row);
+  if (!row) return CR_NO_MEMORY;
+  for (int64_t k = 0; k < c->out->count; k++) {
+    int64_t n = 0;
+    cr__row_get(&v, k, row);
+    for (int64_t i = 0; i < v.row.count; i++) n += row[i] != 0;
+    ((uint8_t *)c->out->data)[k] = all ? n == v.row.count : n > 0;
   }
-  return true;
+  return CR_OK;
 }
+static cr_status all_eval(cr_eval *c) { return count_nonzero(c, true); }
+static cr_status any_eval(cr_eval *c) { return count_nonzero(c, false); }
+static const cr_op all_op = {
+  .name = "all", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .infer = logic_infer,
+  .eval = all_eval, .show = cr__axes_show, .latex = "\\bigwedge %a"};
+static const cr_op any_op = {
+  .name = "any", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .infer = logic_infer,
+  .eval = any_eval, .show = cr__axes_show, .latex = "\\bigvee %a"};
 
-cr_var cr_sum(cr_var x, int n_axes, const int *axes, int keepdim) {
-  reduce_attr r = {0, keepdim};
-  if (cr_is_poison(x) || !axes_mask(x, "sum", n_axes, axes, &r.mask)) return cr_poison(x.tape);
-  return cr_record(x.tape, &sum_op, 1, &x, &r);
+static cr_var logic(cr_var x, const cr_op *op, int n_axes, const int *axes, int keepdim) {
+  cr__axes a = {0, keepdim};
+  return cr__axes_of(x, op->name, n_axes, axes, &a) ? cr_record(x.tape, op, 1, &x, &a) : cr_poison(x.tape);
 }
-cr_var cr_sum_all(cr_var x) { return cr_sum(x, -1, NULL, 0); }
+cr_var cr_all(cr_var x, int n_axes, const int *axes, int keepdim) { return logic(x, &all_op, n_axes, axes, keepdim); }
+cr_var cr_any(cr_var x, int n_axes, const int *axes, int keepdim) { return logic(x, &any_op, n_axes, axes, keepdim); }
 
-/* dim is None, an int or a list: -1 axes for None, which means all. -2 after a failure. */
-static int arg_axes(cr_call *c, int k, int *axes) {
-  int64_t dims[CR_MAX_RANK];
-  if (!cr_arg_given(c, k)) return -1;
-  int n = cr_arg_ints(c, k, CR_MAX_RANK, dims);
-  for (int i = 0; i < n; i++) axes[i] = (int)dims[i];
-  return n < 0 ? -2 : n;
+/* Names in the expression language */
+
+typedef cr_var (*reduction)(cr_var x, int n_axes, const int *axes, int keepdim);
+
+/* Arguments input, dim, keepdim and perhaps dtype. */
+static void call_reduction(cr_call *c, reduction reduce, bool has_dtype) {
+  int axes[CR_MAX_RANK], n = cr__arg_reduced(c, 1, axes);
+  cr_var x = cr_arg_var(c, 0);
+  if (n < -1 || cr_is_poison(x)) return;
+  if (has_dtype && cr_arg_given(c, 3)) {
+    int dtype = cr_dtype_of_name(cr_arg_text(c, 3));
+    if (dtype < 0) cr_fail(x.tape, CR_BAD_DTYPE, "unknown dtype '%s'", cr_arg_text(c, 3));
+    x = dtype < 0 ? cr_poison(x.tape) : cr_cast(x, (cr_dtype)dtype);
+  }
+  cr_return(c, reduce(x, n, axes, cr_arg_bool(c, 2)));
 }
-static void call_sum(cr_call *c) {
-  int axes[CR_MAX_RANK], n = arg_axes(c, 1, axes);
-  if (n > -2) cr_return(c, cr_sum(cr_arg_var(c, 0), n, axes, cr_arg_bool(c, 2)));
-}
+static void call_sum(cr_call *c) { call_reduction(c, cr_sum, true); }
+static void call_mean(cr_call *c) { call_reduction(c, cr_mean, true); }
+static void call_prod(cr_call *c) { call_reduction(c, cr_prod, true); }
+static void call_all(cr_call *c) { call_reduction(c, cr_all, false); }
+static void call_any(cr_call *c) { call_reduction(c, cr_any, false); }
 
 const cr_function cr__reduce_functions[] = {
-  {.signature = "sum(input, dim=None, keepdim=False)", .call = call_sum, .family = "reduction",
-   .doc = "Sum over axes, all of them without dim; integers and bools give int64.", .derivative = "the cotangent spread over the axes that went",
+  {.signature = "sum(input, dim=None, keepdim=False, *, dtype=None)", .call = call_sum, .family = "reduction",
+   .doc = "Sum over axes, all of them without dim; integers and bools give int64.",
+   .derivative = "the cotangent spread over the axes that went",
    .samples = "sum(x:(2,3)); sum(x:(2,3,2), dim=(0,-1)); sum(x:(2,3), dim=1, keepdim=True)"},
+  {.signature = "mean(input, dim=None, keepdim=False, *, dtype=None)", .call = call_mean, .family = "reduction",
+   .doc = "Mean over axes; NaN over none.", .derivative = "the cotangent over n, spread",
+   .samples = "mean(x:(2,3)); mean(x:(2,3,2), dim=(0,-1)); mean(x:(2,3), dim=1, keepdim=True)"},
+  {.signature = "prod(input, dim=None, keepdim=False, *, dtype=None)", .call = call_prod, .family = "reduction",
+   .doc = "Product over axes; integers and bools give int64.", .derivative = "the product of all other elements, exact at zeros",
+   .samples = "prod(x:(2,3)); prod(x:(2,3,2), dim=(0,-1)); prod(x:(2,3), dim=1, keepdim=True); prod(x:(3) * stack([0, 1, 2]))"},
+  {.signature = "nansum(input, dim=None, keepdim=False, *, dtype=None)", .family = "reduction",
+   .formula = "sum(where(isnan(input), 0, input), dim, keepdim, dtype=dtype)", .doc = "Sum of what is not NaN.",
+   .derivative = "the cotangent spread, 0 at NaN", .samples = "nansum(x:(2,3)); nansum(x:(2,3), dim=1)"},
+  {.signature = "all(input, dim=None, keepdim=False)", .call = call_all, .family = "reduction",
+   .doc = "Whether all elements are nonzero, as bool; true of none.", .derivative = "none"},
+  {.signature = "any(input, dim=None, keepdim=False)", .call = call_any, .family = "reduction",
+   .doc = "Whether any element is nonzero, as bool; false of none.", .derivative = "none"},
   {.signature = NULL}};

@@ -3,6 +3,7 @@
 #define CR_ROWMATH_H
 
 #include <math.h>
+#include <stdint.h>
 
 #include "special.h"
 
@@ -40,14 +41,68 @@ static inline double floor_remainder(double a, double b) {
   return r != 0 && (r < 0) != (b < 0) ? r + b : r;
 }
 
+/* exp(-x^2 / 2) / sqrt(2 pi), with the rounding error of x*x put back. */
+static inline double normal_pdf(double x) {
+  double square = x * x, error = fma(x, x, -square), e = 0.3989422804014327 * exp(-0.5 * square);
+  return isfinite(square) ? e * (1 - 0.5 * error) : e;
+}
+
+/* x - tanh(x) from the continued fraction of tanh, where the difference would cancel. */
+static inline double tanhshrink(double x) {
+  if (!(fabs(x) < 1)) return x - tanh(x);
+  double square = x * x, tail = 0;
+  for (int k = 21; k >= 3; k -= 2) tail = square / (k + tail);
+  return x * tail / (1 + tail);
+}
+
+static inline double log_cosh(double x) {
+  double half = sinh(0.5 * x), size = fabs(x);
+  return size < 1 ? log1p(2 * half * half) : size + log1p(exp(-2 * size)) - 0.6931471805599453;
+}
+
+static inline double log_odds(double p) { return p > 0.25 && p < 0.75 ? 2 * atanh(2 * p - 1) : log(p) - log1p(-p); }
+
+static inline double logaddexp2(double a, double b) {
+  double big = a > b || a != a ? a : b;
+  return isinf(big) || isnan(big) ? big : big + 1.4426950408889634 * log1p(exp2(-fabs(a - b)));
+}
+
+/* The same names on integers. What has no integer value is INT64_MIN, as in a cast. */
+static inline int64_t integer_same(int64_t a) { return a; }
+static inline int64_t integer_fmod(int64_t a, int64_t b) { return b == 0 ? INT64_MIN : b == -1 ? 0 : a % b; }
+static inline int64_t integer_remainder(int64_t a, int64_t b) {
+  int64_t r = integer_fmod(a, b);
+  return b != 0 && r != 0 && (r < 0) != (b < 0) ? r + b : r;
+}
+static inline int64_t integer_floor_divide(int64_t a, int64_t b) {
+  if (b == 0) return INT64_MIN;
+  return b == -1 ? -a : (a - integer_remainder(a, b)) / b;
+}
+static inline int64_t integer_pow(int64_t a, int64_t n) {
+  int64_t power = 1;
+  if (n < 0) return a == 1 || (a == -1 && n % 2 == 0) ? 1 : a == -1 ? -1 : a == 0 ? INT64_MIN : 0;
+  for (; n; n >>= 1, a *= a)
+    if (n & 1) power *= a;
+  return power;
+}
+static inline double real_floor_divide(double a, double b) { return floor(a / b); }
+
+#define floor(a) _Generic((a), int64_t: integer_same, default: floor)(a)
+#define ceil(a) _Generic((a), int64_t: integer_same, default: ceil)(a)
+#define rint(a) _Generic((a), int64_t: integer_same, default: rint)(a)
+#define trunc(a) _Generic((a), int64_t: integer_same, default: trunc)(a)
+#define fmod(a, b) _Generic((a), int64_t: integer_fmod, default: fmod)(a, b)
+#define remainder(a, b) _Generic((a), int64_t: integer_remainder, default: floor_remainder)(a, b)
+#define floor_divide(a, b) _Generic((a), int64_t: integer_floor_divide, default: real_floor_divide)(a, b)
+#define pow(a, b) _Generic((a), int64_t: integer_pow, default: pow)(a, b)
 #define abs(a) fabs((double)(a))
 #define inf ((double)INFINITY)
 #define nan ((double)NAN)
 #define pi 3.141592653589793
 #define sign(a) ((a) > 0 ? 1.0 : (a) < 0 ? -1.0 : (a))
-#define remainder(a, b) floor_remainder(a, b)
 #define sigmoid(a) cr__sigmoid(a)
 #define softplus(a) cr__softplus(a)
+#define log1pexp(a) cr__softplus(a)
 #define logaddexp(a, b) cr__logaddexp(a, b)
 #define log1mexp(a) cr__log1mexp(a)
 #define lgamma(a) cr__lgamma(a)
@@ -60,6 +115,7 @@ static inline double floor_remainder(double a, double b) {
 #define gammainc_da(a, b) cr__gammainc_da(a, b)
 #define bessel_in(n, a) cr__bessel_in(n, a)
 #define bessel_ine(n, a) cr__bessel_ine(n, a)
+#define bessel_moment(n, a) cr__bessel_moment(n, a)
 #define spherical_jn(n, a) cr__spherical_jn(n, a)
 #define erfcx(a) cr__erfcx(a)
 #define erfinv(a) cr__erfinv(a)

@@ -1,4 +1,294 @@
-/* Softmax, log-softmax, logsumexp. */
-#include "ops.h"
+/* Softmax, log_softmax, logsumexp over axes, fused: shifted by the largest element, with log1p of the other terms, so that
+ * values and derivatives keep their digits also where one term dominates. */
+#include <math.h>
+#include <stdio.h>
 
-const cr_function cr__softmax_functions[] = {{.signature = NULL}};
+#include "reduce.h"
+
+typedef struct softmax_attr {
+  unsigned mask;
+  int empty_is_zero; /* of a row of -inf only: 0 instead of NaN */
+} softmax_attr;
+
+static void softmax_show(char *text, size_t size, const void *attr) {
+  const softmax_attr *s = attr;
+  cr__axes_show(text, size, &(cr__axes){s->mask, 0});
+}
+
+/* The first largest element; NaN counts as larger than all. */
+static int64_t largest(const double *x, int64_t n) {
+  int64_t at = 0;
+  for (int64_t i = 1; i < n && !isnan(x[at]); i++)
+    if (isnan(x[i]) || x[i] > x[at]) at = i;
+  return at;
+}
+
+/* Runs a kernel over the rows of operand 0, and of operand 1 beside them, if there is one. */
+static cr_status over_rows(cr_eval *c, unsigned mask, void (*kernel)(double *x, const double *y, int64_t n, int flag), int flag) {
+  cr__rows_view from = cr__rows_of(&c->in[0], mask), beside = cr__rows_of(&c->in[c->n - 1], mask), to = cr__rows_of(c->out, mask);
+  int64_t n = from.row.count;
+  double *x = cr_scratch(c, (size_t)n * sizeof *x), *y = c->n > 1 ? cr_scratch(c, (size_t)n * sizeof *y) : x;
+  if (!x || !y) return CR_NO_MEMORY;
+  for (int64_t k = 0; n && k < from.kept.count; k++) {
+    cr__row_get(&from, k, x);
+    if (c->n > 1) cr__row_get(&beside, k, y);
+    kernel(x, y, n, flag);
+    cr__row_put(&to, k, x);
+  }
+  return CR_OK;
+}
+
+static void fill(double *x, int64_t n, double value) {
+  for (int64_t i = 0; i < n; i++) x[i] = value;
+}
+
+static void softmax_row(double *x, const double *unused, int64_t n, int empty_is_zero) {
+  (void)unused;
+  double top = x[largest(x, n)];
+  if (top == -(double)INFINITY && empty_is_zero) {
+    fill(x, n, 0);
+  } else if (top == (double)INFINITY && empty_is_zero) { /* the gradient of logsumexp: only the infinite terms are in doubt */
+    for (int64_t i = 0; i < n; i++) x[i] = isinf(x[i]) && x[i] > 0 ? (double)NAN : 0;
+  } else if (!isfinite(top)) {
+    fill(x, n, (double)NAN);
+  } else {
+    for (int64_t i = 0; i < n; i++) x[i] = exp(x[i] - top);
+    double sum = cr__sum_of(x, n);
+    for (int64_t i = 0; i < n; i++) x[i] /= sum;
+  }
+}
+
+/* log of the sum of exp(x - x[at]), where exp(0) = 1 is x[at]'s own term. */
+static double log_rest(const double *x, int64_t n, int64_t at, double *terms) {
+  for (int64_t i = 0; i < n; i++) terms[i] = i == at ? 0 : exp(x[i] - x[at]);
+  return log1p(cr__sum_of(terms, n));
+}
+
+static cr_status softmax_eval(cr_eval *c) {
+  const softmax_attr *s = c->attr;
+  return over_rows(c, s->mask, softmax_row, s->empty_is_zero);
+}
+
+static cr_status log_softmax_eval(cr_eval *c) {
+  unsigned mask = ((const softmax_attr *)c->attr)->mask;
+  cr__rows_view from = cr__rows_of(&c->in[0], mask), to = cr__rows_of(c->out, mask);
+  int64_t n = from.row.count;
+  double *x = cr_scratch(c, 2 * (size_t)n * sizeof *x), *terms = x + n;
+  if (!x) return CR_NO_MEMORY;
+  for (int64_t k = 0; n && k < from.kept.count; k++) {
+    cr__row_get(&from, k, x);
+    int64_t at = largest(x, n);
+    double top = x[at], rest = log_rest(x, n, at, terms);
+    for (int64_t i = 0; i < n; i++) x[i] = isfinite(top) ? (x[i] - top) - rest : (double)NAN;
+    cr__row_put(&to, k, x);
+  }
+  return CR_OK;
+}
+
+static cr_status logsumexp_eval(cr_eval *c) {
+  cr__rows_view v = cr__rows_of(&c->in[0], ((const cr__axes *)c->attr)->mask);
+  int64_t n = v.row.count;
+  double *x = cr_scratch(c, 2 * (size_t)n * sizeof *x);
+  if (!x) return CR_NO_MEMORY;
+  for (int64_t k = 0; k < c->out->count; k++) {
+    cr__row_get(&v, k, x);
+    int64_t at = n ? largest(x, n) : 0;
+    double top = n ? x[at] : -(double)INFINITY;
+    cr_array_set(c->out, k, isfinite(top) ? top + log_rest(x, n, at, x + n) : top);
+  }
+  return CR_OK;
+}
+
+/* deviate(v, p): v minus its mean under weights p that sum to 1; and its transpose in v, v - p sum(v). These are the Jacobian of
+ * log_softmax both ways, and p times them that of softmax. What is subtracted is taken relative to the element of the largest
+ * weight, where it would cancel. Derivatives in p are those along changes of p that leave its sum alone. */
+
+static void deviate_row(double *v, const double *p, int64_t n, int unused) {
+  (void)unused;
+  double reference = v[largest(p, n)], mean = 0;
+  for (int64_t i = 0; i < n; i++) {
+    v[i] -= reference;
+    if (p[i] != 0) mean += p[i] * v[i];
+  }
+  for (int64_t i = 0; i < n; i++) v[i] -= mean;
+}
+
+static void deviate_transposed_row(double *v, const double *p, int64_t n, int unused) {
+  (void)unused;
+  int64_t at = largest(p, n);
+  double other_weights = 0, others = 0, own = v[at];
+  for (int64_t i = 0; i < n; i++) {
+    if (i == at) continue;
+    other_weights += p[i];
+    others += v[i];
+  }
+  for (int64_t i = 0; i < n; i++)
+    if (p[i] != 0) v[i] -= p[i] * (own + others);
+  v[at] = (p[at] == 0 ? own : own * other_weights - p[at] * others);
+}
+
+static cr_status deviate_eval(cr_eval *c) { return over_rows(c, ((const softmax_attr *)c->attr)->mask, deviate_row, 0); }
+static cr_status deviate_transposed_eval(cr_eval *c) {
+  return over_rows(c, ((const softmax_attr *)c->attr)->mask, deviate_transposed_row, 0);
+}
+
+static int axes_in(unsigned mask, int *axes) {
+  int n = 0;
+  for (int i = 0; i < CR_MAX_RANK; i++)
+    if (mask >> i & 1) axes[n++] = i;
+  return n;
+}
+static cr_var row_sum(cr_var x, unsigned mask) {
+  int axes[CR_MAX_RANK], n = axes_in(mask, axes);
+  return cr_sum(x, n, axes, 1);
+}
+
+static cr_var deviate(cr_var v, cr_var p, unsigned mask);
+static cr_var deviate_transposed(cr_var v, cr_var p, unsigned mask);
+
+static void deviate_vjp(cr_vjp_rule *c) {
+  unsigned mask = ((const softmax_attr *)c->attr)->mask;
+  if (c->wanted[0]) c->d[0] = deviate_transposed(c->g, c->in[1], mask);
+  if (c->wanted[1]) c->d[1] = cr_neg(cr_mul(row_sum(c->g, mask), c->out));
+}
+static cr_var deviate_jvp(cr_jvp_rule *c) {
+  unsigned mask = ((const softmax_attr *)c->attr)->mask;
+  cr_var moved = cr_absent(c->dot[0]) ? c->dot[0] : deviate(c->dot[0], c->in[1], mask);
+  if (cr_absent(c->dot[1])) return moved;
+  cr_var turned = cr_neg(row_sum(cr_mul(c->dot[1], c->out), mask));
+  cr_array a = cr_view(c->out);
+  return cr_absent(moved) ? cr_broadcast_to(turned, a.rank, a.dim) : cr_add(moved, turned);
+}
+static void deviate_transposed_vjp(cr_vjp_rule *c) {
+  unsigned mask = ((const softmax_attr *)c->attr)->mask;
+  cr_var back = deviate(c->g, c->in[1], mask);
+  if (c->wanted[0]) c->d[0] = back;
+  if (c->wanted[1]) c->d[1] = cr_neg(cr_mul(row_sum(c->in[0], mask), back));
+}
+static cr_var deviate_transposed_jvp(cr_jvp_rule *c) {
+  unsigned mask = ((const softmax_attr *)c->attr)->mask;
+  cr_var moved = cr_absent(c->dot[0]) ? c->dot[0] : deviate_transposed(c->dot[0], c->in[1], mask);
+  if (cr_absent(c->dot[1])) return moved;
+  cr_var turned = cr_mul(c->dot[1], row_sum(c->in[0], mask));
+  return cr_absent(moved) ? cr_neg(turned) : cr_sub(moved, turned);
+}
+
+static const cr_op deviate_op = {
+  .name = "deviate", .arity = 2, .attr_size = sizeof(softmax_attr), .infer = cr__same_shape, .eval = deviate_eval,
+  .vjp = deviate_vjp, .jvp = deviate_jvp, .show = softmax_show, .latex = "\\left(%a - \\langle %b, %a\\rangle\\right)"};
+static const cr_op deviate_transposed_op = {
+  .name = "deviate_transposed", .arity = 2, .attr_size = sizeof(softmax_attr), .infer = cr__same_shape,
+  .eval = deviate_transposed_eval, .vjp = deviate_transposed_vjp, .jvp = deviate_transposed_jvp, .show = softmax_show,
+  .latex = "\\left(%a - %b \\sum %a\\right)"};
+
+static cr_var deviate(cr_var v, cr_var p, unsigned mask) {
+  return cr_record(v.tape, &deviate_op, 2, (cr_var[]){v, p}, &(softmax_attr){mask, 0});
+}
+static cr_var deviate_transposed(cr_var v, cr_var p, unsigned mask) {
+  return cr_record(v.tape, &deviate_transposed_op, 2, (cr_var[]){v, p}, &(softmax_attr){mask, 0});
+}
+
+/* softmax: the Jacobian diag(p) - p p^T is symmetric, so both rules are one */
+
+static cr_var softmax_through(cr_var p, cr_var v, const softmax_attr *s) { return cr_guarded_mul(p, deviate(v, p, s->mask)); }
+static void softmax_vjp(cr_vjp_rule *c) { c->d[0] = softmax_through(c->out, c->g, c->attr); }
+static cr_var softmax_jvp(cr_jvp_rule *c) { return softmax_through(c->out, c->dot[0], c->attr); }
+static const cr_op softmax_op = {
+  .name = "softmax", .arity = 1, .attr_size = sizeof(softmax_attr), .prepare = cr__prepare_float, .infer = cr__same_shape,
+  .eval = softmax_eval, .vjp = softmax_vjp, .jvp = softmax_jvp, .show = softmax_show, .latex = "\\operatorname{softmax}\\left(%a\\right)",
+  .rule = "y (g - sum(y g))"};
+
+static cr_var softmax_over(cr_var x, unsigned mask, int empty_is_zero) {
+  return cr_record(x.tape, &softmax_op, 1, &x, &(softmax_attr){mask, empty_is_zero});
+}
+
+static void log_softmax_vjp(cr_vjp_rule *c) {
+  unsigned mask = ((const softmax_attr *)c->attr)->mask;
+  c->d[0] = deviate_transposed(c->g, softmax_over(c->in[0], mask, 0), mask);
+}
+static cr_var log_softmax_jvp(cr_jvp_rule *c) {
+  unsigned mask = ((const softmax_attr *)c->attr)->mask;
+  return deviate(c->dot[0], softmax_over(c->in[0], mask, 0), mask);
+}
+static const cr_op log_softmax_op = {
+  .name = "log_softmax", .arity = 1, .attr_size = sizeof(softmax_attr), .prepare = cr__prepare_float, .infer = cr__same_shape,
+  .eval = log_softmax_eval, .vjp = log_softmax_vjp, .jvp = log_softmax_jvp, .show = softmax_show,
+  .latex = "\\ln\\operatorname{softmax}\\left(%a\\right)", .rule = "g - exp(y) sum(g)"};
+
+static cr_status logsumexp_infer(cr_infer *c) {
+  cr__reduced_shape(&c->in[0], c->attr, (cr_dtype)c->in[0].dtype, c->out);
+  return CR_OK;
+}
+static void logsumexp_vjp(cr_vjp_rule *c) {
+  const cr__axes *a = c->attr;
+  c->d[0] = cr_guarded_mul(softmax_over(c->in[0], a->mask, 1), cr__spread(c->g, c->in[0], a));
+}
+static cr_var logsumexp_jvp(cr_jvp_rule *c) {
+  const cr__axes *a = c->attr;
+  int axes[CR_MAX_RANK], n = axes_in(a->mask, axes);
+  return cr_sum(cr_guarded_mul(softmax_over(c->in[0], a->mask, 1), c->dot[0]), n, axes, a->keepdim);
+}
+static const cr_op logsumexp_op = {
+  .name = "logsumexp", .arity = 1, .attr_size = sizeof(cr__axes), .prepare = cr__prepare_float, .infer = logsumexp_infer,
+  .eval = logsumexp_eval, .vjp = logsumexp_vjp, .jvp = logsumexp_jvp, .show = cr__axes_show, .latex = "\\ln\\sum e^{%a}",
+  .rule = "the softmax of x"};
+
+/* Constructors */
+
+static cr_var record_softmax(cr_var x, const cr_op *op, int axis, int empty_is_zero) {
+  cr__axes a;
+  if (!cr__axes_of(x, op->name, 1, &axis, &a)) return cr_poison(x.tape);
+  return cr_record(x.tape, op, 1, &x, &(softmax_attr){a.mask, empty_is_zero});
+}
+cr_var cr_softmax(cr_var x, int axis) { return record_softmax(x, &softmax_op, axis, 0); }
+cr_var cr_safe_softmax(cr_var x, int axis) { return record_softmax(x, &softmax_op, axis, 1); }
+cr_var cr_log_softmax(cr_var x, int axis) { return record_softmax(x, &log_softmax_op, axis, 0); }
+
+cr_var cr_logsumexp(cr_var x, int n_axes, const int *axes, int keepdim) {
+  cr__axes a = {0, keepdim};
+  return cr__axes_of(x, "logsumexp", n_axes, axes, &a) ? cr_record(x.tape, &logsumexp_op, 1, &x, &a) : cr_poison(x.tape);
+}
+cr_var cr_logmeanexp(cr_var x, int n_axes, const int *axes, int keepdim) {
+  cr__axes a;
+  if (!cr__axes_of(x, "logmeanexp", n_axes, axes, &a)) return cr_poison(x.tape);
+  cr_array shape = cr_view(x);
+  /* log1p as in the kernel, so that equal elements give exactly themselves */
+  cr_var log_n = cr_const(x.tape, log1p((double)cr__axes_count(&shape, a.mask) - 1));
+  return cr_sub(cr_logsumexp(x, n_axes, axes, keepdim), log_n);
+}
+
+/* Names in the expression language */
+
+static void call_softmax_like(cr_call *c, cr_var (*f)(cr_var x, int axis)) {
+  cr_var x = cr_arg_var(c, 0);
+  int64_t axis = cr_arg_int(c, 1);
+  if (cr_arg_given(c, 2) && !cr_is_poison(x)) {
+    int dtype = cr_dtype_of_name(cr_arg_text(c, 2));
+    if (dtype < 0) cr_fail(x.tape, CR_BAD_DTYPE, "unknown dtype '%s'", cr_arg_text(c, 2));
+    x = dtype < 0 ? cr_poison(x.tape) : cr_cast(x, (cr_dtype)dtype);
+  }
+  cr_return(c, f(x, axis < -CR_MAX_RANK || axis > CR_MAX_RANK ? CR_MAX_RANK : (int)axis));
+}
+static void call_softmax(cr_call *c) { call_softmax_like(c, cr_softmax); }
+static void call_log_softmax(cr_call *c) { call_softmax_like(c, cr_log_softmax); }
+
+static void call_over(cr_call *c, cr_var (*f)(cr_var x, int n_axes, const int *axes, int keepdim)) {
+  int axes[CR_MAX_RANK], n = cr__arg_reduced(c, 1, axes);
+  if (n >= -1) cr_return(c, f(cr_arg_var(c, 0), n, axes, cr_arg_bool(c, 2)));
+}
+static void call_logsumexp(cr_call *c) { call_over(c, cr_logsumexp); }
+static void call_logmeanexp(cr_call *c) { call_over(c, cr_logmeanexp); }
+
+const cr_function cr__softmax_functions[] = {
+  {.signature = "softmax(input, dim=-1, *, dtype=None)", .call = call_softmax, .family = "activation",
+   .doc = "exp(x) over its sum along an axis; a row of -inf gives NaN.", .derivative = "y (g - sum(y g))", .samples = "softmax(x:(2,3)); softmax(x:(2,3), dim=0)"},
+  {.signature = "log_softmax(input, dim=-1, *, dtype=None)", .call = call_log_softmax, .family = "activation",
+   .doc = "log of softmax, without its rounding.", .derivative = "g - softmax(x) sum(g)", .samples = "log_softmax(x:(2,3)); log_softmax(x:(2,3), dim=0)"},
+  {.signature = "softmin(input, dim=-1)", .formula = "softmax(-input, dim)", .family = "activation", .doc = "softmax of -x.",
+   .samples = "softmin(x:(2,3))"},
+  {.signature = "logsumexp(input, dim, keepdim=False)", .call = call_logsumexp, .family = "reduction",
+   .doc = "log of the sum of exponentials over axes (None: all); a row of -inf gives -inf.", .derivative = "softmax(x)",
+   .kinks = "derivative 0 on a row of -inf", .samples = "logsumexp(x:(2,3), 1); logsumexp(x:(2,3), None); logsumexp(x:(2,3,2), (0,2), keepdim=True)"},
+  {.signature = "logmeanexp(input, dim, keepdim=False)", .call = call_logmeanexp, .family = "reduction",
+   .doc = "log of the mean of exponentials over axes (None: all).", .derivative = "softmax(x)", .samples = "logmeanexp(x:(2,3), 1); logmeanexp(x:(2,3), None)"},
+  {.signature = NULL}};

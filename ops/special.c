@@ -273,7 +273,7 @@ double cr__lgamma1p(double x)
         return not_a_number;
     if (x <= 1)
         return x * (x - 1) * CHEBYSHEV(lgamma1p_over_zeros, 0.0, 1.0, x);
-    return cr__lgamma(1 + x);
+    return x < 2 ? log(x) + cr__lgamma1p(x - 1) : cr__lgamma(1 + x);
 }
 
 /* cot(pi r) for |r| <= 1/2, r != 0, accurate at both ends */
@@ -323,6 +323,8 @@ double cr__digamma(double x)
  * are taken of ratios, whose exponents stay small where the terms matter. */
 static double zeta_scaled(double s, double q)
 {
+    if (q > 0x1p50 && q < s + 10)
+        return -1 / q / expm1(-s / q); /* (1 + k/q)^-s = exp(-s k/q) while it matters */
     double sum = 0, a = q, power = 1; /* power = (a / q)^-s */
     while (a < s + 10) {
         sum += power;

@@ -40,6 +40,7 @@ double cr__gammainc_da(double a, double x); /* d P(a, x) / d a */
  * up to order 1000) and for every large order of j_n */
 double cr__bessel_in(double n, double x);  /* modified Bessel I_n(x) */
 double cr__bessel_ine(double n, double x); /* exp(-|x|) I_n(x) */
+double cr__bessel_moment(double m, double x); /* derivatives of exp(-x) I_0(x): see bessel.c */
 double cr__spherical_jn(double n, double x); /* n >= -1, with j_{-1}(x) = cos(x) / x */
 
 #endif

@@ -6,15 +6,22 @@ static const cr_function *const families[] = {
   cr__elementwise_functions,
   cr__creation_functions,
   cr__movement_functions,
+  cr__layout_functions,
+  cr__slice_functions,
+  cr__pad_functions,
+  cr__join_functions,
   cr__select_functions,
-  cr__gather_functions,
+  cr__index_functions,
   cr__sort_functions,
   cr__scan_functions,
   cr__reduce_functions,
+  cr__extreme_functions,
+  cr__moment_functions,
   cr__softmax_functions,
   cr__activation_functions,
   cr__loss_functions,
   cr__norm_functions,
+  cr__random_functions,
   cr__matmul_functions,
   cr__linalg_functions,
   cr__decomposition_functions,
@@ -23,8 +30,7 @@ static const cr_function *const families[] = {
   NULL};
 
 static cr_var list(cr_tape *t, int n, const cr_var *items) {
-  (void)n, (void)items;
-  return cr_fail(t, CR_INTERNAL, "stack is missing");
+  return n > 0 ? cr_stack(n, items, 0) : cr_zeros(t, CR_FLOAT64, 1, (int64_t[]){0});
 }
 
 const cr_op_table *cr_standard_ops(void) {

@@ -1,0 +1,174 @@
+/* The chainrule command: arguments into a context, the verb, the exit status. */
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+
+/* Messages */
+
+int complain(const char *format, ...) {
+  va_list args;
+  va_start(args, format);
+  fflush(stdout);
+  fputs("chainrule: ", stderr);
+  vfprintf(stderr, format, args);
+  fputc('\n', stderr);
+  va_end(args);
+  return STATUS_USAGE;
+}
+
+int complain_memory(void) { return complain("out of memory"); }
+
+int complain_tape(const context *c, const cr_syntax_error *where) {
+  if (!where || where->status == CR_OK || !c->source) return complain("%s", cr_error_text(c->tape));
+  char text[2048];
+  const char *shown = cr_syntax_error_text(where, c->source, c->length, text, sizeof text);
+  return complain("%s%s%s", c->title, *c->title ? ", " : "", shown);
+}
+
+/* Options of this run */
+
+const char *next_given(const context *c, option_id id, int *k) {
+  while (*k < c->n_settings) {
+    const setting *s = &c->setting[(*k)++];
+    if (s->id == id) return s->value;
+  }
+  return NULL;
+}
+
+const char *given(const context *c, option_id id) {
+  const char *value = NULL, *next;
+  for (int k = 0; (next = next_given(c, id, &k));) value = next;
+  return value;
+}
+
+bool has(const context *c, option_id id) { return given(c, id) != NULL; }
+
+bool whole_given(const context *c, option_id id, long low, long high, long fallback, long *value) {
+  const char *text = given(c, id);
+  char *end = NULL;
+  *value = fallback;
+  if (!text) return true;
+  errno = 0;
+  *value = strtol(text, &end, 10);
+  if (*text && !*end && !errno && *value >= low && *value <= high) return true;
+  complain("--%s takes a whole number from %ld to %ld, not '%s'", options[id].name, low, high, text);
+  return false;
+}
+
+/* Arguments */
+
+/* NAME=VALUE, but not NAME==VALUE, which compares. */
+static bool is_assignment(const char *s) {
+  size_t n = 0;
+  while (s[n] == '_' || (s[n] >= 'a' && s[n] <= 'z') || (s[n] >= 'A' && s[n] <= 'Z') || (unsigned char)s[n] >= 0x80 ||
+         (n && s[n] >= '0' && s[n] <= '9'))
+    n++;
+  return n && s[n] == '=' && s[n + 1] != '=';
+}
+
+static bool takes(const verb *v, option_id id) { return id >= OPT_JSON || (v->options >> id & 1); }
+
+/* --name, --name=value or --name value; *k moves over the value. */
+static bool read_option(context *c, int argc, char **argv, int *k) {
+  const char *name = argv[*k] + 2, *equals = strchr(name, '=');
+  size_t length = equals ? (size_t)(equals - name) : strlen(name);
+  int id = 0;
+  if (!strcmp(argv[*k], "-h")) name = "help", length = 4, equals = NULL;
+  while (id < N_OPTIONS && (strncmp(options[id].name, name, length) || options[id].name[length])) id++;
+  if (id == N_OPTIONS || !takes(c->verb, (option_id)id)) {
+    complain("%s has no option %s (chainrule %s --help lists them; put -- before an expression that begins with --)",
+             c->verb->name, argv[*k], c->verb->name);
+    return false;
+  }
+  const char *value = equals ? equals + 1 : "";
+  if (!options[id].argument && equals) return complain("--%s takes no value", options[id].name), false;
+  if (options[id].argument && !equals) {
+    if (*k + 1 == argc) return complain("--%s needs a value: --%s %s", options[id].name, options[id].name, options[id].argument), false;
+    value = argv[++*k];
+  }
+  c->setting[c->n_settings++] = (setting){(option_id)id, value};
+  return true;
+}
+
+/* The expression is the first argument that is not NAME=VALUE, else the first of all. */
+static void pick_expression(context *c) {
+  if (c->n_arguments || !c->n_assignments || !strncmp(c->verb->arguments, "[", 1)) return;
+  c->argument[c->n_arguments++] = c->assignment[0];
+  c->n_assignments--;
+  for (int k = 0; k < c->n_assignments; k++) c->assignment[k] = c->assignment[k + 1];
+}
+
+static bool read_arguments(context *c, int argc, char **argv) {
+  bool only_operands = false;
+  for (int k = 0; k < argc; k++) {
+    const char *s = argv[k];
+    bool dashed = !only_operands && (!strncmp(s, "--", 2) || !strcmp(s, "-h")); /* -x is an expression */
+    if (dashed && !strcmp(s, "--"))
+      only_operands = true;
+    else if (dashed) {
+      if (!read_option(c, argc, argv, &k)) return false;
+    } else if (is_assignment(s))
+      c->assignment[c->n_assignments++] = s;
+    else
+      c->argument[c->n_arguments++] = s;
+  }
+  pick_expression(c);
+  return true;
+}
+
+static bool read_dtype(context *c) {
+  const char *name = given(c, OPT_DTYPE);
+  int dtype = name ? cr_dtype_of_name(name) : CR_FLOAT64;
+  if (dtype < CR_FLOAT32) return complain("--dtype is float64 or float32, not '%s'", name), false;
+  c->dtype = (cr_dtype)dtype;
+  return true;
+}
+
+static int run_verb(const verb *v, int argc, char **argv) {
+  context c = {.verb = v, .title = ""};
+  size_t n = (size_t)argc + 1;
+  c.setting = calloc(n, sizeof *c.setting);
+  c.argument = calloc(n, sizeof *c.argument);
+  c.assignment = calloc(n, sizeof *c.assignment);
+  int status = STATUS_USAGE;
+  if (!c.setting || !c.argument || !c.assignment)
+    status = complain_memory();
+  else if (read_arguments(&c, argc, argv))
+    status = has(&c, OPT_HELP) ? put_help(stdout, v) : read_dtype(&c) ? v->run(&c) : STATUS_USAGE;
+  if (c.tape) cr_free(c.tape);
+  free(c.input);
+  free(c.source);
+  free(c.assignment);
+  free(c.argument);
+  free(c.setting);
+  return status;
+}
+
+/* Output that could not be written is an error, but a reader that went away is not. */
+static int finish(int status) {
+  errno = 0;
+  if (!fflush(stdout) && !ferror(stdout)) return status;
+  if (errno == EPIPE || errno == 0) return status;
+  return complain("cannot write: %s", strerror(errno));
+}
+
+static int dispatch(int argc, char **argv) {
+  const char *name = argc > 1 ? argv[1] : "--help";
+  if (!strcmp(name, "--version")) return printf("chainrule %s\n", cr_version()) < 0 ? STATUS_USAGE : STATUS_GOOD;
+  if (!strcmp(name, "--man")) return put_man(stdout);
+  if (!strcmp(name, "--help") || !strcmp(name, "-h")) return put_help(stdout, NULL), argc > 1 ? STATUS_GOOD : STATUS_USAGE;
+  if (!strcmp(name, "help") && argc == 2) return put_help(stdout, NULL);
+  const char *asked = !strcmp(name, "help") ? argv[2] : name;
+  const verb *v = verb_named(asked);
+  if (!v) return complain("no verb '%s': chainrule --help lists them", asked);
+  return asked != name ? put_help(stdout, v) : run_verb(v, argc - 2, argv + 2);
+}
+
+int main(int argc, char **argv) {
+  signal(SIGPIPE, SIG_IGN);
+  return finish(dispatch(argc, argv));
+}

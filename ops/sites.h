@@ -1,0 +1,131 @@
+/* Makes every constructor pass the caller's file and line, which errors then name. Define CR_NO_SITES to do without.
+ * Written by tests/make_sites.py from the prototypes: a macro calls the function of its own name. */
+#ifndef CR_SITES_H
+#define CR_SITES_H
+
+#include "ops.h"
+
+#ifndef CR_NO_SITES
+
+static inline cr_tape *cr_here_on(cr_tape *t, const char *file, int line) {
+  if (t) {
+    cr_place *place = (cr_place *)(void *)t;
+    place->file = file;
+    place->line = line;
+  }
+  return t;
+}
+static inline cr_var cr_here(cr_var v, const char *file, int line) {
+  cr_here_on(v.tape, file, line);
+  return v;
+}
+
+#define cr_input(x, ...) cr_input(cr_here_on(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_const(x, ...) cr_const(cr_here_on(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_tensor_of(x, ...) cr_tensor_of(cr_here_on(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_constant_of(x, ...) cr_constant_of(cr_here_on(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_tensor_over(x, ...) cr_tensor_over(cr_here_on(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_neg(x) cr_neg(cr_here(x, __FILE__, __LINE__))
+#define cr_add(x, ...) cr_add(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_sub(x, ...) cr_sub(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_mul(x, ...) cr_mul(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_div(x, ...) cr_div(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_square(x) cr_square(cr_here(x, __FILE__, __LINE__))
+#define cr_reciprocal(x) cr_reciprocal(cr_here(x, __FILE__, __LINE__))
+#define cr_pow(x, ...) cr_pow(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_sqrt(x) cr_sqrt(cr_here(x, __FILE__, __LINE__))
+#define cr_rsqrt(x) cr_rsqrt(cr_here(x, __FILE__, __LINE__))
+#define cr_cbrt(x) cr_cbrt(cr_here(x, __FILE__, __LINE__))
+#define cr_hypot(x, ...) cr_hypot(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_fmod(x, ...) cr_fmod(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_remainder(x, ...) cr_remainder(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_floor_divide(x, ...) cr_floor_divide(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_exp(x) cr_exp(cr_here(x, __FILE__, __LINE__))
+#define cr_exp2(x) cr_exp2(cr_here(x, __FILE__, __LINE__))
+#define cr_expm1(x) cr_expm1(cr_here(x, __FILE__, __LINE__))
+#define cr_log(x) cr_log(cr_here(x, __FILE__, __LINE__))
+#define cr_log1p(x) cr_log1p(cr_here(x, __FILE__, __LINE__))
+#define cr_log2(x) cr_log2(cr_here(x, __FILE__, __LINE__))
+#define cr_log10(x) cr_log10(cr_here(x, __FILE__, __LINE__))
+#define cr_log1mexp(x) cr_log1mexp(cr_here(x, __FILE__, __LINE__))
+#define cr_logaddexp(x, ...) cr_logaddexp(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_xlogy(x, ...) cr_xlogy(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_xlog1py(x, ...) cr_xlog1py(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_sin(x) cr_sin(cr_here(x, __FILE__, __LINE__))
+#define cr_cos(x) cr_cos(cr_here(x, __FILE__, __LINE__))
+#define cr_tan(x) cr_tan(cr_here(x, __FILE__, __LINE__))
+#define cr_asin(x) cr_asin(cr_here(x, __FILE__, __LINE__))
+#define cr_acos(x) cr_acos(cr_here(x, __FILE__, __LINE__))
+#define cr_atan(x) cr_atan(cr_here(x, __FILE__, __LINE__))
+#define cr_atan2(x, ...) cr_atan2(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_sinh(x) cr_sinh(cr_here(x, __FILE__, __LINE__))
+#define cr_cosh(x) cr_cosh(cr_here(x, __FILE__, __LINE__))
+#define cr_tanh(x) cr_tanh(cr_here(x, __FILE__, __LINE__))
+#define cr_asinh(x) cr_asinh(cr_here(x, __FILE__, __LINE__))
+#define cr_acosh(x) cr_acosh(cr_here(x, __FILE__, __LINE__))
+#define cr_atanh(x) cr_atanh(cr_here(x, __FILE__, __LINE__))
+#define cr_sigmoid(x) cr_sigmoid(cr_here(x, __FILE__, __LINE__))
+#define cr_log1pexp(x) cr_log1pexp(cr_here(x, __FILE__, __LINE__))
+#define cr_logsigmoid(x) cr_logsigmoid(cr_here(x, __FILE__, __LINE__))
+#define cr_relu(x) cr_relu(cr_here(x, __FILE__, __LINE__))
+#define cr_silu(x) cr_silu(cr_here(x, __FILE__, __LINE__))
+#define cr_abs(x) cr_abs(cr_here(x, __FILE__, __LINE__))
+#define cr_sign(x) cr_sign(cr_here(x, __FILE__, __LINE__))
+#define cr_floor(x) cr_floor(cr_here(x, __FILE__, __LINE__))
+#define cr_ceil(x) cr_ceil(cr_here(x, __FILE__, __LINE__))
+#define cr_rint(x) cr_rint(cr_here(x, __FILE__, __LINE__))
+#define cr_trunc(x) cr_trunc(cr_here(x, __FILE__, __LINE__))
+#define cr_maximum(x, ...) cr_maximum(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_minimum(x, ...) cr_minimum(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_fmax(x, ...) cr_fmax(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_fmin(x, ...) cr_fmin(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_copysign(x, ...) cr_copysign(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_gauss(x) cr_gauss(cr_here(x, __FILE__, __LINE__))
+#define cr_erf(x) cr_erf(cr_here(x, __FILE__, __LINE__))
+#define cr_erfc(x) cr_erfc(cr_here(x, __FILE__, __LINE__))
+#define cr_ierfcx(x, ...) cr_ierfcx(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_erfcx(x) cr_erfcx(cr_here(x, __FILE__, __LINE__))
+#define cr_erfinv(x) cr_erfinv(cr_here(x, __FILE__, __LINE__))
+#define cr_ndtr(x) cr_ndtr(cr_here(x, __FILE__, __LINE__))
+#define cr_log_ndtr(x) cr_log_ndtr(cr_here(x, __FILE__, __LINE__))
+#define cr_ndtri(x) cr_ndtri(cr_here(x, __FILE__, __LINE__))
+#define cr_lgamma(x) cr_lgamma(cr_here(x, __FILE__, __LINE__))
+#define cr_digamma(x) cr_digamma(cr_here(x, __FILE__, __LINE__))
+#define cr_polygamma(x, ...) cr_polygamma(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_betaln(x, ...) cr_betaln(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_zeta(x, ...) cr_zeta(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_gammainc(x, ...) cr_gammainc(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_gammaincc(x, ...) cr_gammaincc(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_gammainc_da(x, ...) cr_gammainc_da(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_bessel_in(x, ...) cr_bessel_in(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_bessel_ine(x, ...) cr_bessel_ine(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_spherical_jn(x, ...) cr_spherical_jn(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_sinc(x) cr_sinc(cr_here(x, __FILE__, __LINE__))
+#define cr_eq(x, ...) cr_eq(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_ne(x, ...) cr_ne(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_lt(x, ...) cr_lt(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_le(x, ...) cr_le(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_gt(x, ...) cr_gt(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_ge(x, ...) cr_ge(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_logical_and(x, ...) cr_logical_and(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_logical_or(x, ...) cr_logical_or(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_logical_xor(x, ...) cr_logical_xor(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_logical_not(x) cr_logical_not(cr_here(x, __FILE__, __LINE__))
+#define cr_isnan(x) cr_isnan(cr_here(x, __FILE__, __LINE__))
+#define cr_isinf(x) cr_isinf(cr_here(x, __FILE__, __LINE__))
+#define cr_isfinite(x) cr_isfinite(cr_here(x, __FILE__, __LINE__))
+#define cr_guarded_mul(x, ...) cr_guarded_mul(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_full(x, ...) cr_full(cr_here_on(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_zeros(x, ...) cr_zeros(cr_here_on(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_ones(x, ...) cr_ones(cr_here_on(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_zeros_like(x) cr_zeros_like(cr_here(x, __FILE__, __LINE__))
+#define cr_cast(x, ...) cr_cast(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_stop_gradient(x) cr_stop_gradient(cr_here(x, __FILE__, __LINE__))
+#define cr_reshape(x, ...) cr_reshape(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_permute(x, ...) cr_permute(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_broadcast_to(x, ...) cr_broadcast_to(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_sum(x, ...) cr_sum(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_sum_all(x) cr_sum_all(cr_here(x, __FILE__, __LINE__))
+
+#endif
+#endif

@@ -1,0 +1,57 @@
+#!/usr/bin/env python3
+"""Writes ops/sites.h from the prototypes of ops/ops.h and engine/engine.h; with --check only compares."""
+import pathlib
+import re
+import sys
+
+root = pathlib.Path(__file__).resolve().parent.parent
+HEAD = '''/* Makes every constructor pass the caller's file and line, which errors then name. Define CR_NO_SITES to do without.
+ * Written by tests/make_sites.py from the prototypes: a macro calls the function of its own name. */
+#ifndef CR_SITES_H
+#define CR_SITES_H
+
+#include "ops.h"
+
+#ifndef CR_NO_SITES
+
+static inline cr_tape *cr_here_on(cr_tape *t, const char *file, int line) {
+  if (t) {
+    cr_place *place = (cr_place *)(void *)t;
+    place->file = file;
+    place->line = line;
+  }
+  return t;
+}
+static inline cr_var cr_here(cr_var v, const char *file, int line) {
+  cr_here_on(v.tape, file, line);
+  return v;
+}
+
+'''
+TAIL = '''
+#endif
+#endif
+'''
+
+
+def macros():
+    for header in ('engine/engine.h', 'ops/ops.h'):
+        text = re.sub(r'/\*.*?\*/', '', (root / header).read_text(), flags=re.S)
+        for name, parameters in re.findall(r'CR_API cr_var (cr_\w+)\(([^()]*)\)\s*;', text):
+            first, *rest = [p.strip() for p in parameters.split(',')]
+            if '...' in parameters or name in ('cr_poison', 'cr_find', 'cr_name', 'cr_node_at', 'cr_operand', 'cr_adjoint_var'):
+                continue
+            if first.startswith('cr_var '):
+                here = 'cr_here(x, __FILE__, __LINE__)'
+            elif first.startswith('cr_tape *'):
+                here = 'cr_here_on(x, __FILE__, __LINE__)'
+            else:
+                continue
+            yield f'#define {name}(x{", ..." if rest else ""}) {name}({here}{", __VA_ARGS__" if rest else ""})\n'
+
+
+text = HEAD + ''.join(macros()) + TAIL
+target = root / 'ops/sites.h'
+if '--check' in sys.argv:
+    sys.exit(0 if target.read_text() == text else 'ops/sites.h is not what tests/make_sites.py writes: run it')
+target.write_text(text)
