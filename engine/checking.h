@@ -16,7 +16,7 @@ typedef struct cr__line {
   double scale[2];    /* lengths that the first and the second set of steps are relative to */
   double value;       /* at step 0 */
   uint64_t branches;
-  double noise;       /* of value, absolute */
+  double noise;       /* of value, absolute: measured */
   int64_t evaluations;
 } cr__line;
 
@@ -93,6 +93,7 @@ typedef struct cr__checker {
   const double *point;
   const double *claimed;     /* numbers from elsewhere; NULL: the engine's are checked */
   double gradient_size;
+  double *spread;            /* how far the gradient moves, per unit of relative error in every value; NULL: not known */
   cr_report *report;
   cr_check_entry *entry;
   cr_check_test *test;

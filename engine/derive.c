@@ -7,11 +7,15 @@ static void give(cr_call *c, cr_status status, int n, const cr_var *out) {
   for (int k = 0; k < n; k++) cr_return(c, status == CR_OK ? out[k] : cr_poison(cr_call_tape(c)));
 }
 
-/* The inputs, argument 1, and as many tensors of argument k if there is one; how many, or 0 after a failure. */
+/* The inputs, argument 1, and as many tensors of argument k if there is one; how many, or 0 after a failure. For an input
+ * that stands alone a list is one tensor. */
 static int inputs(cr_call *c, cr_var *x, int k, cr_var *with) {
-  int n = cr_arg_vars(c, 1, MAX_INPUTS, x);
+  const cr__value *given = &c->arg[1];
+  bool several = (given->kind == CR__LIST_VALUE || given->kind == CR__TUPLE_VALUE) && !given->cell;
+  int n = cr_arg_vars(c, 1, MAX_INPUTS, x), m = 1;
   if (n <= 0 || !k) return n < 0 ? 0 : n;
-  int m = cr_arg_vars(c, k, MAX_INPUTS, with);
+  if (several) m = cr_arg_vars(c, k, MAX_INPUTS, with);
+  else with[0] = cr_arg_var(c, k);
   if (m >= 0 && m != n) cr_fail(cr_call_tape(c), CR_BAD_ARGUMENT, "%d inputs, but %d tensors to go with them", n, m);
   return m == n ? n : 0;
 }

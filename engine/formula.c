@@ -178,8 +178,14 @@ static bool same(const cr__value *a, const cr__value *b) {
   return a->n == b->n;
 }
 
+/* Does one side of && or || decide alone? */
+static bool decided(const char *op, const cr__value *x) {
+  return cr__is_numeric(x) && ((op[0] == '&' && x->as.number == 0) || (op[0] == '|' && x->as.number != 0));
+}
+
 static cr__value operate(cr__evaluator *e, const cr_syntax *s, cr__value x, cr__value y) {
   cr__value out;
+  if (decided(s->text, &y)) return cr__truth(y.as.number != 0);
   bool equality = s->text[0] == '=' || s->text[0] == '!';
   if (cr__is_numeric(&x) && cr__is_numeric(&y) && fold(s->text, &x, &y, &out)) return out;
   if (equality && (compares_whole(&x) || compares_whole(&y))) return cr__truth(same(&x, &y) == (s->text[0] == '='));
@@ -188,11 +194,6 @@ static cr__value operate(cr__evaluator *e, const cr_syntax *s, cr__value x, cr__
   cr_var in[2] = {cr__to_node(e, &x, s), cr_poison(e->tape)};
   if (!e->failed) in[1] = cr__to_node(e, &y, s);
   return e->failed ? (cr__value){0} : cr__node_value(e, s, cr_record(e->tape, f->row, 2, in, NULL));
-}
-
-/* Does the left side of && or || decide alone? */
-static bool decided(const char *op, const cr__value *x) {
-  return cr__is_numeric(x) && ((op[0] == '&' && x->as.number == 0) || (op[0] == '|' && x->as.number != 0));
 }
 
 static cr__value evaluate_binary(cr__evaluator *e, const cr_syntax *s) {

@@ -179,12 +179,12 @@ void cr__judge(cr__checker *c, cr__line *l, cr_check_entry *e, double floor) {
   }
   cr__slope s = cr__slope_of(l);
   e->numeric = s.value, e->error = s.error, e->digits = NAN;
-  double size = fmax(fabs(e->analytic), fabs(s.value)), natural = fmax(fmax(size, floor * 1e13), fabs(l->value));
+  double size = fmax(fabs(e->analytic), fabs(s.value)), natural = fmax(fmax(size, c->gradient_size), fabs(l->value));
   double limit = c->o.tolerance * size + 4 * s.error + floor;
   bool close = isfinite(e->analytic) && fabs(e->analytic - s.value) <= limit;
   if (!s.suspect && close && s.error <= 1e-4 * natural) e->verdict = CR_AGREE;
   else judge_sides(c, l, e, close);
-  e->digits = isnan(e->numeric) ? 0 : agreeing_digits(e->analytic, e->numeric, fmax(1e-6 * natural, e->error));
+  e->digits = isnan(e->numeric) ? 0 : agreeing_digits(e->analytic, e->numeric, fmax(fmax(1e-6 * natural, e->error), floor));
   c->report->evaluations += l->evaluations;
 }
 

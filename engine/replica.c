@@ -65,12 +65,18 @@ static cr_var copy_node(cr__replica *r, const cr_tape *from, uint32_t id, const 
   return narrow && v.id && cr_dtype_of(v) == CR_FLOAT32 ? r->tape->table->cast(v, CR_FLOAT64) : v;
 }
 
-/* Marks what y needs, cut at x. */
+/* A view without a derivative passes a value on as a constant: the function that is differentiated holds it still. */
+static bool is_held(const cr_tape *from, uint32_t id) {
+  const cr_op *op = from->op[cr__op_number(from, id)];
+  return op && op->kind == CR_PIECEWISE_CONSTANT && !op->eval && cr__array_of(from, id).dtype >= CR_FLOAT32;
+}
+
+/* Marks what y needs, cut at x and at what is held. */
 static void mark_needed(const cr_tape *from, uint32_t y, int n, const cr_var *x, unsigned char *needed) {
   needed[y] = 1;
   for (uint32_t id = y; id >= 1; id--) {
     if (!needed[id]) continue;
-    bool cut = false;
+    bool cut = is_held(from, id);
     for (int k = 0; k < n; k++) cut = cut || x[k].id == id;
     int p;
     const uint32_t *in = cr__operands(from, id, &p);
@@ -92,8 +98,8 @@ static bool copy_graph(cr__replica *r, cr_var y, int n, const cr_var *x, unsigne
         is_x = true;
         r->x[k] = v;
       }
-    if (!is_x) v = from->op[cr__op_number(from, id)] ? copy_node(r, from, id, cast)
-                                                     : copy_leaf(r, from, id, cr__op_number(from, id) == CR__INPUT);
+    bool leaf = !from->op[cr__op_number(from, id)] || is_held(from, id);
+    if (!is_x) v = leaf ? copy_leaf(r, from, id, cr__op_number(from, id) == CR__INPUT) : copy_node(r, from, id, cast);
     if (!v.id) return false;
     r->copy_of[id] = v.id;
   }

@@ -5,9 +5,9 @@
 
 enum { MOST_ROWS = 40 };
 
-static void put_number(cr_buffer *b, double x, int width) {
+static void put_number(cr_buffer *b, double x, int width, const char *none) {
   char text[40];
-  cr_put(b, "%*s  ", width, isnan(x) ? "-" : cr_number_text(x, 15, text));
+  cr_put(b, "%*s  ", width, isnan(x) ? none : cr_number_text(x, 15, text));
 }
 
 static int label_width(const cr_report *r) {
@@ -22,8 +22,8 @@ static int label_width(const cr_report *r) {
 static void put_entry(cr_buffer *b, const cr_check_entry *e, int width) {
   char text[40];
   cr_put(b, "%-*s  ", width, e->label);
-  put_number(b, e->analytic, 22);
-  put_number(b, e->numeric, 22);
+  put_number(b, e->analytic, 22, "nan");
+  put_number(b, e->numeric, 22, "-");
   cr_put(b, "%8s  ", isfinite(e->error) ? cr_number_text(e->error, 2, text) : "-");
   cr_put(b, "%6s  ", isnan(e->numeric) ? "-" : cr_number_text(floor(e->digits * 10) / 10, 0, text));
   cr_put(b, "%s", cr_verdict_text(e->verdict));

@@ -12,11 +12,24 @@ static bool sample(cr__line *l, double step, double *value, uint64_t *branches) 
   return l->at(l->user, step, value, branches) && isfinite(*value);
 }
 
+/* Rounding errors show themselves in second differences at steps so short that nothing else is left of these. */
+static double noise_of(cr__line *l) {
+  double noise = DBL_EPSILON * fabs(l->value);
+  for (int k = 2; k <= 4; k++) {
+    double h = ldexp(k * l->scale[0], -46), above, below;
+    uint64_t one, other;
+    if (!sample(l, h, &above, &one) || !sample(l, -h, &below, &other)) break;
+    if (one != l->branches || other != l->branches) break;
+    noise = fmax(noise, 0.5 * fabs(above - l->value - (l->value - below)));
+  }
+  return noise;
+}
+
 bool cr__line_open(cr__line *l) {
   if (!(l->scale[0] > 0)) l->scale[0] = 1;
   if (!(l->scale[1] > 0)) l->scale[1] = l->scale[0];
   if (!sample(l, 0, &l->value, &l->branches)) return false;
-  l->noise = fmax(l->noise, DBL_EPSILON * fabs(l->value));
+  l->noise = noise_of(l);
   return true;
 }
 

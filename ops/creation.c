@@ -80,7 +80,7 @@ static void call_full(cr_call *c) {
   int rank = cr_arg_ints(c, 0, CR_MAX_RANK, dims);
   if (rank < 0) return;
   cr_var value = cr_arg_var(c, 1);
-  if (cr_arg_is_number(c, 1)) { /* a tensor of its own kind, not a weak constant */
+  if (cr_arg_is_number(c, 1) && cr_is_const(value)) { /* a tensor of its own kind, not a weak constant */
     cr_dtype own = cr_arg_is_integer(c, 1) ? cr_dtype_of(value) == CR_BOOL ? CR_BOOL : CR_INT64 : cr_call_dtype(c);
     cr_return(c, cr_full(cr_call_tape(c), arg_dtype(c, 2, own), rank, dims, cr_arg_number(c, 1)));
   } else {
@@ -105,8 +105,9 @@ static void call_eye(cr_call *c) {
   cr_return(c, cr_eye(cr_call_tape(c), arg_dtype(c, 2, cr_call_dtype(c)), n, m));
 }
 static void call_linspace(cr_call *c) {
-  cr_var v = cr_linspace(cr_arg_var(c, 0), cr_arg_var(c, 1), cr_arg_int(c, 2));
-  cr_dtype own = cr_arg_is_number(c, 0) && cr_arg_is_number(c, 1) ? cr_call_dtype(c) : cr_dtype_of(v);
+  cr_var start = cr_arg_var(c, 0), end = cr_arg_var(c, 1), v = cr_linspace(start, end, cr_arg_int(c, 2));
+  int literal = cr_arg_is_number(c, 0) && cr_arg_is_number(c, 1) && cr_is_const(start) && cr_is_const(end);
+  cr_dtype own = literal ? cr_call_dtype(c) : cr_dtype_of(v);
   if (!cr_is_poison(v)) cr_return(c, cr_cast(v, arg_dtype(c, 3, own)));
 }
 

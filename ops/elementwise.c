@@ -143,24 +143,17 @@ static bool is_weak(cr_tape *t, cr_var v) { return t->node[v.id].op == CR__CONST
 
 static bool is_integral(double x) { return x == floor(x) && fabs(x) < 9007199254740992.0; }
 
-/* The dtype in which operands meet: integers give way to floats, widths of one kind must agree. */
-static int common_dtype(cr_tape *t, int n, const cr_var *in, char result) {
+/* The dtype in which operands meet: the widest in the order bool, int32, int64, float32, float64. */
+static cr_dtype common_dtype(cr_tape *t, int n, const cr_var *in, char result) {
   int d = -1;
   bool fraction = false;
   for (int k = 0; k < n; k++) {
     int e = cr_dtype_of(in[k]);
     if (is_weak(t, in[k])) fraction = fraction || !is_integral(cr_value(in[k]));
-    else if (d == -1 || d == e) d = e;
-    else if (d >= CR_FLOAT32 && e >= CR_FLOAT32) {
-      cr_fail(t, CR_BAD_DTYPE, "float32 and float64 do not mix: cast one of them");
-      return -1;
-    } else if (e > d) d = e;
+    else if (e > d) d = e;
   }
-  if (d == -1) return CR_FLOAT64;
-  if (d < CR_FLOAT32 && fraction) return CR_FLOAT64;
-  if (result == 'f' && d < CR_FLOAT32) return CR_FLOAT64;
-  if (result == 'i' && d == CR_BOOL) return CR_INT64;
-  return d;
+  if (d == -1 || (d < CR_FLOAT32 && (fraction || result == 'f'))) return CR_FLOAT64;
+  return result == 'i' && d == CR_BOOL ? CR_INT64 : (cr_dtype)d;
 }
 
 static cr_var to_dtype(cr_tape *t, cr_var v, cr_dtype dtype) {
@@ -175,10 +168,9 @@ static cr_var to_dtype(cr_tape *t, cr_var v, cr_dtype dtype) {
 }
 
 cr_status cr__one_dtype(cr_tape *t, int n, cr_var *in, char result) {
-  int dtype = common_dtype(t, n, in, result);
-  if (dtype < 0) return t->error;
+  cr_dtype dtype = common_dtype(t, n, in, result);
   for (int k = 0; k < n; k++) {
-    in[k] = to_dtype(t, in[k], (cr_dtype)dtype);
+    in[k] = to_dtype(t, in[k], dtype);
     if (!in[k].id) return t->error;
   }
   return CR_OK;

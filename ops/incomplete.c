@@ -83,6 +83,27 @@ static double reciprocal_beta(double a, double b)
     return g * exp(low * cr__digamma(sum + 1));
 }
 
+/* By recurrence (DLMF 5.5.2) up to arguments of 10 and the difference of expansions
+ * 5.11.2 there; for a, a + b > 0 every term has the sign of b. */
+double cr__digamma_step(double a, double b)
+{
+    static const double c[] = {1. / 12, -1. / 120, 1. / 252, -1. / 240, 1. / 132,
+                               -691. / 32760, 1. / 12, -3617. / 8160};
+    enum { terms = sizeof c / sizeof *c };
+    if (!(a > 0) || !(a + b > 0) || isinf(a + b))
+        return cr__digamma(a + b) - cr__digamma(a);
+    double sum = 0;
+    for (; a < 10 || a + b < 10; a += 1)
+        sum += b / (a + b) / a;
+    double l = log1p(b / a), power = 1;
+    sum += l + 0.5 * (b / (a + b) / a);
+    for (int k = 0; k < terms; k++) {
+        power /= a * a;
+        sum -= c[k] * power * expm1(-2 * (k + 1) * l);
+    }
+    return sum;
+}
+
 double cr__betaln(double a, double b)
 {
     if (isnan(a) || isnan(b))

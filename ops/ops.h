@@ -1,6 +1,6 @@
 /* The operations: constructors of nodes. Every function records one op (or a short composition) on its operands' tape and
  * returns its handle; failures stay on the tape (engine.h). Operands broadcast as in NumPy. Unless said otherwise results have
- * the dtype of the operands, which must agree; a cr_const takes the dtype of what it meets, integers become float64 where a
+ * the widest dtype of their operands; a cr_const takes the dtype of what it meets, integers become float64 where a
  * real function is computed. axis and axes may be negative. `chainrule ops NAME` prints domain, derivative and kinks.
  */
 #ifndef CR_OPS_H
@@ -65,6 +65,7 @@ CR_API cr_var cr_atan2(cr_var x, cr_var y);               /* Angle of the point 
 CR_API cr_var cr_sinh(cr_var x);                          /* Hyperbolic sine. */
 CR_API cr_var cr_cosh(cr_var x);                          /* Hyperbolic cosine. */
 CR_API cr_var cr_tanh(cr_var x);                          /* Hyperbolic tangent; its derivative 1 - tanh(x)^2 is written so that it keeps its digits in the tails. */
+CR_API cr_var cr_sech2(cr_var x);                          /* 1 / cosh(x)^2, the derivative of tanh. */
 CR_API cr_var cr_asinh(cr_var x);                         /* Inverse hyperbolic sine. */
 CR_API cr_var cr_acosh(cr_var x);                         /* Inverse hyperbolic cosine. */
 CR_API cr_var cr_atanh(cr_var x);                         /* Inverse hyperbolic tangent. */
@@ -115,6 +116,7 @@ CR_API cr_var cr_ndtri(cr_var x);                         /* Inverse of ndtr. */
 CR_API cr_var cr_lgamma(cr_var x);                        /* Logarithm of the absolute value of the gamma function. */
 CR_API cr_var cr_digamma(cr_var x);                       /* Derivative of lgamma. */
 CR_API cr_var cr_polygamma(cr_var x, cr_var y);           /* Derivative of order x of digamma at y. */
+CR_API cr_var cr_digamma_step(cr_var x, cr_var y);        /* digamma(x + y) - digamma(x) without cancellation. */
 CR_API cr_var cr_betaln(cr_var x, cr_var y);              /* Logarithm of the beta function. */
 CR_API cr_var cr_zeta(cr_var x, cr_var y);                /* Hurwitz zeta function; no derivative with respect to x. */
 CR_API cr_var cr_gammainc(cr_var x, cr_var y);            /* Regularised lower incomplete gamma function. */

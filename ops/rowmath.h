@@ -13,6 +13,9 @@ static inline double gauss(double x) {
   return isfinite(square) ? exp(-square) * (1 - error) : exp(-square);
 }
 
+/* 1 / cosh(x)^2 without overflow. */
+static inline double sech2(double x) { return 4 * cr__sigmoid(2 * x) * cr__sigmoid(-2 * x); }
+
 /* exp(x^2) i^n erfc(x): the recurrence 2n f_n = f_{n-2} - 2x f_{n-1} (DLMF 7.18.7) adds for x < 0 and cancels for x > 0,
  * where the ratios f_n / f_{n-1} are had from above instead. */
 static inline double ierfcx(double n, double x) {
@@ -108,6 +111,7 @@ static inline double real_floor_divide(double a, double b) { return floor(a / b)
 #define lgamma(a) cr__lgamma(a)
 #define digamma(a) cr__digamma(a)
 #define polygamma(n, a) cr__polygamma(n, a)
+#define digamma_step(a, b) cr__digamma_step(a, b)
 #define betaln(a, b) cr__betaln(a, b)
 #define zeta(a, b) cr__zeta(a, b)
 #define gammainc(a, b) cr__gammainc(a, b)

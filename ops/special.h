@@ -30,6 +30,7 @@ double cr__polygamma(double n, double x); /* n-th derivative of digamma, n >= 0 
 double cr__zeta(double s, double q);      /* Hurwitz, s > 1, q > 0; +inf at s = 1, q = 0 */
 
 /* incomplete.c: beta, incomplete gamma and beta */
+double cr__digamma_step(double a, double b); /* digamma(a + b) - digamma(a) */
 double cr__betaln(double a, double b);    /* log |B(a, b)| */
 double cr__betainc(double a, double b, double x); /* I_x(a, b), a, b >= 0, 0 <= x <= 1 */
 double cr__gammainc(double a, double x);  /* P(a, x), a, x >= 0 */

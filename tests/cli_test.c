@@ -100,10 +100,10 @@ static void run_command(reader *r) {
   int status;
   append_text(&expected, "");
   do {
-    size_t n = line_length(r->next);
-    append(&command, r->next + 2, n - 2);
+    size_t n = line_length(r->next), mark = starts(r->next, ">\n") ? 1 : 2;
+    append(&command, r->next + mark, n - mark);
     r->next += n;
-  } while (starts(r->next, "> "));
+  } while (starts(r->next, "> ") || starts(r->next, ">\n"));
   append(&r->updated, start, (size_t)(r->next - start));
   while (!ends_output(r, r->next)) {
     size_t n = line_length(r->next);

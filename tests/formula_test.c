@@ -700,7 +700,9 @@ static void constant_operands_decide_rules(void **state) {
   double literal;
   uint32_t before = cr_node_count(t);
   cr_var d = cr__row_partial(t, cr_op_of(y), 0, x, two, y, &literal);
-  assert_true(cr_value(d) == 6 && cr_node_count(t) - before <= 4); /* no choice recorded */
+  assert_true(cr_value(d) == 6);
+  for (uint32_t id = before; id < cr_node_count(t); id++) /* no choice is recorded */
+    if (cr_op_of(cr_node_at(t, id))) assert_string_not_equal(cr_op_of(cr_node_at(t, id))->name, "where");
   d = cr__row_partial(t, cr_op_of(cr_add(x, x)), 0, x, x, y, &literal);
   assert_true(cr_is_poison(d) && literal == 1);
   cr_free(t);

@@ -124,6 +124,7 @@ static void check_row(outcome *o, const char *name, const cr_op *op) {
   char ra[80], rb[80], text[512];
   range_of(op->row->domain, 'a', ra, sizeof ra);
   range_of(op->row->domain, 'b', rb, sizeof rb);
+  if (op->row->partial_text[0] && !strcmp(op->row->partial_text[0], "nan")) strcat(ra, "!"); /* an order */
   for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
     size_t n = (size_t)snprintf(text, sizeof text, "%s(", name);
     for (const char *s = shapes[k].form; *s; s++) {
@@ -138,15 +139,34 @@ static void check_row(outcome *o, const char *name, const cr_op *op) {
     n += (size_t)snprintf(text + n, sizeof text - n, ")");
     check_sample(o, text, n, 11 + k);
   }
-  if (op->arity == 2 && !strcmp(ra, rb) && ra[0] != '{') { /* one node as both operands */
-    int n = snprintf(text, sizeof text, "%s(a:(3)%s, a)", name, ra);
-    check_sample(o, text, (size_t)n, 5);
-  }
+  if (op->arity == 1) return;
+  int n = snprintf(text, sizeof text, "%s(a:(3)%s%s, b:(3)%s)", name, ra, strchr(ra, '!') ? "" : "!", rb);
+  check_sample(o, text, (size_t)n, 6);
+  n = snprintf(text, sizeof text, "%s(a:(3)%s, b:(3)%s!)", name, ra, rb);
+  check_sample(o, text, (size_t)n, 7);
+  n = snprintf(text, sizeof text, "%s(a:(3)%s, a)", name, ra); /* one node as both operands */
+  if (!strcmp(ra, rb)) check_sample(o, text, (size_t)n, 5);
 }
 
 static const cr_op *row_named(const char *name) {
   for (int k = 0; k < cr__n_rows; k++)
     if (!strcmp(cr__rows[k]->name, name)) return cr__rows[k];
+  return NULL;
+}
+
+/* The row that a formula only gives another name: "asin(input)", "input * other". */
+static const cr_op *row_behind(const cr_function *f) {
+  char infix[64], name[64];
+  if (!f->formula) return NULL;
+  for (int k = 0; k < cr__n_rows; k++) {
+    const cr_op *op = cr__rows[k];
+    size_t n = 0;
+    if (op->infix)
+      for (const char *s = op->infix; *s && n + 8 < sizeof infix; s++)
+        n += (size_t)snprintf(infix + n, sizeof infix - n, "%s", *s == 'a' ? "input" : *s == 'b' ? "other" : (char[]){*s, 0});
+    snprintf(name, sizeof name, op->arity == 1 ? "%s(input)" : "%s(input, other)", op->name);
+    if (!strcmp(f->formula, name) || (op->infix && !strcmp(f->formula, infix))) return op;
+  }
   return NULL;
 }
 
@@ -190,6 +210,7 @@ int main(int argc, char **argv) {
     outcome o = {.cases = 0};
     if (!wanted(function_name(f, name, sizeof name), n_names, names)) continue;
     const cr_op *row = row_named(name);
+    if (!row) row = row_behind(f);
     const char *rest = f->samples, *text;
     size_t length;
     if (row && !f->samples) check_row(&o, name, row);

@@ -23,7 +23,7 @@ typedef struct placeholder {
   int64_t dim[CR_MAX_RANK], count;
   char kind;                /* 'n' normal, 'u' uniform in (lo, hi), 'c' choice, 'i' index below hi, 'm' mask */
   double lo, hi, choice[8];
-  int n_choices;
+  int n_choices, constant;
 } placeholder;
 
 static int is_word(int c) { return isalnum(c) || c == '_'; }
@@ -74,12 +74,18 @@ static const char *read_range(const char *s, placeholder *p) {
   return s;
 }
 
+/* A ! at the end makes it a constant. */
+static const char *read_suffix(const char *s, placeholder *p) {
+  s = read_range(s, p);
+  p->constant = p->kind == 'i' || p->kind == 'm' || p->kind == 'c' || (s && *s == '!');
+  return s && *s == '!' ? s + 1 : s;
+}
+
 static cr_var make_input(cr_tape *t, const placeholder *p, cr_dtype dtype, uint64_t seed) {
   cr_dtype d = p->kind == 'i' ? CR_INT64 : p->kind == 'm' ? CR_BOOL : dtype;
-  int variable = p->kind == 'n' || p->kind == 'u';
-  if (p->rank == 0 && d == CR_FLOAT64 && p->kind != 'c')
+  if (p->rank == 0 && d == CR_FLOAT64 && !p->constant)
     return cr_input(t, p->kind == 'u' ? p->lo + (p->hi - p->lo) * uniform(seed, 0) : normal(seed, 0));
-  cr_var v = variable ? cr_tensor_of(t, d, p->rank, p->dim, NULL) : cr_constant_of(t, d, p->rank, p->dim, NULL);
+  cr_var v = !p->constant ? cr_tensor_of(t, d, p->rank, p->dim, NULL) : cr_constant_of(t, d, p->rank, p->dim, NULL);
   cr_array a = cr_view(v);
   for (int64_t k = 0; v.id && k < a.count; k++) {
     double r = uniform(seed, (uint64_t)k);
@@ -96,7 +102,7 @@ static cr_var make_input(cr_tape *t, const placeholder *p, cr_dtype dtype, uint6
 static const char *placeholder_at(const char *s, placeholder *p) {
   if (s[0] != ':' || s[1] != '(') return NULL;
   const char *end = read_dims(s + 1, p);
-  return end ? read_range(end, p) : NULL;
+  return end ? read_suffix(end, p) : NULL;
 }
 
 int sample_make(sample *s, const char *text, size_t length, cr_dtype dtype, uint64_t seed, char *error) {
@@ -117,7 +123,7 @@ int sample_make(sample *s, const char *text, size_t length, cr_dtype dtype, uint
       snprintf(p.name, sizeof p.name, "%.*s", (int)word, at);
       cr_var v = cr_name(make_input(s->tape, &p, dtype, seed * 64 + (uint64_t)(at - in)), p.name);
       cr_program_bind(program, p.name, v);
-      if ((p.kind == 'n' || p.kind == 'u') && s->n_inputs < MOST_INPUTS) s->input[s->n_inputs++] = v;
+      if (!p.constant && s->n_inputs < MOST_INPUTS) s->input[s->n_inputs++] = v;
     }
     at = end ? end : at + word;
   }

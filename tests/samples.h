@@ -19,6 +19,7 @@ typedef struct sample {
  *   x:(2,3)          normal numbers of shape (2, 3)       x:(3)>0        uniform in (0.3, 3)
  *   x:(3)[-0.8,0.8]  uniform in the interval              x:(3){0,1,2}   one of these, no derivative
  *   i:(4)<3          int64 from 0 to 2, no derivative     m:(3)?         a mask of bools
+ *   x:(2)!           a constant: no derivative; ! may follow a range too
  * Returns 0 with the reason in error (of at least 300 bytes); the tape is then gone. */
 int sample_make(sample *s, const char *text, size_t length, cr_dtype dtype, uint64_t seed, char *error);
 void sample_free(sample *s);

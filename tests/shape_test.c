@@ -147,7 +147,7 @@ static void indexing(void **state) {
   is("index_select(E, 0, cast(none, int64))", "E");
   fails("x[[5]]", "index 5 is out of range for axis 0 of size 5");
   fails("index(A, [[0], [-4]])", "index -4 is out of range for axis 1 of size 3");
-  fails("index_select(x, 0, A)", "integers");
+  fails("index_select(x, 0, sin(A))", "integers");
   fails("one_hot([3], 3)", "class 3 is not below the number of classes 3");
   fails("gather(A, 0, cast([[0, 0, 0, 0]], int64))", "fit into it on every axis but 0");
 }
@@ -242,7 +242,7 @@ static void derivatives_through_views_of_views(void **state) {
   y = cr_broadcast_to(cr_unsqueeze(y, 1), 4, (int64_t[]){2, 3, 2, 2});
   y = cr_diagonal(y, 1, 0, 1);
   y = cr_flip(cr_select(y, 1, -1), 1, (int[]){0});
-  y = cr_mul(y, cr_sin(cr_reshape(y, 2, (int64_t[]){-1, 1})));
+  y = cr_mul(y, cr_sin(cr_reshape(y, 3, (int64_t[]){-1, 1, 2})));
   cr_report *report;
   cr_check_options options = {.struct_size = sizeof options, .weighted = 1};
   if (cr_check(y, 1, &x, &options, &report) != CR_OK) fail_msg("%s %s", cr_error_text(t), report ? report->text : "");

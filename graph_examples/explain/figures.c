@@ -7,7 +7,15 @@
 
 /* A number rounded to decimals has no more digits than those: 15 significant ones show it as it was rounded. */
 const char *trace_number(const trace *t, double x, char *text) {
+  if (x == 0) return strcpy(text, "0"); /* -0 too */
   return cr_number_text(x, t->options.decimals ? 15 : t->options.digits, text);
+}
+
+/* Half away from zero, as the tape rounds (engine.h, CR_ROUND_DIGITS). */
+double trace_by_hand(const trace *t, double x) {
+  if (!t->options.decimals || !isfinite(x)) return x;
+  double scale = pow(10, t->options.decimals), scaled = fabs(x) * scale;
+  return copysign(floor(scaled + 0.5 + scaled * 4e-16) / scale, x);
 }
 
 const char *trace_shape(const trace_numbers *x, char *text, size_t size) {

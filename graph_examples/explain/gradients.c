@@ -18,6 +18,22 @@ static tree unfolded(trace *t, const trace_node *user, tree local) {
   return tree_replace(&t->pool, local, n, with);
 }
 
+/* Does the formula stand for one number? Matrix rules need their operands in full. */
+static bool is_scalar(const trace *t, tree s) {
+  for (int i = 0; i < t->n_nodes; i++)
+    if (t->node[i].value.rank && tree_mentions(s, t->node[i].name)) return false;
+  return true;
+}
+
+/* One term with the formula of the user's adjoint put in; NULL when that cannot be written down. */
+static tree chain_term(trace *t, const trace_term *term, tree above) {
+  if (!above || !term->pulled) return NULL;
+  if (term->shapes && t->node[term->user].value.rank && is_scalar(t, above)) return NULL;
+  tree pulled = unfolded(t, &t->node[term->user], term->pulled);
+  if (term->local && is_scalar(t, above) && t->node[term->to].value.rank && is_scalar(t, term->local)) return NULL;
+  return tree_replace(&t->pool, pulled, 1, &(tree_binding){TRACE_ADJOINT, above});
+}
+
 /* d y / d node for every node, from y down: sums over uses of the user's formula times the local derivative. The formula of
  * a node is NULL when a rule has no symbols or it grows beyond what one can read. */
 static void chain_formulas(trace *t, tree *formula) {
@@ -28,16 +44,15 @@ static void chain_formulas(trace *t, tree *formula) {
     tree sum = NULL;
     if (!n->active) continue;
     for (int k = 0; k < n->n_terms; k++) {
-      const trace_term *term = &n->term[k];
-      tree above = formula[term->user];
-      if (!above || !term->local || !trace_is_scalar(&t->node[term->user].value)) goto unknown;
-      tree product = tree_binary(&t->pool, "*", above, unfolded(t, &t->node[term->user], term->local));
-      if (tree_size(product) > 4 * MOST_FORMULA) goto unknown;
+      tree product = chain_term(t, &n->term[k], formula[n->term[k].user]);
+      if (!product || tree_size(product) > 4 * MOST_FORMULA) {
+        sum = NULL;
+        break;
+      }
       sum = sum ? tree_binary(&t->pool, "+", sum, product) : product;
     }
     if (sum) formula[i] = tree_simplify(&t->pool, sum);
     if (formula[i] && tree_size(formula[i]) > MOST_FORMULA) formula[i] = NULL;
-  unknown:;
   }
 }
 
@@ -82,8 +97,9 @@ static void keep_path(walk *w) {
   p->product = 1;
   for (int i = 0; i < w->n; i++) {
     p->node[i] = w->node[i];
-    if (i) p->product *= slope[i - 1] = w->slope[i];
+    if (i) slope[i - 1] = w->slope[i];
   }
+  for (int i = w->n - 2; i >= 0; i--) p->product = trace_by_hand(t, p->product * slope[i]);
   p->slope = slope;
 }
 

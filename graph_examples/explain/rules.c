@@ -80,75 +80,94 @@ tree trace_partial(trace *t, const trace_node *user, int k) {
   return tree_simplify(&t->pool, tree_replace(&t->pool, tree_parse(&t->pool, t->tape, text), 3, with));
 }
 
+/* Without what only moves numbers about: sum(v, dim=(0, 1)) of all axes is sum(v), permute(A, (1, 0)) is A.T. */
+tree trace_plain(trace *t, const trace_node *n, tree s) {
+  if (s->kind != CR_CALL || !s->first) return s;
+  if (!strcmp(n->op, "sum") && !n->value.rank) return tree_call(&t->pool, s->text, s->first);
+  if (!strcmp(n->op, "permute") && n->value.rank == 2) return tree_transpose(&t->pool, s->first);
+  return s;
+}
+
 /* Matrices and indices */
 
 static const char letters[] = "ijklmnpq";
 
-/* "_ij" for two axes from the first letter on. */
-static const char *indices(trace *t, const trace_numbers *x, int from) {
-  return x->rank ? pool_text(&t->pool, "_%.*s", x->rank < 8 - from ? x->rank : 8 - from, letters + from) : "";
-}
+static const char *indices(trace *t, int rank) { return pool_text(&t->pool, "%.*s", rank < 8 ? rank : 8, letters); }
+static tree adjoint(trace *t) { return tree_name(&t->pool, TRACE_ADJOINT); }
 
 static const char *shape(trace *t, const trace_numbers *x) {
   char text[200];
   return pool_text(&t->pool, "%s", trace_shape(x, text, sizeof text));
 }
 
+static trace_index *index_form(trace *t, trace_term *term, const char *left, const char *over) {
+  trace_index *x = pool_take(&t->pool, sizeof *x);
+  *x = (trace_index){.left = left, .over = over};
+  term->index = x;
+  return x;
+}
+
+static void index_factor(trace_index *x, const char *name, const char *at) {
+  x->factor[x->n].name = name;
+  x->factor[x->n++].at = at;
+}
+
 /* Y = A B: dA = dY B^T, dB = A^T dY. */
 static void matrix_product(trace *t, trace_term *term) {
   const trace_node *user = &t->node[term->user], *to = &t->node[term->to];
-  const char *y = t->node[t->n_nodes - 1].name;
   cr_var other = cr_operand(user->var, 1 - term->operand);
-  bool flat = cr_rank(other) == 2 && to->value.rank == 2 && user->value.rank == 2;
-  if (!flat) return;
-  const char *name = user->in[1 - term->operand] >= 0 ? t->node[user->in[1 - term->operand]].name : "C";
-  trace_numbers o = {.rank = 2, .dim = {cr_dim(other, 0), cr_dim(other, 1)}};
-  trace_numbers turned = {.rank = 2, .dim = {o.dim[1], o.dim[0]}};
+  if (cr_rank(other) != 2 || to->value.rank != 2 || user->value.rank != 2) return;
+  tree factor = trace_reference(t, user, 1 - term->operand), turned = tree_transpose(&t->pool, factor);
+  const char *name = factor->kind == CR_NAME ? factor->text : "C";
+  trace_numbers back = {.rank = 2, .dim = {cr_dim(other, 1), cr_dim(other, 0)}};
+  const char *left = shape(t, &user->value), *right = shape(t, &back), *result = shape(t, &to->value);
+  trace_index *x = index_form(t, term, "ij", "k");
   if (term->operand == 0) {
-    term->matrix = pool_text(&t->pool, "d%s/d%s = d%s/d%s %s^T   %s = %s %s", y, to->name, y, user->name, name, shape(t, &to->value),
-                             shape(t, &user->value), shape(t, &turned));
-    term->index = pool_text(&t->pool, "d%s/d%s_ij = sum over k of d%s/d%s_ik %s_jk", y, to->name, y, user->name, name);
+    term->pulled = tree_binary(&t->pool, "@", adjoint(t), turned);
+    term->shapes = pool_text(&t->pool, "%s = %s %s", result, left, right);
+    index_factor(x, NULL, "ik");
+    index_factor(x, name, "jk");
   } else {
-    term->matrix = pool_text(&t->pool, "d%s/d%s = %s^T d%s/d%s   %s = %s %s", y, to->name, name, y, user->name, shape(t, &to->value),
-                             shape(t, &turned), shape(t, &user->value));
-    term->index = pool_text(&t->pool, "d%s/d%s_ij = sum over k of %s_ki d%s/d%s_kj", y, to->name, name, y, user->name);
+    term->pulled = tree_binary(&t->pool, "@", turned, adjoint(t));
+    term->shapes = pool_text(&t->pool, "%s = %s %s", result, right, left);
+    index_factor(x, name, "ki");
+    index_factor(x, NULL, "kj");
   }
 }
 
 /* A value that was spread over new or longer axes collects what comes back from all its copies. */
 static void broadcast(trace *t, trace_term *term) {
   const trace_node *user = &t->node[term->user], *to = &t->node[term->to];
-  const char *y = t->node[t->n_nodes - 1].name;
-  int lead = user->value.rank - to->value.rank;
-  char summed[16] = "", kept[16] = "";
+  int lead = user->value.rank - to->value.rank, n = 0;
+  char *summed = pool_take(&t->pool, 16), *kept = pool_take(&t->pool, 16);
+  tree axes = NULL;
   for (int i = 0; i < user->value.rank && i < 8; i++) {
     bool spread = i < lead || to->value.dim[i - lead] != user->value.dim[i];
-    strncat(spread ? summed : kept, &letters[i], 1);
+    (spread ? summed : kept)[strlen(spread ? summed : kept)] = letters[i];
+    if (spread && i >= lead) return;
+    if (spread) axes = tree_number(&t->pool, i), n++;
   }
-  const char *own = kept[0] ? pool_text(&t->pool, "_%s", kept) : "";
-  term->matrix = pool_text(&t->pool, "d%s/d%s = d%s/d%s summed over what the broadcast repeated   %s from %s", y, to->name, y,
-                           user->name, shape(t, &to->value), shape(t, &user->value));
-  term->index = pool_text(&t->pool, "d%s/d%s%s = sum over %s of d%s/d%s%s", y, to->name, own, summed[0] ? summed : "nothing", y, user->name,
-                          indices(t, &user->value, 0));
+  index_factor(index_form(t, term, kept, summed), NULL, indices(t, user->value.rank));
+  term->shapes = pool_text(&t->pool, "%s from %s", shape(t, &to->value), shape(t, &user->value));
+  if (n == user->value.rank) term->pulled = tree_call(&t->pool, "sum", adjoint(t));
+  else if (n == 1) term->pulled = tree_call_with(&t->pool, "sum", adjoint(t), "dim", axes);
 }
 
 /* A sum's every summand counts once: what comes back is spread over all of them. */
 static void spread(trace *t, trace_term *term) {
   const trace_node *user = &t->node[term->user], *to = &t->node[term->to];
-  const char *y = t->node[t->n_nodes - 1].name;
-  term->matrix = pool_text(&t->pool, "d%s/d%s = d%s/d%s, the same for every summand   %s from %s", y, to->name, y, user->name,
-                           shape(t, &to->value), shape(t, &user->value));
-  if (!user->value.rank)
-    term->index = pool_text(&t->pool, "d%s/d%s%s = d%s/d%s", y, to->name, indices(t, &to->value, 0), y, user->name);
+  if (user->value.rank) return;
+  term->pulled = adjoint(t);
+  term->shapes = pool_text(&t->pool, "%s from %s", shape(t, &to->value), shape(t, &user->value));
+  index_factor(index_form(t, term, indices(t, to->value.rank), ""), NULL, "");
 }
 
 static void transpose(trace *t, trace_term *term) {
   const trace_node *user = &t->node[term->user], *to = &t->node[term->to];
-  const char *y = t->node[t->n_nodes - 1].name;
   if (to->value.rank != 2) return;
-  term->matrix = pool_text(&t->pool, "d%s/d%s = (d%s/d%s)^T   %s from %s", y, to->name, y, user->name, shape(t, &to->value),
-                           shape(t, &user->value));
-  term->index = pool_text(&t->pool, "d%s/d%s_ij = d%s/d%s_ji", y, to->name, y, user->name);
+  term->pulled = tree_transpose(&t->pool, adjoint(t));
+  term->shapes = pool_text(&t->pool, "%s from %s", shape(t, &to->value), shape(t, &user->value));
+  index_factor(index_form(t, term, "ij", ""), NULL, "ji");
 }
 
 static const struct {
@@ -159,4 +178,30 @@ static const struct {
 void trace_matrix_rule(trace *t, trace_term *term) {
   for (size_t i = 0; i < sizeof matrix_rules / sizeof *matrix_rules; i++)
     if (!strcmp(matrix_rules[i].op, t->node[term->user].op)) matrix_rules[i].write(t, term);
+}
+
+/* Terms with an adjoint put in */
+
+tree trace_pulled(pool *p, const trace_term *term, tree above) {
+  return tree_replace(p, term->pulled, 1, &(tree_binding){TRACE_ADJOINT, above});
+}
+
+void put_with_adjoint(cr_buffer *b, tree s, void (*put)(cr_buffer *, tree), const char *with) {
+  jmp_buf out_of_memory;
+  pool p = {.out_of_memory = &out_of_memory};
+  cr_buffer mark = {.tape = b->tape}, all = {.tape = b->tape};
+  if (setjmp(out_of_memory)) b->failed = 1;
+  else {
+    put(&mark, tree_name(&p, TRACE_ADJOINT));
+    put(&all, s);
+    if (mark.failed || all.failed || !mark.text || !all.text) b->failed = 1;
+    for (const char *c = all.text; !b->failed && *c;) {
+      bool here = !strncmp(c, mark.text, mark.length);
+      cr_put(b, here ? "%s" : "%.1s", here ? with : c);
+      c += here ? mark.length : 1;
+    }
+  }
+  cr_buffer_free(&mark);
+  cr_buffer_free(&all);
+  pool_free(&p);
 }

@@ -48,7 +48,9 @@ static void factors_of(product *f, tree s, double power) {
   } else if (s->kind == CR_NUMBER && power == -1) {
     f->down *= s->number;
   } else if (is_binary(s, '^') && right(s)->kind == CR_NUMBER && right(s)->number == floor(right(s)->number)) {
-    add_factor(f, left(s), power * right(s)->number);
+    bool nested = is_binary(left(s), '^');
+    if (nested) factors_of(f, left(s), power * right(s)->number);
+    else add_factor(f, left(s), power * right(s)->number);
   } else {
     add_factor(f, s, power);
   }
@@ -147,6 +149,18 @@ static tree plus(pool *p, tree s, tree term, double sign) {
   return tree_binary(p, sign < 0 ? "-" : "+", s, term);
 }
 
+/* The first positive term comes first, so that the sum does not begin with a sign. */
+static void lead_with_positive(sum *f) {
+  int first = 0;
+  while (first < f->n && f->times[first] <= 0) first++;
+  if (first == f->n) return;
+  tree term = f->term[first];
+  double times = f->times[first];
+  for (; first > 0; first--) f->term[first] = f->term[first - 1], f->times[first] = f->times[first - 1];
+  f->term[0] = term;
+  f->times[0] = times;
+}
+
 /* A constant keeps its place in front (1 - h) unless that would begin the sum with a sign. */
 static tree simplify_sum(pool *p, tree s) {
   sum f = {0};
@@ -156,6 +170,7 @@ static tree simplify_sum(pool *p, tree s) {
   if (f.full || !isfinite(f.constant)) return s;
   bool ahead = f.constant != 0 && first->kind == CR_NUMBER;
   if (ahead) result = tree_number(p, f.constant);
+  lead_with_positive(&f);
   for (int i = 0; i < f.n; i++) {
     if (f.times[i] == 0) continue;
     double size = fabs(f.times[i]);
@@ -186,6 +201,8 @@ static tree simplify_power(pool *p, tree s) {
 static tree simplify_root(pool *p, tree s) {
   if (s->kind == CR_CALL && !strcmp(s->text, "pow") && s->first && s->first->next && !s->first->next->next)
     s = tree_binary(p, "^", left(s), right(s));
+  bool where = s->kind == CR_CALL && !strcmp(s->text, "where") && s->first && s->first->kind == CR_NUMBER && s->first->next;
+  if (where && s->first->next->next) return s->first->number != 0 ? s->first->next : s->first->next->next;
   if (s->kind == CR_CHOICE && s->first->kind == CR_NUMBER) return s->first->number != 0 ? s->first->next : s->first->next->next;
   if (s->kind == CR_UNARY && s->text[0] == '-' && s->first->kind == CR_NUMBER) return tree_number(p, -s->first->number);
   if (s->kind == CR_UNARY && s->text[0] == '-') return simplify_product(p, s);

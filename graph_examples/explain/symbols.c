@@ -117,6 +117,21 @@ tree tree_call(pool *p, const char *name, tree argument) {
   return s;
 }
 
+tree tree_call_with(pool *p, const char *name, tree argument, const char *keyword, tree value) {
+  cr_syntax *s = make(p, CR_CALL, name), *key = make(p, CR_KEYWORD, keyword), *last = NULL, *inner = NULL;
+  adopt(key, shell(p, value), &inner);
+  adopt(s, shell(p, argument), &last);
+  adopt(s, key, &last);
+  return s;
+}
+
+tree tree_transpose(pool *p, tree a) {
+  if (a->kind == CR_MEMBER && !strcmp(a->text, "T")) return shell(p, a->first);
+  cr_syntax *s = make(p, CR_MEMBER, "T"), *last = NULL;
+  adopt(s, shell(p, a), &last);
+  return s;
+}
+
 static cr_syntax *copy_with_texts(pool *p, tree s) {
   cr_syntax *c = pool_take(p, sizeof *c), *last = NULL;
   *c = *s;
@@ -208,7 +223,28 @@ tree tree_products(pool *p, tree s) {
 
 /* Printing */
 
-void put_tree(cr_buffer *b, tree s) { cr_print_syntax(b, s); }
+/* -(a*b) as -a*b, which is read alike, all over the tree. */
+static cr_syntax *signs_inside(pool *p, tree s) {
+  cr_syntax *c = pool_take(p, sizeof *c), *last = NULL;
+  bool product = s->kind == CR_UNARY && s->text[0] == '-' && s->first->kind == CR_BINARY && strchr("*/", s->first->text[0]) && !s->first->text[1];
+  if (product) {
+    tree a = s->first->first, b = a->next;
+    tree negative = tree_negative(p, a);
+    return signs_inside(p, tree_binary(p, s->first->text, negative, b));
+  }
+  *c = *s;
+  c->first = c->next = NULL;
+  for (tree k = s->first; k; k = k->next) adopt(c, signs_inside(p, k), &last);
+  return c;
+}
+
+void put_tree(cr_buffer *b, tree s) {
+  jmp_buf out_of_memory;
+  pool p = {.out_of_memory = &out_of_memory};
+  if (setjmp(out_of_memory)) b->failed = 1;
+  else cr_print_syntax(b, signs_inside(&p, s));
+  pool_free(&p);
+}
 void put_tree_latex(cr_buffer *b, tree s) { cr_latex_syntax(b, s); }
 
 static bool begins_number(const char *s) { return s[0] == '-' && ((s[1] >= '0' && s[1] <= '9') || s[1] == '.'); }
@@ -216,7 +252,7 @@ static bool begins_number(const char *s) { return s[0] == '-' && ((s[1] >= '0' &
 /* Brackets round a negative number after an operator. */
 void put_figures(cr_buffer *b, tree s) {
   cr_buffer plain = {.tape = b->tape};
-  cr_print_syntax(&plain, s);
+  put_tree(&plain, s);
   const char *text = plain.text ? plain.text : "";
   for (const char *c = text; *c;) {
     bool after = c > text && (strchr("*/^", c[-1]) || (c - text > 2 && c[-1] == ' ' && strchr("+-", c[-2])));

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 48, MOST_WHOLE = 120, FEW_CONSTANTS = 12 };
+enum { PAGE = 48, MOST_WHOLE = 160, FEW_CONSTANTS = 12 };
 
 /* What trace_make works with until the trace is done. */
 typedef struct builder {
@@ -41,17 +41,16 @@ static trace_numbers adjoint_of(builder *b, cr_sweep *s, cr_var v) {
   return x;
 }
 
-/* Half away from zero, as the tape rounds (engine.h, CR_ROUND_DIGITS). */
-static double by_hand(const builder *b, double x) {
-  if (!b->t->options.decimals || !isfinite(x)) return x;
-  double scale = pow(10, b->t->options.decimals), scaled = fabs(x) * scale;
-  return copysign(floor(scaled + 0.5 + scaled * 4e-16) / scale, x);
-}
-
 /* Selection */
 
-/* A constant that formulas write as a number. */
-static bool is_inline(cr_var v) { return cr_is_const(v) && !cr_name_of(v) && cr_count(v) <= FEW_CONSTANTS; }
+/* A constant that formulas write as a number, also when it was spread over a shape. */
+static bool is_inline(cr_var v) {
+  while (cr_op_of(v) && !strcmp(cr_op_of(v)->name, "broadcast_to") && !cr_name_of(v)) {
+    v = cr_operand(v, 0);
+    if (cr_count(v) != 1) return false;
+  }
+  return cr_is_const(v) && !cr_name_of(v) && cr_count(v) <= FEW_CONSTANTS;
+}
 
 static bool is_wanted(const builder *b, cr_var v) {
   for (int k = 0; k < b->n; k++)
@@ -70,9 +69,10 @@ static void select_nodes(builder *b) {
     b->index[id] = -1;
     if (!needed[id]) continue;
     cr_var v = cr_node_at(b->tape, id);
+    if (id != b->y.id && is_inline(v)) continue;
     bool cut = is_wanted(b, v);       /* an intermediate that is asked for is a leaf of this story */
     for (int k = 0; !cut && k < cr_operand_count(v); k++) needed[cr_operand(v, k).id] = 1;
-    n += id == b->y.id || !is_inline(v);
+    n++;
   }
   t->node = pool_take(&t->pool, (size_t)n * sizeof *t->node);
   for (uint32_t id = 1; id < count; id++) {
@@ -135,12 +135,26 @@ static void name_nodes(builder *b) {
 
 /* Formulas */
 
-static tree formula(builder *b, cr_var v, int depth) {
+static tree formula(builder *b, const trace_node *n) {
   cr_buffer text = {.tape = b->tape};
-  cr_print_infix(&text, v, depth);
+  cr_print_infix(&text, n->var, 1);
   tree s = text.failed || !text.text ? tree_name(&b->t->pool, "...") : tree_parse(&b->t->pool, b->tape, text.text);
   cr_buffer_free(&text);
-  return s;
+  return trace_plain(b->t, n, s);
+}
+
+/* With the formulas of all that the user did not name in the place of v1, v2, ..., as long as one can read it. */
+static tree unfold(builder *b, const trace_node *n) {
+  trace *t = b->t;
+  int count = 0;
+  tree_binding *with = pool_take(&t->pool, (size_t)(n->n_in + 1) * sizeof *with);
+  for (int k = 0; k < n->n_in; k++) {
+    const trace_node *in = n->in[k] < 0 ? NULL : &t->node[n->in[k]];
+    if (in && !in->named && in->whole) with[count++] = (tree_binding){in->name, in->whole};
+  }
+  bool moves_only = !strcmp(n->op, "broadcast_to") && count + (n->in[0] >= 0) > 0; /* shapes broadcast by themselves */
+  tree s = tree_replace(&t->pool, moves_only ? trace_reference(t, n, 0) : n->formula, count, with);
+  return tree_size(s) <= MOST_WHOLE ? s : NULL;
 }
 
 static double rounded(const trace *t, double x) {
@@ -162,23 +176,43 @@ static tree with_figures(builder *b, const trace_node *n, tree s) {
   return tree_replace(&t->pool, s, count, with);
 }
 
+/* A constant with one value, alone or at every element. */
+static bool is_uniform(cr_var v, double *value) {
+  cr_array a = cr_view(v);
+  for (int64_t i = 0; i < a.count; i++)
+    if (cr_array_get(&a, i) != cr_array_get(&a, 0)) return false;
+  *value = a.count ? cr_array_get(&a, 0) : 0;
+  return a.count > 0;
+}
+
 tree trace_reference(trace *t, const trace_node *user, int k) {
-  cr_var v = cr_operand(user->var, k);
+  double value;
   if (user->in[k] >= 0) return tree_name(&t->pool, t->node[user->in[k]].name);
-  if (cr_count(v) == 1) return tree_number(&t->pool, cr_value(v));
+  if (is_uniform(cr_operand(user->var, k), &value)) return tree_number(&t->pool, value);
   return tree_name(&t->pool, "c");
+}
+
+/* The printer shows a spread constant by the name that it gets here: its number. */
+static void name_spread_constants(builder *b) {
+  char text[40];
+  double value;
+  for (int i = 0; i < b->t->n_nodes; i++)
+    for (int k = 0; k < b->t->node[i].n_in; k++) {
+      cr_var v = cr_operand(b->t->node[i].var, k);
+      if (b->t->node[i].in[k] >= 0 || !cr_op_of(v) || !is_uniform(v, &value)) continue;
+      cr_name(v, pool_text(&b->t->pool, value < 0 ? "(%s)" : "%s", cr_number_text(value, 0, text)));
+    }
 }
 
 static void write_formulas(builder *b) {
   trace *t = b->t;
-  bool small = t->n_nodes <= MOST_WHOLE;
-  for (int i = 0; small && i < t->n_nodes; i++)
-    if (t->node[i].kind == TRACE_OPERATION) t->node[i].whole = formula(b, t->node[i].var, 0);
   name_nodes(b);
+  name_spread_constants(b);
   for (int i = 0; i < t->n_nodes; i++) {
     trace_node *n = &t->node[i];
     if (n->kind != TRACE_OPERATION) continue;
-    n->formula = formula(b, n->var, 1);
+    n->formula = formula(b, n);
+    n->whole = unfold(b, n);
     n->figures = with_figures(b, n, n->formula);
     trace_rules(t, n);
   }
@@ -215,8 +249,8 @@ static void row_slope(builder *b, const trace_node *user, trace_term *term) {
     double g = user->adjoint.data[i];
     d[i] = row->partial[term->operand](in[0].data[i], in[1].data[i], user->value.data[i]);
     if (hand) d[i] = slope_by_hand(b, user, term->local);
-    d[i] = by_hand(b, d[i]);
-    c[i] = g == 0 ? 0 : by_hand(b, g * d[i]);
+    d[i] = trace_by_hand(b->t, d[i]);
+    c[i] = g == 0 ? 0 : trace_by_hand(b->t, g * d[i]);
   }
   slope.data = d;
   share.data = c;
@@ -253,14 +287,17 @@ static void fill_term(builder *b, trace_term *term, int n_uses) {
   trace *t = b->t;
   const trace_node *user = &t->node[term->user];
   const cr_op *op = cr_op_of(user->var);
-  term->rule = op->rule;
   if (!op->row) {
+    term->rule = op->rule ? op->rule : "by its own rule";
     rule_share(b, user, term, n_uses);
     trace_matrix_rule(t, term);
     return;
   }
   term->local = trace_partial(t, user, term->operand);
-  if (term->local) term->local_figures = with_figures(b, user, term->local);
+  if (term->local) {
+    term->local_figures = with_figures(b, user, term->local);
+    term->pulled = tree_binary(&t->pool, "*", tree_name(&t->pool, TRACE_ADJOINT), term->local);
+  }
   row_slope(b, user, term);
 }
 
@@ -270,7 +307,7 @@ static void add_up(builder *b, trace_node *n) {
   double *sum = pool_take(&b->t->pool, sizeof *sum);
   for (int i = 0; i < n->n_terms; i++) {
     if (!n->term[i].share.data || n->term[i].share.count != 1) return;
-    *sum = by_hand(b, *sum + n->term[i].share.data[0]);
+    *sum = trace_by_hand(b->t, *sum + n->term[i].share.data[0]);
   }
   n->adjoint.data = sum;
 }
@@ -407,6 +444,7 @@ static bool build(builder *b) {
   t->partial = t->n_inputs == 1 ? "d" : "\\partial ";
   trace_gradients(t);
   trace_warnings(t);
+  if (t->options.check && !t->options.decimals) run_check(b);
   return fold(b);
 }
 
@@ -421,12 +459,6 @@ trace *trace_make(cr_var y, int n, const cr_var *x, const trace_options *options
   builder b = {.t = t, .tape = tape, .y = y, .n = n, .x = x};
   bool good = build(&b);
   cr_reset(tape, mark);
-  if (good && options->check && !options->decimals) {
-    jmp_buf out_of_memory;
-    t->pool.out_of_memory = &out_of_memory;
-    if (!setjmp(out_of_memory)) run_check(&b);
-    cr_reset(tape, mark);
-  }
   t->pool.out_of_memory = NULL;
   if (good && cr_error(tape) == CR_OK) return t;
   trace_free(t);

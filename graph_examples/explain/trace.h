@@ -7,6 +7,8 @@
 
 #include "symbols.h"
 
+#define TRACE_ADJOINT "Gbar"
+
 typedef enum trace_kind { TRACE_INPUT, TRACE_CONSTANT, TRACE_OPERATION } trace_kind;
 
 typedef struct trace_numbers { /* row-major; data NULL: not known */
@@ -15,12 +17,24 @@ typedef struct trace_numbers { /* row-major; data NULL: not known */
   const double *data;
 } trace_numbers;
 
+/* A term with indices: d y / d to_left = sum over `over` of the factors. */
+typedef struct trace_index {
+  const char *left, *over;      /* letters, "" for none */
+  int n;
+  struct trace_factor {
+    const char *name, *at;      /* with the letters `at` as indices; name NULL: d y / d user */
+  } factor[2];
+} trace_index;
+
 /* What a node passes back to one of its operands: one summand of the operand's adjoint. */
 typedef struct trace_term {
   int user, operand, to;        /* nodes, and which of the user's operands */
-  tree local;                   /* d user / d to in symbols; NULL where only words say it: */
-  const char *rule, *matrix, *index; /* the rule in words, in matrices, with indices; NULL where there is none */
+  const char *rule;             /* in words; NULL where symbols say it */
+  tree local;                   /* d user / d to in symbols, element by element; NULL for rules that mix elements */
   tree local_figures;           /* local with numbers in the place of names; NULL for tensors */
+  tree pulled;                  /* the term in symbols, TRACE_ADJOINT standing for d y / d user; NULL: only words say it */
+  const char *shapes;           /* of a matrix rule, "(2, 3) = (2, 4) (4, 3)"; NULL */
+  const trace_index *index;     /* of a matrix rule; NULL */
   trace_numbers slope;          /* the local derivative, element by element; not known where only words say it */
   trace_numbers share;          /* adjoint of the user times slope */
 } trace_term;
@@ -98,10 +112,17 @@ static inline bool trace_is_scalar(const trace_numbers *x) { return x->count == 
 /* Steps of trace_make in files of their own */
 void trace_rules(trace *t, trace_node *n);                 /* rules.c: names n->rule */
 tree trace_partial(trace *t, const trace_node *user, int k); /* rules.c: d user / d operand k in symbols, or NULL */
-void trace_matrix_rule(trace *t, trace_term *term);        /* rules.c: term->matrix and index */
+void trace_matrix_rule(trace *t, trace_term *term);        /* rules.c: term->pulled, shapes and index */
+tree trace_plain(trace *t, const trace_node *n, tree s);   /* rules.c: without what only moves numbers about */
+double trace_by_hand(const trace *t, double x);            /* figures.c: rounded, where intermediates are */
 tree trace_reference(trace *t, const trace_node *user, int k); /* how operand k is written in the user's formula */
 void trace_gradients(trace *t);                            /* gradients.c: gradients as formulas; paths */
 void trace_warnings(trace *t);                             /* warnings.c */
+
+/* The term in symbols with `adjoint` in the place of d y / d user. */
+tree trace_pulled(pool *p, const trace_term *term, tree adjoint);
+/* The bare text of the tree with every TRACE_ADJOINT, as the printer wrote it, replaced. */
+void put_with_adjoint(cr_buffer *b, tree s, void (*put)(cr_buffer *, tree), const char *adjoint);
 
 /* The formats: each appends the whole document to the buffer. */
 /* exact: the same without rounding, for the last column of lecture arithmetic, or NULL. */

@@ -112,15 +112,15 @@ static bool read_tangents(context *c, query *q, cr_var *tangent) {
   return has(c, OPT_TANGENT) || (complain("%s needs a direction: --tangent NAME=VALUE", c->verb->name), false);
 }
 
-static void label_of(const query *q, const result *r, const char *verb, char *text, size_t size) {
+static void label_of(const query *q, const result *r, const char *what, char *text, size_t size) {
   char output[16] = "";
   if (q->m > 1 && r->output >= 0) snprintf(output, sizeof output, "[%d]", r->output);
   if (r->want == WANT_VALUE)
     snprintf(text, size, "value%s", output);
-  else if (!strcmp(verb, "grad"))
+  else if (!strcmp(what, "grad"))
     snprintf(text, size, "d/d%s", r->a);
   else
-    snprintf(text, size, "%s%s%s%s%s%s", verb, output, r->a ? " " : "", r->a ? r->a : "", r->b ? " " : "", r->b ? r->b : "");
+    snprintf(text, size, "%s%s%s%s%s%s", what, output, r->a ? " " : "", r->a ? r->a : "", r->b ? " " : "", r->b ? r->b : "");
 }
 
 static void put_answer(const context *c, const query *q, const answer *a, int digits) {
@@ -147,9 +147,9 @@ static int put_answer_json(const context *c, const answer *a) {
   return put_json(stdout, object);
 }
 
-static unsigned want_of(const char *verb) {
+static unsigned want_of(const char *name) {
   for (int k = 0; k < N_WANTS; k++)
-    if (!strcmp(verb, want_name[k])) return 1u << k;
+    if (!strcmp(name, want_name[k])) return 1u << k;
   return WANT_VJP; /* grad */
 }
 

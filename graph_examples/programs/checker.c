@@ -200,14 +200,14 @@ static bool number_in(const json_t *j, double *x) {
   return good;
 }
 
-static bool read_answer(asked *a, const json_t *answer, double *value, double *gradient) {
+static bool read_answer(asked *a, const json_t *j, double *value, double *gradient) {
   tensor t;
-  if (!number_in(json_object_get(answer, "value"), value))
+  if (!number_in(json_object_get(j, "value"), value))
     return fail(&a->why, "bad program", "the program's answer has no number \"value\"");
   if (!gradient) return true;
-  const json_t *j = json_object_get(answer, "gradient");
-  if (!j) return fail(&a->why, "bad program", "the program's first answer has no \"gradient\"");
-  if (!tensor_of_json(&t, j, CR_FLOAT64, &a->why)) return false;
+  const json_t *list = json_object_get(j, "gradient");
+  if (!list) return fail(&a->why, "bad program", "the program's first answer has no \"gradient\"");
+  if (!tensor_of_json(&t, list, CR_FLOAT64, &a->why)) return false;
   bool good = t.count == a->size || fail(&a->why, "bad program", "the program's gradient has %lld numbers, not %lld",
                                          (long long)t.count, (long long)a->size);
   for (int64_t k = 0; good && k < a->size; k++) gradient[k] = tensor_get(&t, k);
@@ -221,9 +221,9 @@ static bool ask(asked *a, const double *x, double *value, double *gradient) {
   *value = NAN;
   if (a->failed) return false;
   char *line = question(x, a->size);
-  const char *answer = line ? process_ask(&a->process, line, &length, &a->why) : NULL;
+  const char *text = line ? process_ask(&a->process, line, &length, &a->why) : NULL;
   if (!line) fail(&a->why, "no memory", "out of memory");
-  json_t *j = answer ? json_read_line(answer, length, &a->why) : NULL;
+  json_t *j = text ? json_read_line(text, length, &a->why) : NULL;
   a->failed = !j || !read_answer(a, j, value, gradient);
   json_decref(j);
   free(line);
@@ -232,7 +232,8 @@ static bool ask(asked *a, const double *x, double *value, double *gradient) {
 
 static double ask_value(void *user, const double *x) {
   double value;
-  return ask(user, x, &value, NULL) ? value : NAN;
+  ask(user, x, &value, NULL);
+  return value; /* NaN after a failure */
 }
 
 /* "x", "W[0]", "W[1]", ...: one for each coordinate; the first is the block to free. */
