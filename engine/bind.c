@@ -69,8 +69,8 @@ static bool bind_positional(binding *b) {
   if (!gathers && b->n_positional > f->n_positional) {
     gathers = begins_list(b, &rest);
     if (!gathers) {
-      cr__stop(b->e, b->at, CR_BAD_ARGUMENT, "%s takes at most %u positional arguments, not %u: %s%.*s", f->name, f->n_positional,
-               b->n_positional, SIGNATURE(f));
+      cr__stop(b->e, b->at, CR_BAD_ARGUMENT, "%s takes at most %u positional arguments, not %u: %s%.*s", f->name,
+               f->n_positional, b->n_positional, SIGNATURE(f));
       return false;
     }
   }
@@ -87,7 +87,8 @@ static bool unknown_keyword(const binding *b, const char *name) {
   cr__guess g = {.name = name};
   for (uint32_t i = 0; i < b->f->n_params; i++) cr__consider(&g, b->f->param[i].name);
   if (g.best)
-    cr__stop(b->e, b->at, CR_BAD_ARGUMENT, "%s has no argument '%.60s'; did you mean '%s'? %s%.*s", b->f->name, name, g.best, SIGNATURE(b->f));
+    cr__stop(b->e, b->at, CR_BAD_ARGUMENT, "%s has no argument '%.60s'; did you mean '%s'? %s%.*s", b->f->name, name,
+             g.best, SIGNATURE(b->f));
   else
     cr__stop(b->e, b->at, CR_BAD_ARGUMENT, "%s has no argument '%.60s': %s%.*s", b->f->name, name, SIGNATURE(b->f));
   return false;
@@ -99,7 +100,8 @@ static bool bind_keywords(binding *b) {
     int k = parameter_named(b->f, b->name[i]);
     if (k < 0) return unknown_keyword(b, b->name[i]);
     if (b->to[k].kind != CR__UNSET) {
-      cr__stop(b->e, b->at, CR_BAD_ARGUMENT, "%s is given argument '%s' twice: %s%.*s", b->f->name, b->f->param[k].name, SIGNATURE(b->f));
+      cr__stop(b->e, b->at, CR_BAD_ARGUMENT, "%s is given argument '%s' twice: %s%.*s", b->f->name,
+               b->f->param[k].name, SIGNATURE(b->f));
       return false;
     }
     b->to[k] = b->arg[i];
@@ -113,7 +115,8 @@ static bool bind_defaults(binding *b) {
   for (uint32_t i = 0; i < b->f->n_params; i++) {
     if (b->to[i].kind != CR__UNSET) continue;
     if (!b->f->param[i].fallback) {
-      cr__stop(b->e, b->at, CR_BAD_ARGUMENT, "%s needs argument '%s': %s%.*s", b->f->name, b->f->param[i].name, SIGNATURE(b->f));
+      cr__stop(b->e, b->at, CR_BAD_ARGUMENT, "%s needs argument '%s': %s%.*s", b->f->name, b->f->param[i].name,
+               SIGNATURE(b->f));
       return false;
     }
     b->e->scope = &scope;
@@ -173,11 +176,12 @@ static cr__value call_body(cr__evaluator *e, const cr_syntax *at, const cr__call
   return v;
 }
 
-cr__value cr__call(cr__evaluator *e, const cr_syntax *at, cr__callable *f, cr__value *arg, const char **name, uint32_t n,
-                   uint32_t n_positional) {
+cr__value cr__call(cr__evaluator *e, const cr_syntax *at, cr__callable *f, cr__value *arg, const char **name,
+                   uint32_t n, uint32_t n_positional) {
   if (f->row && n_positional == n && n == (uint32_t)f->row->arity) return call_row(e, at, f, arg, n);
   if (!cr__read_callable(e->tape, f)) return cr__node_value(e, at, cr_poison(e->tape));
-  if (!f->function && !f->body) return cr__stop(e, at, CR_BAD_ARGUMENT, "%s takes %d arguments, not %u", f->name, f->row->arity, n);
+  if (!f->function && !f->body)
+    return cr__stop(e, at, CR_BAD_ARGUMENT, "%s takes %d arguments, not %u", f->name, f->row->arity, n);
   if (e->language->calls >= CR__MAX_CALLS)
     return cr__stop(e, at, CR_OVER_LIMIT, "calls of '%s' nest more than %d deep", f->name, CR__MAX_CALLS);
   cr__value *to = cr__take(e->tape, &e->language->scratch, f->n_names * sizeof *to);
@@ -193,7 +197,8 @@ cr__value cr__call(cr__evaluator *e, const cr_syntax *at, cr__callable *f, cr__v
 
 cr__value cr__apply(cr__evaluator *e, const cr_syntax *at, const char *name, cr__value *arg, uint32_t n) {
   cr__callable *f = cr__callable_named(e->tape, name);
-  if (!f) return cr__stop(e, at, CR_UNKNOWN_NAME, "this needs the function '%s', which the tape's table does not have", name);
+  if (!f)
+    return cr__stop(e, at, CR_UNKNOWN_NAME, "this needs the function '%s', which the tape's table does not have", name);
   const char **names = cr__take(e->tape, &e->language->scratch, n * sizeof *names);
   if (!names) return cr__node_value(e, at, cr_poison(e->tape));
   for (uint32_t i = 0; i < n; i++) names[i] = NULL;
@@ -243,15 +248,15 @@ int cr_arg_is_integer(cr_call *c, int k) { return cr_arg_is_number(c, k) && argu
 
 cr_var cr_arg_var(cr_call *c, int k) {
   const cr__value *v = argument(c, k);
-  if (v->kind == CR__NONE_VALUE || v->kind == CR__TEXT_VALUE || v->kind == CR__FUNCTION) refuse(c, k, "a number or tensor");
+  if (v->kind == CR__NONE_VALUE || v->kind == CR__TEXT_VALUE || v->kind == CR__FUNCTION)
+    refuse(c, k, "a number or tensor");
   return c->evaluator->failed ? cr_poison(c->evaluator->tape) : cr__to_node(c->evaluator, v, c->site);
 }
 
 cr_var cr_arg_index(cr_call *c, int k) {
   const cr__value *v = argument(c, k);
-  bool node = v->kind == CR__NODE;
-  if (node ? v->as.node.id && cr_dtype_of(v->as.node) >= CR_FLOAT32 : v->kind == CR__NONE_VALUE || v->kind == CR__TEXT_VALUE)
-    refuse(c, k, "integers");
+  bool real = v->kind == CR__NODE && v->as.node.id && cr_dtype_of(v->as.node) >= CR_FLOAT32;
+  if (real || v->kind == CR__NONE_VALUE || v->kind == CR__TEXT_VALUE) refuse(c, k, "integers");
   return c->evaluator->failed ? cr_poison(c->evaluator->tape) : cr__to_index(c->evaluator, v, c->site);
 }
 
@@ -281,14 +286,16 @@ const char *cr_arg_text(cr_call *c, int k) {
 }
 
 static int too_many(cr_call *c, int k, uint32_t n, int max) {
-  cr__stop(c->evaluator, c->site, CR_BAD_ARGUMENT, "%s: argument '%s' has %u entries, at most %d fit", c->of->name, c->of->param[k].name, n, max);
+  cr__stop(c->evaluator, c->site, CR_BAD_ARGUMENT, "%s: argument '%s' has %u entries, at most %d fit", c->of->name,
+           c->of->param[k].name, n, max);
   return -1;
 }
 
 /* Integers from a constant tensor of rank 0 or 1. */
 static int node_ints(cr_call *c, int k, int max, int64_t *out) {
   cr_var v = argument(c, k)->as.node;
-  if (!cr_is_const(v) || cr_rank(v) > 1 || cr_dtype_of(v) >= CR_FLOAT32) return refuse(c, k, "integers known beforehand");
+  if (!cr_is_const(v) || cr_rank(v) > 1 || cr_dtype_of(v) >= CR_FLOAT32)
+    return refuse(c, k, "integers known beforehand");
   cr_array a = cr_view(v);
   if (a.count > max) return too_many(c, k, (uint32_t)a.count, max);
   for (int64_t i = 0; i < a.count; i++) out[i] = cr_array_get_int(&a, i);
@@ -308,7 +315,9 @@ int cr_arg_ints(cr_call *c, int k, int max, int64_t *out) {
   return (int)n;
 }
 
-static int nodes_of(cr_call *c, int k, int max, cr_var *out, cr_var (*to_node)(cr__evaluator *, const cr__value *, const cr_syntax *)) {
+typedef cr_var converter(cr__evaluator *e, const cr__value *v, const cr_syntax *at);
+
+static int nodes_of(cr_call *c, int k, int max, cr_var *out, converter *to_node) {
   const cr__value *v = argument(c, k);
   if (v->kind == CR__NONE_VALUE) return -1;
   bool list = (v->kind == CR__LIST_VALUE || v->kind == CR__TUPLE_VALUE) && !v->cell;

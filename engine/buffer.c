@@ -167,7 +167,8 @@ const char *cr_syntax_error_text(const cr_syntax_error *e, const char *source, s
   if (last - first > 160 && last - at > 60) to = at + 60;
   while (from > first && ((unsigned char)source[from] & 0xC0) == 0x80) from--;
   while (to > at && to < last && ((unsigned char)source[to] & 0xC0) == 0x80) to--;
-  int n = snprintf(text, size, "line %u, column %u: %s\n  %.*s\n  ", e->line, e->column, e->message, (int)(to - from), source + from);
+  int n = snprintf(text, size, "line %u, column %u: %s\n  %.*s\n  ", e->line, e->column, e->message, (int)(to - from),
+                   source + from);
   size_t end = n < 0 ? 0 : (size_t)n;
   for (size_t i = from; i < at && end + 2 < size; i++)
     if (((unsigned char)source[i] & 0xC0) != 0x80) text[end++] = source[i] == '\t' ? '\t' : ' ';

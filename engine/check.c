@@ -137,12 +137,13 @@ static double find_spread(cr__checker *c, const double *v, const double *g) {
   enum { TRIALS = 3 };
   cr__replica *r = c->replica;
   uint64_t here = cr__replica_branches(r);
-  double *moved = numbers(c, c->size), *spread = numbers(c, c->size);
-  if (!moved || !spread) return 0;
+  double *moved = numbers(c, c->size), *spread = numbers(c, c->size), *near = numbers(c, c->size);
+  if (!moved || !spread || !near) return 0;
   memset(spread, 0, (size_t)c->size * sizeof *spread);
   for (uint64_t trial = 0; trial < TRIALS; trial++) {
     r->noise = NOISE, r->noise_seed = c->o.seed + (trial << 40);
-    bool ok = cr__replica_move(r, r->point) && cr__replica_branches(r) == here && cr__replica_gradient(r, v, moved);
+    for (int64_t k = 0; k < c->size; k++) near[k] = r->point[k] * (1 + NOISE * cr__uniform_at(r->noise_seed, (uint64_t)k));
+    bool ok = cr__replica_move(r, near) && cr__replica_branches(r) == here && cr__replica_gradient(r, v, moved);
     for (int64_t k = 0; ok && k < c->size; k++) widen(&spread[k], moved[k], g[k]);
     r->noise = 0;
   }

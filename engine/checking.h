@@ -14,6 +14,7 @@ typedef struct cr__line {
   void *user;
   double origin;      /* the coordinate that moves, so that steps can be made exact; 0 for a direction */
   double scale[2];    /* lengths that the first and the second set of steps are relative to */
+  double reach;       /* size of the numbers that the steps are added to */
   double value;       /* at step 0 */
   uint64_t branches;
   double noise;       /* of value, absolute: measured */

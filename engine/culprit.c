@@ -99,7 +99,7 @@ static bool transposed(const cr_report *r, int input, cr_var x) {
   return true;
 }
 
-static const char *describe(cr__checker *c, uint32_t id, const cr_report *r, const cr_var *x, cr_var y) {
+static const char *describe(cr__checker *c, uint32_t id, const cr_report *r, const cr_var *x, cr_var y, bool elementwise) {
   char text[256];
   const char *name = cr_op_of(y)->name, *words = NULL, *node = cr__node_text(c->replica->user, c->replica->origin[id], text, sizeof text);
   int wrong = -1;
@@ -114,7 +114,7 @@ static const char *describe(cr__checker *c, uint32_t id, const cr_report *r, con
     return cr__keep_text(c->tape, "%s: the rules of %s are wrong: they fail the test \"%s\"", node, name, words ? words : "directions");
   }
   words = common(r, x, y, guess_factor);
-  if (!words && cr_op_of(y)->row) words = common(r, x, y, guess_slip);
+  if (!words && elementwise) words = common(r, x, y, guess_slip);
   if (!words && transposed(r, wrong, x[wrong])) words = "it is transposed";
   const cr_check_entry *e = r->entry;
   while (e->input < 0 || e->verdict != CR_DISAGREE) e++;
@@ -132,10 +132,17 @@ static const char *check_node(cr__checker *c, uint32_t id, int order) {
   cr_var y = alone(c->replica, id, x, &n);
   cr_report *r = NULL;
   if (y.id && n && cr_dtype_of(y) >= CR_FLOAT32) {
-    bool row = cr_op_of(y)->row != NULL; /* a row's derivatives show themselves when the weights are 1 */
-    cr_check_options o = {.struct_size = sizeof o, .order = order, .seed = c->o.seed, .weighted = !row};
+    cr_check_options o = {.struct_size = sizeof o, .order = order, .seed = c->o.seed, .weighted = 1};
     cr__check_graph(y, n, x, &o, false, &r);
-    if (r && r->verdict == CR_DISAGREE) text = describe(c, id, r, x, y);
+    bool wrong = r && r->verdict == CR_DISAGREE, elementwise = true;
+    for (int k = 0; k < n; k++) elementwise = elementwise && cr_count(x[k]) == cr_count(y);
+    if (wrong && elementwise) { /* with weights 1 the local derivatives themselves show */
+      cr_report *plain = NULL;
+      o.weighted = 0;
+      cr__check_graph(y, n, x, &o, false, &plain);
+      if (plain && plain->verdict == CR_DISAGREE) r = plain;
+    }
+    if (wrong) text = describe(c, id, r, x, y, elementwise);
   }
   cr__rewind(t, mark);
   cr_clear_error(t);

@@ -7,8 +7,8 @@ static void give(cr_call *c, cr_status status, int n, const cr_var *out) {
   for (int k = 0; k < n; k++) cr_return(c, status == CR_OK ? out[k] : cr_poison(cr_call_tape(c)));
 }
 
-/* The inputs, argument 1, and as many tensors of argument k if there is one; how many, or 0 after a failure. For an input
- * that stands alone a list is one tensor. */
+/* The inputs, argument 1, and as many tensors of argument k if there is one; how many, or 0 after a failure. For an
+ * input that stands alone a list is one tensor. */
 static int inputs(cr_call *c, cr_var *x, int k, cr_var *with) {
   const cr__value *given = &c->arg[1];
   bool several = (given->kind == CR__LIST_VALUE || given->kind == CR__TUPLE_VALUE) && !given->cell;
@@ -63,7 +63,8 @@ static cr_var jacobian(cr_tape *t, cr_var y, cr_var x) {
   if (!y.id || !x.id) return cr_poison(t);
   int64_t n = cr_count(y);
   int rank = cr_rank(y);
-  if (rank + cr_rank(x) > CR_MAX_RANK) return cr_fail(t, CR_BAD_SHAPE, "the Jacobian would have more than %d axes", CR_MAX_RANK);
+  if (rank + cr_rank(x) > CR_MAX_RANK)
+    return cr_fail(t, CR_BAD_SHAPE, "the Jacobian would have more than %d axes", CR_MAX_RANK);
   if (n > 1 << 20) return cr_fail(t, CR_OVER_LIMIT, "a Jacobian of %lld rows is too large", (long long)n);
   size_t size = (size_t)n * sizeof(cr_var);
   cr_var *row = size ? cr__resize_on(t, NULL, 0, size) : NULL, result = cr_poison(t);

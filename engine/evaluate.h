@@ -5,13 +5,14 @@
 #include "language.h"
 
 typedef enum cr__value_kind {
-  CR__UNSET, CR__NONE_VALUE, CR__TRUTH, CR__NUMBER, CR__TEXT_VALUE, CR__LIST_VALUE, CR__TUPLE_VALUE, CR__NODE, CR__FUNCTION
+  CR__UNSET, CR__NONE_VALUE, CR__TRUTH, CR__NUMBER, CR__TEXT_VALUE, CR__LIST_VALUE, CR__TUPLE_VALUE, CR__NODE,
+  CR__FUNCTION
 } cr__value_kind;
 
 typedef struct cr__cell cr__cell;
 
-/* What an expression is. Numbers, truths, texts, and lists of them are literals: they become nodes only where an op needs
- * them. A literal that a name was given has a cell: as a tensor it is the name's input leaf. */
+/* What an expression is. Numbers, truths, texts, and lists of them are literals: they become nodes only where an op
+ * needs them. A literal that a name was given has a cell: as a tensor it is the name's input leaf. */
 typedef struct cr__value cr__value;
 struct cr__value {
   cr__value_kind kind;
@@ -114,8 +115,8 @@ cr_var cr__to_leaf(cr__evaluator *e, const cr__value *v, const cr_syntax *at);
 
 /* bind.c */
 /* Calls f with n arguments of which the first n_positional have no name. */
-cr__value cr__call(cr__evaluator *e, const cr_syntax *at, cr__callable *f, cr__value *arg, const char **name, uint32_t n,
-                   uint32_t n_positional);
+cr__value cr__call(cr__evaluator *e, const cr_syntax *at, cr__callable *f, cr__value *arg, const char **name,
+                   uint32_t n, uint32_t n_positional);
 /* The function of that name on n arguments, for operators and the like. */
 cr__value cr__apply(cr__evaluator *e, const cr_syntax *at, const char *name, cr__value *arg, uint32_t n);
 

@@ -59,7 +59,9 @@ cr__value cr__node_value(cr__evaluator *e, const cr_syntax *at, cr_var v) {
   return (cr__value){0};
 }
 
-static cr__value out_of_memory(cr__evaluator *e, const cr_syntax *at) { return cr__node_value(e, at, cr_poison(e->tape)); }
+static cr__value out_of_memory(cr__evaluator *e, const cr_syntax *at) {
+  return cr__node_value(e, at, cr_poison(e->tape));
+}
 
 /* Names */
 
@@ -163,8 +165,8 @@ static bool fold(const char *op, const cr__value *x, const cr__value *y, cr__val
 
 /* None, texts, truths, tuples and functions compare as wholes, with whatever they meet. */
 static bool compares_whole(const cr__value *v) {
-  return v->kind == CR__NONE_VALUE || v->kind == CR__TEXT_VALUE || v->kind == CR__TUPLE_VALUE || v->kind == CR__FUNCTION ||
-         v->kind == CR__TRUTH;
+  return v->kind == CR__NONE_VALUE || v->kind == CR__TEXT_VALUE || v->kind == CR__TUPLE_VALUE ||
+         v->kind == CR__FUNCTION || v->kind == CR__TRUTH;
 }
 
 static bool same(const cr__value *a, const cr__value *b) {
@@ -216,13 +218,14 @@ static cr__value evaluate_unary(cr__evaluator *e, const cr_syntax *s) {
   cr__value x = cr__evaluate(e, s->first);
   if (e->failed) return x;
   bool negates = s->text[0] == 'n';
-  if (cr__is_numeric(&x)) return negates ? cr__truth(x.as.number == 0) : cr__number(s->text[0] == '-' ? -x.as.number : x.as.number, x.integral);
+  if (cr__is_numeric(&x) && negates) return cr__truth(x.as.number == 0);
+  if (cr__is_numeric(&x)) return cr__number(s->text[0] == '-' ? -x.as.number : x.as.number, x.integral);
   if (negates && x.kind == CR__NONE_VALUE) return cr__truth(true);
   if (s->text[0] == '+') return cr__node_value(e, s, cr__to_node(e, &x, s));
   return cr__apply(e, s, negates ? "logical_not" : "neg", &x, 1);
 }
 
-/* The branches of a choice that is recorded, when both are numbers: tensors of the dtype in force, not weak constants. */
+/* The branches of a choice that is recorded, when both are numbers: of the dtype in force, not weak constants. */
 static cr__value firm(cr__evaluator *e, const cr_syntax *s, cr__value v) {
   if (!cr__is_numeric(&v) || e->dtype != CR_FLOAT32) return v;
   float x = (float)v.as.number;
@@ -308,7 +311,7 @@ static bool assign(cr__evaluator *e, const cr_syntax *s, const char *name, cr__v
     if (!strcmp(i < f->n_params ? f->param[i].name : f->local[i - f->n_params], name)) local = &e->scope->value[i];
   if (local) return *local = v, true;
   if (e->program) return cr__assign(e, s, name, &v);
-  return cr__stop(e, s, CR_BAD_SYNTAX, "nothing can be assigned here").kind != CR__UNSET;
+  return cr__stop(e, s, CR_BAD_SYNTAX, "nothing can be assigned here"), false;
 }
 
 /* A leaf of its own, whatever the value came from. */
@@ -317,7 +320,8 @@ static cr__value leaf_of(cr__evaluator *e, const cr_syntax *s, cr__value v) {
   cr_var x = cr__to_node(e, &v, s);
   if (e->failed) return v;
   cr_array from = cr_view(x), to;
-  if (from.rank == 0 && from.dtype == CR_FLOAT64) return cr__node_value(e, s, cr_input(e->tape, cr_array_get(&from, 0)));
+  if (from.rank == 0 && from.dtype == CR_FLOAT64)
+    return cr__node_value(e, s, cr_input(e->tape, cr_array_get(&from, 0)));
   cr_var leaf = cr_tensor_of(e->tape, (cr_dtype)from.dtype, from.rank, from.dim, NULL);
   if (!leaf.id) return cr__node_value(e, s, leaf);
   from = cr_view(x);
@@ -339,7 +343,8 @@ static cr__value evaluate_assignment(cr__evaluator *e, const cr_syntax *s) {
   uint32_t n = count(target->first), i = 0;
   char text[300];
   if ((v.kind != CR__TUPLE_VALUE && v.kind != CR__LIST_VALUE) || v.cell)
-    return cr__stop(e, s, CR_BAD_ARGUMENT, "expected %u values to assign, found %s", n, cr__value_text(e, &v, text, sizeof text));
+    return cr__stop(e, s, CR_BAD_ARGUMENT, "expected %u values to assign, found %s", n,
+                    cr__value_text(e, &v, text, sizeof text));
   if (v.n != n) return cr__stop(e, s, CR_BAD_ARGUMENT, "%u names on the left, %u values on the right", n, v.n);
   for (const cr_syntax *k = target->first; k; k = k->next)
     if (!assign(e, k, k->text, v.as.item[i++])) return (cr__value){0};
@@ -385,7 +390,8 @@ cr__value cr__evaluate(cr__evaluator *e, const cr_syntax *s) {
   if (e->failed) return (cr__value){0};
   if (++l->work > l->most_work)
     return cr__stop(e, s, CR_OVER_LIMIT, "more than %llu steps of evaluation", (unsigned long long)l->most_work);
-  if (l->depth >= CR__MAX_NESTING) return cr__stop(e, s, CR_OVER_LIMIT, "evaluation nests more than %d levels deep", CR__MAX_NESTING);
+  if (l->depth >= CR__MAX_NESTING)
+    return cr__stop(e, s, CR_OVER_LIMIT, "evaluation nests more than %d levels deep", CR__MAX_NESTING);
   l->depth++;
   cr__value v = evaluate_kind(e, s);
   l->depth--;
@@ -436,7 +442,8 @@ cr_var cr__row_partial(cr_tape *t, const cr_op *op, int k, cr_var a, cr_var b, c
   *literal = (double)NAN;
   const cr_syntax *s = e.language ? partial_tree(t, e.language, op, k) : NULL;
   if (!s) return cr_poison(t);
-  const cr__callable of = {.name = op->name, .function = &rule, .read = true, .n_params = 3, .n_names = 3, .param = names};
+  const cr__callable of = {
+    .name = op->name, .function = &rule, .read = true, .n_params = 3, .n_names = 3, .param = names};
   cr__value value[3] = {operand_value(t, a), operand_value(t, b), operand_value(t, y)};
   const cr__scope scope = {&of, value};
   e.scope = &scope;

@@ -93,6 +93,7 @@ cr__line cr__line_of(cr__path *p) {
   const cr__checker *c = p->c;
   double x = p->u ? 0 : fabs(c->point[p->i]);
   cr__line l = {.at = path_at, .user = p, .scale = {1, p->u ? smallest_scale(c->point, c->size) : 1}};
+  l.reach = cr__largest(c->point, c->size);
   if (!p->u) {
     l.origin = c->point[p->i];
     l.scale[0] = fmax(1, x);

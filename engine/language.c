@@ -55,7 +55,7 @@ bool cr__dict_put(cr_tape *t, cr__dict *d, const char *name, void *item) {
     d->entry = cr__resize(d->allocator, NULL, 0, d->capacity * sizeof *d->entry);
     if (!d->entry) {
       *d = old;
-      return cr_fail(t, CR_NO_MEMORY, "out of memory").id != 0;
+      return cr_fail(t, CR_NO_MEMORY, "out of memory"), false;
     }
     memset(d->entry, 0, d->capacity * sizeof *d->entry);
     for (uint32_t i = 0; i < old.capacity; i++)
@@ -255,7 +255,8 @@ bool cr__read_callable(cr_tape *t, cr__callable *f) {
   for (const cr_syntax *k = s->first; k; k = k->next)
     if (k->kind != CR_NAME && k->kind != CR_KEYWORD) return broken(t, f, "signature", "expected names of parameters");
   if (!read_parameters(t, &t->lasting, s->first, NULL, f)) return false;
-  if (f->function && !f->function->call && !f->function->formula) return broken(t, f, "entry", "neither call nor formula");
+  if (f->function && !f->function->call && !f->function->formula)
+    return broken(t, f, "entry", "neither call nor formula");
   if (f->function && !f->function->call && !read_body(t, f)) return false;
   f->read = true;
   return true;
@@ -277,7 +278,8 @@ static int distance(const char *a, const char *b) {
       int same = (a[i - 1] | 32) == (b[j - 1] | 32), best = last[j - 1] + !same;
       if (last[j] + 1 < best) best = last[j] + 1;
       if (now[j - 1] + 1 < best) best = now[j - 1] + 1;
-      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] && before[j - 2] + 1 < best) best = before[j - 2] + 1;
+      bool swapped = i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1];
+      if (swapped && before[j - 2] + 1 < best) best = before[j - 2] + 1;
       now[j] = best;
     }
   }

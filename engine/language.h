@@ -35,7 +35,8 @@ void cr__put_bytes(cr_buffer *b, const char *bytes, size_t n);
 
 /* How tightly a construct binds, from assignments to atoms. */
 enum {
-  CR__LOWEST, CR__CHOOSES, CR__ORS, CR__ANDS, CR__NOTS, CR__COMPARES, CR__SUMS, CR__PRODUCTS, CR__SIGNS, CR__POWERS, CR__ATOMS
+  CR__LOWEST, CR__CHOOSES, CR__ORS, CR__ANDS, CR__NOTS, CR__COMPARES, CR__SUMS, CR__PRODUCTS, CR__SIGNS, CR__POWERS,
+  CR__ATOMS
 };
 
 /* A binary operator: its text in trees, the function that computes it, and how it is typeset. */
@@ -52,7 +53,8 @@ int cr__right_least(const cr__operator *op);
 void cr__put_operator(cr_buffer *b, const cr__operator *op); /* print.c: with the spaces it is written with */
 /* Parses into an arena. A signature is one call, in which bare * and / and a trailing *name may stand; what follows the
  * call is left alone. */
-cr_syntax *cr__parse(cr_tape *t, cr_arena *arena, const char *source, size_t length, bool signature, cr_syntax_error *error);
+cr_syntax *cr__parse(cr_tape *t, cr_arena *arena, const char *source, size_t length, bool signature,
+                     cr_syntax_error *error);
 
 /* language.c: memory, and the functions of a tape */
 
@@ -122,8 +124,8 @@ cr__callable *cr__callable_named(cr_tape *t, const char *name);
 bool cr__read_callable(cr_tape *t, cr__callable *f);
 /* Parameters and body of a definition f(u) = body, in the arena. */
 bool cr__read_definition(cr_tape *t, cr_arena *arena, const cr_syntax *s, cr__callable *f);
-/* Chains of binary operators lean left and may be longer than the stack is deep: the nodes of a chain from its root down
- * to its innermost, in the arena. NULL when memory runs out. */
+/* Chains of binary operators lean left and may be longer than the stack is deep: the nodes of a chain from its root
+ * down to its innermost, in the arena. NULL when memory runs out. */
 const cr_syntax **cr__chain(cr_tape *t, cr_arena *arena, const cr_syntax *s, uint32_t *n);
 
 /* The best guess at what was meant by name, among the candidates offered one by one. */
@@ -140,7 +142,7 @@ void cr__latex_name(cr_buffer *b, const char *s);    /* yhat as \\hat{y}, w11 as
 void cr__latex_letters(cr_buffer *b, const char *s); /* as they are, escaped */
 void cr__latex_number(cr_buffer *b, double x);
 
-/* Part of a template such as "\\frac{%a}{%b}": text, or operand 0, 1, 2, which may be enclosed in brackets or braces. */
+/* Part of a template such as "\\frac{%a}{%b}": text, or operand 0, 1, 2, perhaps enclosed in brackets or braces. */
 typedef struct cr__template_part {
   const char *text;
   size_t length;

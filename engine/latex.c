@@ -4,26 +4,31 @@
 /* Names */
 
 static const char *const letters[] = {
-  "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi", "omicron",
-  "pi", "rho", "varsigma", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
+  "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
+  "omicron", "pi", "rho", "varsigma", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega",
 };
 enum { N_LETTERS = sizeof letters / sizeof *letters, SMALL_ALPHA = 0x3B1, CAPITAL_ALPHA = 0x391 };
 
 static const struct {
   const char *suffix, *accent;
-} accents[] = {{"hat", "hat"}, {"bar", "bar"}, {"tilde", "tilde"}, {"\xCC\x82", "hat"}, {"\xCC\x84", "bar"}, {"\xCC\x83", "tilde"}};
+} accents[] = {
+  {"hat", "hat"}, {"bar", "bar"}, {"tilde", "tilde"}, {"\xCC\x82", "hat"}, {"\xCC\x84", "bar"}, {"\xCC\x83", "tilde"},
+};
 
 /* Letters that carry their accent in one code point. */
 static const struct {
   uint32_t code;
   char letter;
   const char *accent;
-} accented[] = {{0x177, 'y', "hat"}, {0x233, 'y', "bar"}, {0x175, 'w', "hat"}, {0xF4, 'o', "hat"}, {0xF5, 'o', "tilde"}, {0xE2, 'a', "hat"},
-                {0xEA, 'e', "hat"}, {0xFB, 'u', "hat"}, {0xFC, 'u', "ddot"}, {0x14D, 'o', "bar"}, {0x101, 'a', "bar"}, {0x16B, 'u', "bar"}};
+} accented[] = {
+  {0x177, 'y', "hat"}, {0x233, 'y', "bar"}, {0x175, 'w', "hat"}, {0xF4, 'o', "hat"},  {0xF5, 'o', "tilde"}, {0xE2, 'a', "hat"},
+  {0xEA, 'e', "hat"},  {0xFB, 'u', "hat"},  {0xFC, 'u', "ddot"}, {0x14D, 'o', "bar"}, {0x101, 'a', "bar"},  {0x16B, 'u', "bar"},
+};
 
 /* lambda and Lambda; the capitals that look Latin are plain letters, as in LaTeX. */
 static bool is_greek(const char *s, size_t n) {
-  static const char *const capitals[] = {"Gamma", "Delta", "Theta", "Lambda", "Xi", "Pi", "Sigma", "Upsilon", "Phi", "Psi", "Omega"};
+  static const char *const capitals[] = {"Gamma", "Delta",   "Theta", "Lambda", "Xi",   "Pi",
+                                         "Sigma", "Upsilon", "Phi",   "Psi",    "Omega"};
   for (size_t i = 0; i < N_LETTERS; i++)
     if (strlen(letters[i]) == n && !memcmp(letters[i], s, n)) return true;
   for (size_t i = 0; i < sizeof capitals / sizeof *capitals; i++)
@@ -37,10 +42,14 @@ static void put_character(cr_buffer *b, const char *s, uint32_t n, uint32_t code
       cr_put(b, "\\%s{%c}", accented[i].accent, accented[i].letter);
       return;
     }
-  bool small = code >= SMALL_ALPHA && code < SMALL_ALPHA + N_LETTERS, capital = code >= CAPITAL_ALPHA && code < CAPITAL_ALPHA + N_LETTERS;
-  const char *letter = small ? letters[code - SMALL_ALPHA] : capital ? letters[code - CAPITAL_ALPHA] : NULL;
-  if (letter && (small || !strchr("abehikmnortxz", letter[0]) || !strcmp(letter, "theta") || !strcmp(letter, "xi")))
-    cr_put(b, "\\%c%s ", small ? letter[0] : letter[0] - 32, letter + 1);
+  char name[16] = "";
+  if (code >= SMALL_ALPHA && code < SMALL_ALPHA + N_LETTERS) strcpy(name, letters[code - SMALL_ALPHA]);
+  if (code >= CAPITAL_ALPHA && code < CAPITAL_ALPHA + N_LETTERS) {
+    strcpy(name, letters[code - CAPITAL_ALPHA]);
+    name[0] = (char)(name[0] - 32);
+  }
+  if (is_greek(name, strlen(name)))
+    cr_put(b, "\\%s ", name);
   else if (n == 1 && strchr("_#$%&{}", *s))
     cr_put(b, "\\%c", *s);
   else
@@ -130,8 +139,9 @@ bool cr__template_next(const char *start, const char **at, cr__template_part *pa
   if (!*s) return false;
   if (s[0] == '%' && s[1] >= 'a' && s[1] <= 'c') {
     char before = s > start ? s[-1] : 0, after = s[2];
+    bool opened = before && strchr("{(|[", before), closed = after && strchr("})|]", after);
     *part = (cr__template_part){.operand = s[1] - 'a'};
-    part->enclosed = before && strchr("{(|[", before) && after && (strchr("})|]", after) || !strncmp(s + 2, "\\right", 6));
+    part->enclosed = opened && (closed || !strncmp(s + 2, "\\right", 6));
     *at = s + 2;
     return true;
   }
@@ -142,7 +152,7 @@ bool cr__template_next(const char *start, const char **at, cr__template_part *pa
   return true;
 }
 
-/* By what stands outside braces: a sign, loose operands as in "%a \bmod %b", a power; a fraction is loose only to powers. */
+/* By what stands outside braces: a sign, loose operands as in "%a \bmod %b", a power; a fraction is loose in powers. */
 static int template_binds(const char *latex) {
   int level = 0;
   bool loose = false, power = false;
@@ -202,7 +212,8 @@ static const cr_op *op_called(cr_buffer *b, const cr_syntax *s) {
 static int binds(cr_buffer *b, const cr_syntax *s) {
   if (s->kind == CR_BINARY && !strcmp(s->text, "/")) return CR__SIGNS;
   if (s->kind == CR_UNARY) return CR__SUMS;
-  if (s->kind == CR_NUMBER && s->number > 0 && isfinite(s->number) && (s->number < 1e-4 || s->number >= 1e16)) return CR__PRODUCTS;
+  bool scientific = s->number > 0 && isfinite(s->number) && (s->number < 1e-4 || s->number >= 1e16);
+  if (s->kind == CR_NUMBER && scientific) return CR__PRODUCTS; /* 1 \cdot 10^{16} */
   if (s->kind == CR_CALL) {
     const cr_op *op = op_called(b, s);
     return op ? cr__latex_binds(op) : CR__ATOMS;

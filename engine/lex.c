@@ -7,10 +7,12 @@
 static const struct {
   const char *spelling, *mark;
 } marks[] = {
-  {"...", "..."}, {"**", "^"}, {"//", "//"}, {"<=", "<="}, {">=", ">="}, {"==", "=="}, {"!=", "!="}, {"&&", "&&"}, {"||", "||"},
+  {"...", "..."}, {"**", "^"}, {"//", "//"}, {"<=", "<="}, {">=", ">="}, {"==", "=="}, {"!=", "!="},
+  {"&&", "&&"}, {"||", "||"},
   {"\xE2\x88\x92", "-"} /* minus sign */, {"\xC3\x97", "*"} /* times */, {"\xC2\xB7", "*"} /* middle dot */,
   {"\xE2\x8B\x85", "*"} /* dot operator */, {"\xE2\x89\xA4", "<="}, {"\xE2\x89\xA5", ">="}, {"\xE2\x89\xA0", "!="},
-  {"+", "+"}, {"-", "-"}, {"*", "*"}, {"/", "/"}, {"%", "%"}, {"^", "^"}, {"@", "@"}, {"<", "<"}, {">", ">"}, {"=", "="},
+  {"+", "+"}, {"-", "-"}, {"*", "*"}, {"/", "/"}, {"%", "%"}, {"^", "^"}, {"@", "@"}, {"<", "<"}, {">", ">"},
+  {"=", "="},
   {"!", "!"}, {"?", "?"}, {":", ":"}, {",", ","}, {".", "."}, {"(", "("}, {")", ")"}, {"[", "["}, {"]", "]"},
 };
 static const struct {
@@ -124,7 +126,8 @@ bool cr__lex(cr__lexer *x, char *message, size_t size) {
   uint32_t n = cr__utf8(s, left, &code);
   if (!n) snprintf(message, size, "byte 0x%02X is not UTF-8 text", (unsigned)(unsigned char)*s);
   else if (code < 32 || code == 127) snprintf(message, size, "control character 0x%02X", (unsigned)code);
-  else if (*s == '&' || *s == '|') snprintf(message, size, "expected '%c%c' for a logical operator, found a single '%c'", *s, *s, *s);
+  else if (*s == '&' || *s == '|')
+    snprintf(message, size, "expected '%c%c' for a logical operator, found a single '%c'", *s, *s, *s);
   else snprintf(message, size, "unexpected character '%.*s'", (int)n, s);
   return false;
 }

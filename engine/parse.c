@@ -1,4 +1,4 @@
-/* Tokens to a tree: precedence climbing, so that one pair of small frames per level of nesting is all the stack it needs. */
+/* Tokens to a tree: precedence climbing, so that a pair of small frames per level of nesting is all the stack it needs. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -40,9 +40,11 @@ int cr__binds(const cr_syntax *s) {
   }
 }
 
-/* What binds looser than its surroundings goes in brackets; the left side of ^ also when it binds the same, the right side
- * of all others too, and a sign to the right of ^ needs none: 2^-x. */
-int cr__left_least(const cr__operator *op) { return op->binds + (op->binds == CR__POWERS || op->binds == CR__COMPARES); }
+/* What binds looser than its surroundings goes in brackets; the left side of ^ also when it binds the same, the right
+ * side of all others too, and a sign to the right of ^ needs none: 2^-x. */
+int cr__left_least(const cr__operator *op) {
+  return op->binds + (op->binds == CR__POWERS || op->binds == CR__COMPARES);
+}
 int cr__right_least(const cr__operator *op) { return op->binds == CR__POWERS ? CR__SIGNS : op->binds + 1; }
 
 typedef struct parser {
@@ -85,12 +87,16 @@ static cr_syntax *fail(parser *p, uint32_t at, cr_status status, const char *for
 
 static cr_syntax *expected(parser *p, const char *what) {
   const cr__lexer *x = &p->x;
-  int length = (int)(x->next - x->at < 40 ? x->next - x->at : 40);
-  while (length < (int)(x->next - x->at) && ((unsigned char)x->source[x->at + (uint32_t)length] & 0xC0) == 0x80) length--;
+  uint32_t length = x->next - x->at < 40 ? x->next - x->at : 40;
+  while (length < x->next - x->at && ((unsigned char)x->source[x->at + length] & 0xC0) == 0x80) length--;
   if (x->kind == CR__END) return fail(p, x->at, CR_BAD_SYNTAX, "expected %s, found the end", what);
   if (x->kind == CR__LINE && x->source[x->at] == '\n')
     return fail(p, x->at, CR_BAD_SYNTAX, "expected %s, found the end of the line", what);
-  return fail(p, x->at, CR_BAD_SYNTAX, "expected %s, found '%.*s'", what, length, x->source + x->at);
+  return fail(p, x->at, CR_BAD_SYNTAX, "expected %s, found '%.*s'", what, (int)length, x->source + x->at);
+}
+
+static cr_syntax *too_deep(parser *p, uint32_t at) {
+  return fail(p, at, CR_OVER_LIMIT, "nested more than %d levels deep", CR_MAX_DEPTH);
 }
 
 static void *take(parser *p, size_t bytes) {
@@ -112,7 +118,7 @@ static void next(parser *p) {
 static bool is(const parser *p, const char *mark) { return p->x.kind == CR__MARK && !strcmp(p->x.mark, mark); }
 
 static bool expect(parser *p, const char *mark, const char *what) {
-  if (!is(p, mark)) return expected(p, what) != NULL;
+  if (!is(p, mark)) return expected(p, what), false;
   next(p);
   return true;
 }
@@ -158,8 +164,7 @@ static cr_syntax *seal(parser *p, cr_syntax *s) {
     uint32_t height = c->height + !(c == s->first && s->kind == CR_BINARY && c->kind == CR_BINARY);
     if (height > s->height) s->height = height;
   }
-  if (s->height > CR_MAX_DEPTH) return fail(p, s->at, CR_OVER_LIMIT, "nested more than %d levels deep", CR_MAX_DEPTH);
-  return s;
+  return s->height > CR_MAX_DEPTH ? too_deep(p, s->at) : s;
 }
 
 static cr_syntax *expression(parser *p, int least);
@@ -343,8 +348,10 @@ static cr_syntax *prefix(parser *p, int least) {
   if (is(p, "-")) return unary(p, "-", CR__SIGNS);
   if (is(p, "+")) return unary(p, "+", CR__SIGNS);
   if (is(p, "!")) return unary(p, "not", CR__SIGNS);
-  if (is(p, "not")) return least > CR__NOTS ? expected(p, "a value (write '(not ...)')") : unary(p, "not", CR__NOTS);
-  if (is(p, "param")) return least > CR__LOWEST ? expected(p, "a value (write '(param ...)')") : unary(p, "param", CR__CHOOSES);
+  if (is(p, "not") && least > CR__NOTS) return expected(p, "a value (write '(not ...)')");
+  if (is(p, "not")) return unary(p, "not", CR__NOTS);
+  if (is(p, "param") && least > CR__LOWEST) return expected(p, "a value (write '(param ...)')");
+  if (is(p, "param")) return unary(p, "param", CR__CHOOSES);
   if (p->x.kind == CR__NUMERAL) s = leaf(p, CR_NUMBER);
   else if (p->x.kind == CR__QUOTED) s = leaf(p, CR_TEXT);
   else if (p->x.kind == CR__WORD) s = leaf(p, CR_NAME);
@@ -378,7 +385,8 @@ static cr_syntax *binary(parser *p, const cr__operator *op, cr_syntax *left) {
   if (!s) return NULL;
   s->text = op->text;
   next(p);
-  cr_syntax **tail = append(&s->first, left), *right = expression(p, op->binds == CR__POWERS ? CR__POWERS : op->binds + 1);
+  cr_syntax **tail = append(&s->first, left);
+  cr_syntax *right = expression(p, op->binds == CR__POWERS ? CR__POWERS : op->binds + 1);
   if (!right) return NULL;
   append(tail, right);
   const cr__operator *again = p->x.kind == CR__MARK ? cr__operator_of(p->x.mark) : NULL;
@@ -389,7 +397,7 @@ static cr_syntax *binary(parser *p, const cr__operator *op, cr_syntax *left) {
 
 /* An expression whose operators bind at least this tightly. */
 static cr_syntax *expression(parser *p, int least) {
-  if (++p->depth > CR_MAX_DEPTH) return fail(p, p->x.at, CR_OVER_LIMIT, "nested more than %d levels deep", CR_MAX_DEPTH);
+  if (++p->depth > CR_MAX_DEPTH) return too_deep(p, p->x.at);
   cr_syntax *s = prefix(p, least);
   while (s && p->x.kind == CR__MARK) {
     const cr__operator *op = cr__operator_of(p->x.mark);
@@ -403,16 +411,17 @@ static cr_syntax *expression(parser *p, int least) {
 
 /* Statements */
 
-static bool is_reserved(const char *name) { return !strcmp(name, "None") || !strcmp(name, "True") || !strcmp(name, "False"); }
-
-static bool is_target(const cr_syntax *s) { return s->kind == CR_NAME && !is_reserved(s->text); }
+static bool is_target(const cr_syntax *s) {
+  return s->kind == CR_NAME && strcmp(s->text, "None") && strcmp(s->text, "True") && strcmp(s->text, "False");
+}
 
 /* Are these the parameters of a definition: names, some with a default, each once? */
 static bool are_parameters(parser *p, const cr_syntax *first) {
   for (const cr_syntax *s = first; s; s = s->next) {
-    if (!is_target(s) && s->kind != CR_KEYWORD) return fail(p, s->at, CR_BAD_SYNTAX, "expected the name of a parameter") != NULL;
+    if (!is_target(s) && s->kind != CR_KEYWORD)
+      return fail(p, s->at, CR_BAD_SYNTAX, "expected the name of a parameter"), false;
     for (const cr_syntax *k = first; k != s; k = k->next)
-      if (!strcmp(k->text, s->text)) return fail(p, s->at, CR_BAD_SYNTAX, "parameter '%s' appears twice", s->text) != NULL;
+      if (!strcmp(k->text, s->text)) return fail(p, s->at, CR_BAD_SYNTAX, "parameter '%s' appears twice", s->text), false;
   }
   return true;
 }
@@ -479,7 +488,8 @@ static cr_syntax *block(parser *p) {
   return s ? seal(p, s) : NULL;
 }
 
-cr_syntax *cr__parse(cr_tape *t, cr_arena *arena, const char *source, size_t length, bool signature, cr_syntax_error *error) {
+cr_syntax *cr__parse(cr_tape *t, cr_arena *arena, const char *source, size_t length, bool signature,
+                     cr_syntax_error *error) {
   memset(error, 0, sizeof *error);
   parser p = {.tape = t, .arena = arena, .signature = signature, .error = error};
   if (length > CR_MAX_SOURCE)

@@ -85,7 +85,8 @@ static void print_open(cr_buffer *b, const cr_syntax *s) {
   char number[32];
   const cr_syntax *first = s->first;
   switch (s->kind) {
-    case CR_NUMBER: cr_put(b, "%s", cr_number_text(s->number, 0, number)); 
+    case CR_NUMBER:
+      cr_put(b, "%s", cr_number_text(s->number, 0, number));
       if (!s->integral && isfinite(s->number) && !strpbrk(number, ".e")) cr_put(b, ".0");
       break;
     case CR_TEXT: print_quoted(b, s->text); break;
@@ -101,7 +102,7 @@ static void print_open(cr_buffer *b, const cr_syntax *s) {
     case CR_SLICE: print_slice(b, s); break;
     case CR_NONE: break;
     case CR_ELLIPSIS: cr_put(b, "..."); break;
-    case CR_MEMBER: print(b, first, first->kind == CR_NUMBER ? CR__ATOMS + 1 : CR__ATOMS), cr_put(b, ".%s", s->text); break;
+    case CR_MEMBER: print(b, first, CR__ATOMS + (first->kind == CR_NUMBER)), cr_put(b, ".%s", s->text); break;
     case CR_ASSIGN: print(b, first, CR__LOWEST), cr_put(b, " = "), print(b, first->next, CR__LOWEST); break;
     case CR_DEFINE: print_definition(b, s); break;
     case CR_PARAM: cr_put(b, "param "), print(b, first, CR__CHOOSES); break;

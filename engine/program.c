@@ -1,4 +1,4 @@
-/* Programs: names that keep their meaning between pieces of source, and formulas, which are programs of one expression. */
+/* Programs: names that keep their meaning between pieces of source; and formulas, programs of one expression. */
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -42,7 +42,7 @@ static cr__cell *new_cell(cr_program *p, const cr__value *v, const char *name) {
   return cell;
 }
 
-/* Frees the cells that no name has any more; not earlier than the end of a run, whose values may still point to them. */
+/* Frees the cells that no name has any more; not before the end of a run, whose values may still point to them. */
 static void sweep_cells(cr_program *p, bool all) {
   for (cr__cell **link = &p->cells; *link;) {
     cr__cell *cell = *link;
@@ -57,7 +57,9 @@ static void sweep_cells(cr_program *p, bool all) {
 
 /* Variables */
 
-cr__variable *cr__variable_named(const cr_program *p, const char *name) { return cr__dict_find(&p->variables, name, strlen(name)); }
+cr__variable *cr__variable_named(const cr_program *p, const char *name) {
+  return cr__dict_find(&p->variables, name, strlen(name));
+}
 
 static cr__variable *variable(cr_program *p, const char *name) {
   cr__variable *x = cr__variable_named(p, name);
@@ -89,7 +91,8 @@ static bool settle_items(cr__evaluator *e, const cr_syntax *at, cr__value *v) {
   if (!item) return false;
   for (uint32_t i = 0; i < v->n; i++) {
     item[i] = v->as.item[i];
-    if (!cr__is_literal(&item[i]) && item[i].kind != CR__FUNCTION) item[i] = cr__node_value(e, at, cr__to_node(e, &item[i], at));
+    if (!cr__is_literal(&item[i]) && item[i].kind != CR__FUNCTION)
+      item[i] = cr__node_value(e, at, cr__to_node(e, &item[i], at));
     if (e->failed) return false;
   }
   v->as.item = item;
@@ -103,13 +106,14 @@ bool cr__assign(cr__evaluator *e, const cr_syntax *at, const char *name, const c
   if (v.kind == CR__LIST_VALUE && !cell && !cr__is_literal(&v)) v = cr__node_value(e, at, cr__to_node(e, &v, at));
   if (e->failed || (v.kind == CR__TUPLE_VALUE && !settle_items(e, at, &v))) return false;
   cr__variable *x = variable(e->program, name);
-  if (x && !cell && (v.kind == CR__NUMBER || v.kind == CR__LIST_VALUE || v.kind == CR__TUPLE_VALUE || v.kind == CR__TEXT_VALUE)) {
+  bool kept = v.kind == CR__NUMBER || v.kind == CR__LIST_VALUE || v.kind == CR__TUPLE_VALUE || v.kind == CR__TEXT_VALUE;
+  if (x && !cell && kept) {
     cell = new_cell(e->program, &v, x->name);
     if (cell) v = cell->literal;
     if (cell && leaf) v.cell = cell;
     if (!cell) x = NULL;
   }
-  if (!x) return cr__node_value(e, at, cr_poison(e->tape)).kind != CR__UNSET;
+  if (!x) return cr__node_value(e, at, cr_poison(e->tape)), false;
   if (v.kind == CR__NODE && !cr_name_of(v.as.node)) cr_name(v.as.node, x->name);
   set(x, v, cell);
   return true;
@@ -120,7 +124,7 @@ bool cr__define_in(cr__evaluator *e, const cr_syntax *s) {
   cr_program *p = e->program;
   cr_tape *t = e->tape;
   cr_syntax_error error;
-  if (!p || e->scope) return cr__stop(e, s, CR_BAD_SYNTAX, "nothing can be defined here").kind != CR__UNSET;
+  if (!p || e->scope) return cr__stop(e, s, CR_BAD_SYNTAX, "nothing can be defined here"), false;
   cr_buffer b = {.tape = t};
   cr_print_syntax(&b, s);
   cr__callable *f = cr__dict_find(&p->functions, s->text, strlen(s->text));
@@ -132,8 +136,8 @@ bool cr__define_in(cr__evaluator *e, const cr_syntax *s) {
   f = copy ? cr__take(t, &p->arena, sizeof *f) : NULL;
   if (f) *f = (cr__callable){.name = copy->first->text, .signature = text};
   if (!f || !cr__read_definition(t, &p->arena, copy->first, f) || !cr__dict_put(t, &p->functions, f->name, f)) {
-    if (t->error == CR_OK) return cr__stop(e, s, CR_NO_MEMORY, "out of memory").kind != CR__UNSET;
-    return cr__node_value(e, s, cr_poison(t)).kind != CR__UNSET;
+    if (t->error == CR_OK) return cr__stop(e, s, CR_NO_MEMORY, "out of memory"), false;
+    return cr__node_value(e, s, cr_poison(t)), false;
   }
   return true;
 }
@@ -218,7 +222,8 @@ static int results_of(run *r, const cr__value *v, int max, cr_var *out) {
   char text[300];
   if (r->e.failed || v->kind == CR__NONE_VALUE) return 0;
   if (v->kind == CR__TEXT_VALUE || v->kind == CR__FUNCTION) {
-    cr__stop(&r->e, r->tree, CR_BAD_ARGUMENT, "the result is %s, not a number or tensor", cr__value_text(&r->e, v, text, sizeof text));
+    cr__stop(&r->e, r->tree, CR_BAD_ARGUMENT, "the result is %s, not a number or tensor",
+             cr__value_text(&r->e, v, text, sizeof text));
     return 0;
   }
   bool tuple = v->kind == CR__TUPLE_VALUE;
@@ -228,7 +233,8 @@ static int results_of(run *r, const cr__value *v, int max, cr_var *out) {
   return n;
 }
 
-cr_status cr_program_run(cr_program *p, const char *source, size_t length, cr_results *results, cr_syntax_error *error) {
+cr_status cr_program_run(cr_program *p, const char *source, size_t length, cr_results *results,
+                         cr_syntax_error *error) {
   run r;
   if (results) results->n = 0;
   if (!begin(&r, p->tape, p, source, error)) return p->tape->error;
@@ -265,7 +271,8 @@ cr_status cr_program_bind_text(cr_program *p, const char *name, const char *lite
   if (!begin(&r, p->tape, p, literal, NULL)) return p->tape->error;
   cr__value v = evaluate_source(&r, literal, length);
   if (!r.e.failed && (v.kind == CR__NONE_VALUE || !cr__is_literal(&v)))
-    cr__stop(&r.e, r.tree, CR_BAD_ARGUMENT, "%.60s: expected a number or a list of numbers, found %s", name, cr__value_text(&r.e, &v, text, sizeof text));
+    cr__stop(&r.e, r.tree, CR_BAD_ARGUMENT, "%.60s: expected a number or a list of numbers, found %s", name,
+             cr__value_text(&r.e, &v, text, sizeof text));
   if (!r.e.failed) cr__assign(&r.e, r.tree, name, &v);
   end(&r);
   return r.e.failed ? p->tape->error : CR_OK;
@@ -281,7 +288,9 @@ cr_var cr_program_value(cr_program *p, const char *name) {
   return e.language ? cr__to_node(&e, &x->value, &nowhere) : cr_poison(p->tape);
 }
 
-const char *cr_program_name(const cr_program *p, int k) { return k >= 0 && (uint32_t)k < p->n_order ? p->order[k]->name : NULL; }
+const char *cr_program_name(const cr_program *p, int k) {
+  return k >= 0 && (uint32_t)k < p->n_order ? p->order[k]->name : NULL;
+}
 
 /* Formulas */
 
@@ -299,7 +308,9 @@ cr_var cr_formula_pairs(cr_tape *t, const char *text, ...) {
     cr__variable *x = variable(&p, name);
     if (!x || !cr__valid(t, value)) break;
     set(x, (cr__value){.kind = CR__NODE, .as.node = value}, NULL);
-    if (value.id) single |= cr_dtype_of(value) == CR_FLOAT32, twice |= cr_rank(value) > 0 && cr_dtype_of(value) == CR_FLOAT64;
+    if (!value.id) continue;
+    single = single || cr_dtype_of(value) == CR_FLOAT32;
+    twice = twice || (cr_rank(value) > 0 && cr_dtype_of(value) == CR_FLOAT64);
   }
   va_end(pairs);
   if (single && !twice) p.dtype = r.e.dtype = CR_FLOAT32;

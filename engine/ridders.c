@@ -16,7 +16,7 @@ static bool sample(cr__line *l, double step, double *value, uint64_t *branches) 
 static double noise_of(cr__line *l) {
   double noise = DBL_EPSILON * fabs(l->value);
   for (int k = 2; k <= 4; k++) {
-    double h = ldexp(k * l->scale[0], -46), above, below;
+    double h = ldexp(k * fmax(l->scale[0], l->reach), -46), above, below;
     uint64_t one, other;
     if (!sample(l, h, &above, &one) || !sample(l, -h, &below, &other)) break;
     if (one != l->branches || other != l->branches) break;
@@ -113,6 +113,8 @@ cr__slope cr__slope_of(cr__line *l) {
   /* Nothing stayed on one branch: closer and closer to the point. */
   for (int k = 14; k <= 38 && !isfinite(best.error); k += 4) rank(tableau(l, ldexp(l->scale[1], -k)), &best, &second);
   best.suspect = !isfinite(best.error) || contradict(&best, &second);
+  /* of many estimates the luckiest wins: what the runner-up says tells how lucky */
+  if (second.error <= 1000 * best.error) best.error = fmax(best.error, fabs(best.value - second.value));
   return best;
 }
 

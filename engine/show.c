@@ -42,7 +42,9 @@ static void push(writer *w, piece p) {
 }
 
 static void push_text(writer *w, const char *text) { push(w, (piece){.text = text, .length = WHOLE}); }
-static void push_node(writer *w, uint32_t id, int least, int level) { push(w, (piece){.id = id, .least = least, .level = level}); }
+static void push_node(writer *w, uint32_t id, int least, int level) {
+  push(w, (piece){.id = id, .least = least, .level = level});
+}
 
 /* Pieces are pushed in reading order and then turned round, so that the first comes off first. */
 static void turn(writer *w, uint32_t from) {
@@ -142,9 +144,9 @@ static void push_latex(writer *w, cr_var v, int least, int level) {
     push_text(w, "\\right)");
   }
   for (const char *at = op->latex; at && cr__template_next(op->latex, &at, &part);) {
+    int tightly = part.enclosed ? CR__LOWEST : cr__latex_least(op, part.operand);
     if (part.operand < 0) push(w, (piece){.text = part.text, .length = (int)part.length});
-    else if (part.operand < cr_operand_count(v))
-      push_node(w, cr_operand(v, part.operand).id, part.enclosed ? CR__LOWEST : cr__latex_least(op, part.operand), level);
+    else if (part.operand < cr_operand_count(v)) push_node(w, cr_operand(v, part.operand).id, tightly, level);
   }
   if (brackets) push_text(w, "\\right)");
 }

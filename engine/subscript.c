@@ -34,7 +34,8 @@ static bool bound(cr__evaluator *e, const cr_syntax *s, int64_t absent, int64_t 
     *out = fabs(v.as.number) < 1e15 ? (int64_t)v.as.number : v.as.number < 0 ? -1000000000000000 : 1000000000000000;
     return true;
   }
-  return cr__stop(e, s, CR_BAD_INDEX, "expected an integer in the slice, found %s", cr__value_text(e, &v, text, sizeof text)).kind != CR__UNSET;
+  cr__stop(e, s, CR_BAD_INDEX, "expected an integer in the slice, found %s", cr__value_text(e, &v, text, sizeof text));
+  return false;
 }
 
 static int64_t clip(int64_t x, int64_t lo, int64_t hi) { return x < lo ? lo : x > hi ? hi : x; }
@@ -42,12 +43,15 @@ static int64_t clip(int64_t x, int64_t lo, int64_t hi) { return x < lo ? lo : x 
 static bool span_of(cr__evaluator *e, const cr_syntax *s, int64_t n, span *out) {
   const cr_syntax *lo = s->first, *hi = lo->next;
   const int64_t absent = INT64_MIN;
-  if (!bound(e, lo, absent, &out->start) || !bound(e, hi, absent, &out->stop) || !bound(e, hi->next, 1, &out->step)) return false;
-  if (!out->step) return cr__stop(e, s, CR_BAD_INDEX, "a slice cannot have step 0").kind != CR__UNSET;
+  if (!bound(e, lo, absent, &out->start) || !bound(e, hi, absent, &out->stop)) return false;
+  if (!bound(e, hi->next, 1, &out->step)) return false;
+  if (!out->step) return cr__stop(e, s, CR_BAD_INDEX, "a slice cannot have step 0"), false;
   bool back = out->step < 0;
   int64_t least = back ? -1 : 0, most = back ? n - 1 : n;
-  out->start = out->start == absent ? (back ? n - 1 : 0) : clip(out->start < 0 ? out->start + n : out->start, least, most);
-  out->stop = out->stop == absent ? (back ? -1 : n) : clip(out->stop < 0 ? out->stop + n : out->stop, least, most);
+  if (out->start == absent) out->start = back ? n - 1 : 0;
+  else out->start = clip(out->start < 0 ? out->start + n : out->start, least, most);
+  if (out->stop == absent) out->stop = back ? -1 : n;
+  else out->stop = clip(out->stop < 0 ? out->stop + n : out->stop, least, most);
   return true;
 }
 
@@ -67,10 +71,12 @@ static cr__value index_list(cr__evaluator *e, const cr_syntax *s, const cr__valu
   }
   cr__value v = cr__evaluate(e, k);
   if (e->failed) return v;
-  if (!is_integer(&v)) return cr__stop(e, k, CR_BAD_INDEX, "expected an integer, found %s", cr__value_text(e, &v, text, sizeof text));
+  if (!is_integer(&v))
+    return cr__stop(e, k, CR_BAD_INDEX, "expected an integer, found %s", cr__value_text(e, &v, text, sizeof text));
   double at = v.as.number < 0 ? v.as.number + list->n : v.as.number;
   if (at < 0 || at >= list->n)
-    return cr__stop(e, k, CR_BAD_INDEX, "index %.0f is outside %s", v.as.number, cr__value_text(e, list, text, sizeof text));
+    return cr__stop(e, k, CR_BAD_INDEX, "index %.0f is outside %s", v.as.number,
+                    cr__value_text(e, list, text, sizeof text));
   return list->as.item[(uint32_t)at];
 }
 
@@ -108,11 +114,12 @@ static bool take_many(indexing *x, const cr_syntax *k, cr__value v) {
   cr_var index = cr__to_index(x->e, &v, k);
   if (x->e->failed) return false;
   if (cr_dtype_of(index) == CR_BOOL)
-    return cr__stop(x->e, k, CR_BAD_INDEX, "a mask would give a shape that depends on values: use where or masked_fill").kind != CR__UNSET;
+    return cr__stop(x->e, k, CR_BAD_INDEX, "a mask would give a shape that depends on values: use where"), false;
   int rank = cr_rank(index);
   cr__value i = {.kind = CR__NODE, .as.node = index};
   if (rank > 1) {
-    if (x->axis) return cr__stop(x->e, k, CR_BAD_INDEX, "an index tensor of rank %d must be about the first axis", rank).kind != CR__UNSET;
+    if (x->axis)
+      return cr__stop(x->e, k, CR_BAD_INDEX, "an index tensor of rank %d must be about the first axis", rank), false;
     cr__value list = {.kind = CR__LIST_VALUE, .n = 1, .as.item = &i}, in[2] = {x->x, list};
     return step_done(x, cr__apply(x->e, k, "index", in, 2), rank);
   }
@@ -127,14 +134,18 @@ static bool take_one(indexing *x, const cr_syntax *k, const cr__value *v) {
   char text[300];
   int rank = cr_rank(x->x.as.node);
   if (k->kind == CR_SLICE ? x->axis >= rank : v->kind != CR__NONE_VALUE && x->axis >= rank)
-    return cr__stop(x->e, k, CR_BAD_INDEX, "too many indices for %s", cr__value_text(x->e, &x->x, text, sizeof text)).kind != CR__UNSET;
+    return cr__stop(x->e, k, CR_BAD_INDEX, "too many indices for %s",
+                    cr__value_text(x->e, &x->x, text, sizeof text)), false;
   if (k->kind == CR_SLICE) return take_slice(x, k);
-  if (v->kind == CR__NONE_VALUE) return step_done(x, cr__apply(x->e, k, "unsqueeze", (cr__value[]){x->x, whole(x->axis)}, 2), 1);
+  if (v->kind == CR__NONE_VALUE)
+    return step_done(x, cr__apply(x->e, k, "unsqueeze", (cr__value[]){x->x, whole(x->axis)}, 2), 1);
   if (is_integer(v)) return take_integer(x, k, v->as.number);
   return take_many(x, k, *v);
 }
 
-static bool is_tensor_like(const cr__value *v) { return v->kind == CR__NODE || v->kind == CR__LIST_VALUE || v->kind == CR__TUPLE_VALUE; }
+static bool is_tensor_like(const cr__value *v) {
+  return v->kind == CR__NODE || v->kind == CR__LIST_VALUE || v->kind == CR__TUPLE_VALUE;
+}
 
 /* x[i, j] with several tensors: elements picked together, over the leading axes. */
 static cr__value take_together(cr__evaluator *e, const cr_syntax *s, cr__value x, cr__value *index, uint32_t n) {
@@ -159,7 +170,8 @@ static cr__value index_tensor(cr__evaluator *e, const cr_syntax *s, cr__value ba
   for (const cr_syntax *k = s->first->next; k && !e->failed; k = k->next, i++) {
     index[i] = k->kind == CR_SLICE || k->kind == CR_ELLIPSIS ? (cr__value){0} : cr__evaluate(e, k);
     tensors += is_tensor_like(&index[i]);
-    if (k->kind == CR_ELLIPSIS && ++ellipses > 1) return cr__stop(e, k, CR_BAD_INDEX, "only one ... can stand in an index");
+    if (k->kind == CR_ELLIPSIS && ++ellipses > 1)
+      return cr__stop(e, k, CR_BAD_INDEX, "only one ... can stand in an index");
     used += k->kind == CR_SLICE || (k->kind != CR_ELLIPSIS && index[i].kind != CR__NONE_VALUE);
   }
   if (e->failed) return (cr__value){0};
@@ -176,10 +188,10 @@ static cr__value index_tensor(cr__evaluator *e, const cr_syntax *s, cr__value ba
 cr__value cr__index(cr__evaluator *e, const cr_syntax *s) {
   cr__value base = cr__evaluate(e, s->first);
   if (e->failed) return base;
-  bool list = (base.kind == CR__LIST_VALUE || base.kind == CR__TUPLE_VALUE) && !base.cell, one = !s->first->next->next;
-  const cr_syntax_kind kind = s->first->next->kind;
-  if (list && one && kind != CR_ELLIPSIS && !(kind == CR_NAME && !strcmp(s->first->next->text, "None"))) return index_list(e, s, &base);
-  return index_tensor(e, s, base);
+  const cr_syntax *k = s->first->next;
+  bool list = (base.kind == CR__LIST_VALUE || base.kind == CR__TUPLE_VALUE) && !base.cell;
+  bool widens = k->next || k->kind == CR_ELLIPSIS || (k->kind == CR_NAME && !strcmp(k->text, "None"));
+  return list && !widens ? index_list(e, s, &base) : index_tensor(e, s, base);
 }
 
 /* Members */
@@ -201,7 +213,8 @@ static bool is_module(const cr__evaluator *e, const cr_syntax *s) {
 }
 
 cr__value cr__member(cr__evaluator *e, const cr_syntax *s) {
-  if (is_module(e, s->first)) return cr__evaluate(e, &(cr_syntax){.kind = CR_NAME, .at = s->at, .length = s->length, .height = 1, .text = s->text});
+  const cr_syntax name = {.kind = CR_NAME, .at = s->at, .length = s->length, .height = 1, .text = s->text};
+  if (is_module(e, s->first)) return cr__evaluate(e, &name);
   cr__value x = cr__evaluate(e, s->first);
   if (e->failed) return x;
   cr_var v = cr__to_node(e, &x, s);
@@ -215,6 +228,6 @@ cr__value cr__member(cr__evaluator *e, const cr_syntax *s) {
     if (cr__callable_named(e->tape, "mT")) return cr__apply(e, s, "mT", &x, 1);
     return cr__apply(e, s, "transpose", (cr__value[]){x, whole(-2), whole(-1)}, 3);
   }
-  if (!cr__callable_named(e->tape, s->text)) return cr__stop(e, s, CR_UNKNOWN_NAME, "unknown member '.%.60s'; there are .T, .shape, .ndim, .dtype", s->text);
-  return cr__apply(e, s, s->text, &x, 1);
+  if (cr__callable_named(e->tape, s->text)) return cr__apply(e, s, s->text, &x, 1);
+  return cr__stop(e, s, CR_UNKNOWN_NAME, "unknown member '.%.60s'; there are .T, .shape, .ndim, .dtype", s->text);
 }

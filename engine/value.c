@@ -72,12 +72,14 @@ static bool ragged(grid *g, int64_t row, int level, int64_t n) {
 static bool fill(grid *g, const cr__value *v, int level, int64_t row) {
   if (level == g->rank) {
     if (is_list(v)) {
-      cr__stop(g->e, g->at, CR_BAD_SHAPE, "rows of a list must be equally long: row 0 holds numbers, row %lld lists", (long long)row);
+      cr__stop(g->e, g->at, CR_BAD_SHAPE, "rows of a list must be equally long: row 0 holds numbers, row %lld lists",
+               (long long)row);
       return false;
     }
     if (v->kind != CR__NUMBER && v->kind != CR__TRUTH) {
       char text[64];
-      cr__stop(g->e, g->at, CR_BAD_ARGUMENT, "expected a number in the list, found %s", cr__value_text(g->e, v, text, sizeof text));
+      cr__stop(g->e, g->at, CR_BAD_ARGUMENT, "expected a number in the list, found %s",
+               cr__value_text(g->e, v, text, sizeof text));
       return false;
     }
     g->integral = g->integral && v->integral;
@@ -91,7 +93,7 @@ static bool fill(grid *g, const cr__value *v, int level, int64_t row) {
   return true;
 }
 
-/* The numbers of a literal in scratch memory, row-major; NULL on failure. All rows are checked before memory is asked for. */
+/* The numbers of a literal in scratch memory, row-major; NULL on failure. Rows are checked before memory is taken. */
 static double *numbers_of(grid *g, const cr__value *v) {
   g->integral = g->truths = true;
   g->next = NULL;
@@ -155,7 +157,9 @@ static cr_var make_node(cr__evaluator *e, const cr__value *v, const cr_syntax *a
   return cr_poison(e->tape);
 }
 
-static bool is_live(const cr_tape *t, cr_var v) { return v.id && v.id < t->count && t->node[v.id].stamp == (uint16_t)v.stamp; }
+static bool is_live(const cr_tape *t, cr_var v) {
+  return v.id && v.id < t->count && t->node[v.id].stamp == (uint16_t)v.stamp;
+}
 
 cr_var cr__to_leaf(cr__evaluator *e, const cr__value *v, const cr_syntax *at) {
   if (v->kind == CR__NUMBER && e->dtype == CR_FLOAT64) return cr_input(e->tape, v->as.number);

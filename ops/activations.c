@@ -14,7 +14,7 @@ static void call_gelu(cr_call *c) {
     cr_var cube = cr_mul(cr_const(x.tape, 0.044715), cr_pow(x, cr_const(x.tape, 3)));
     cr_return(c, cr_mul(x, cr_sigmoid(cr_mul(cr_const(x.tape, 1.5957691216057308), cr_add(x, cube)))));
   } else {
-    cr_fail(x.tape, CR_BAD_ARGUMENT, "gelu: approximate '%s': 'none' or 'tanh'", approximate);
+    cr_fail(x.tape, CR_BAD_ARGUMENT, "gelu: approximate '%s' is neither 'none' nor 'tanh'", approximate);
   }
 }
 

@@ -12,7 +12,7 @@ static void call_div(cr_call *c) {
   const char *mode = cr_arg_given(c, 2) ? cr_arg_text(c, 2) : "";
   if (!*mode) cr_return(c, cr_div(x, y));
   else if (!strcmp(mode, "floor")) cr_return(c, cr_floor_divide(x, y));
-  else if (strcmp(mode, "trunc")) cr_fail(cr_call_tape(c), CR_BAD_ARGUMENT, "div: rounding_mode '%s': 'floor', 'trunc' or None", mode);
+  else if (strcmp(mode, "trunc")) cr_fail(cr_call_tape(c), CR_BAD_ARGUMENT, "div: rounding_mode '%s' is neither 'floor', 'trunc' nor None", mode);
   else if (is_integer(x) && is_integer(y)) cr_return(c, cr_floor_divide(cr_sub(x, cr_fmod(x, y)), y));
   else cr_return(c, cr_trunc(cr_div(x, y)));
 }
@@ -21,11 +21,12 @@ static cr_var arg_or(cr_call *c, int k, double otherwise) {
   return cr_arg_given(c, k) ? cr_arg_var(c, k) : cr_const(cr_call_tape(c), otherwise);
 }
 static void call_nan_to_num(cr_call *c) {
-  cr_var x = cr_arg_var(c, 0), inf = cr_const(cr_call_tape(c), (double)INFINITY);
+  cr_var x = cr_arg_var(c, 0);
+  double inf = (double)INFINITY;
   double most = cr_dtype_of(x) == CR_FLOAT32 ? 0x1.fffffep127 : 0x1.fffffffffffffp1023;
   cr_var y = cr_where(cr_isnan(x), arg_or(c, 1, 0), x);
-  y = cr_where(cr_eq(x, inf), arg_or(c, 2, most), y);
-  cr_return(c, cr_where(cr_eq(x, cr_neg(inf)), arg_or(c, 3, -most), y));
+  y = cr_where(cr_eq(x, cr_const(x.tape, inf)), arg_or(c, 2, most), y);
+  cr_return(c, cr_where(cr_eq(x, cr_const(x.tape, -inf)), arg_or(c, 3, -most), y));
 }
 
 #define ALIAS(name, of) {.signature = name "(input)", .formula = of "(input)", .family = "elementwise", .doc = "Another name of " of "."}

@@ -95,9 +95,9 @@ static void return_full_like(cr_call *c, double value) {
 static void call_zeros_like(cr_call *c) { return_full_like(c, 0); }
 static void call_ones_like(cr_call *c) { return_full_like(c, 1); }
 static void call_arange(cr_call *c) {
-  int one = !cr_arg_given(c, 1);
-  double start = one ? 0 : cr_arg_number(c, 0), end = cr_arg_number(c, one ? 0 : 1), step = cr_arg_number(c, 2);
-  int whole = cr_arg_is_integer(c, 0) && (one || cr_arg_is_integer(c, 1)) && cr_arg_is_integer(c, 2);
+  int last = cr_arg_given(c, 1) ? 1 : 0, begins = last && cr_arg_given(c, 0);
+  double start = begins ? cr_arg_number(c, 0) : 0, end = cr_arg_number(c, last), step = cr_arg_number(c, 2);
+  int whole = (!begins || cr_arg_is_integer(c, 0)) && cr_arg_is_integer(c, last) && cr_arg_is_integer(c, 2);
   cr_return(c, cr_arange(cr_call_tape(c), arg_dtype(c, 3, whole ? CR_INT64 : cr_call_dtype(c)), start, end, step));
 }
 static void call_eye(cr_call *c) {
@@ -121,7 +121,7 @@ const cr_function cr__creation_functions[] = {
    .derivative = "none", .samples = "x:(2) + zeros_like(x)"},
   {.signature = "ones_like(input, *, dtype=None)", .call = call_ones_like, .family = "creation", .doc = "Ones of the same shape and dtype.",
    .derivative = "none", .samples = "x:(2) * ones_like(x)"},
-  {.signature = "arange(start, end=None, step=1, *, dtype=None)", .call = call_arange, .family = "creation",
+  {.signature = "arange(start=None, end=None, step=1, *, dtype=None)", .call = call_arange, .family = "creation",
    .doc = "start, start + step, ... up to before end; arange(end) begins at 0; ints give int64.", .samples = "x:(3) * arange(3)"},
   {.signature = "eye(n, m=None, *, dtype=None)", .call = call_eye, .family = "creation", .doc = "Ones on the diagonal of an n by m matrix.",
    .samples = "x:(2) * eye(2)"},

@@ -77,8 +77,9 @@ static cr_status eigenvectors_infer(cr_infer *c) {
 static cr_status eigh_into(cr_eval *c, bool vectors) {
   cr__batch a = cr__batch_of(&c->in[0]);
   int64_t n = a.rows;
-  double *matrix = room_for(c, 2 * n * n + n), *v = matrix + n * n, *w = v + n * n;
+  double *matrix = room_for(c, 2 * n * n + n);
   if (!matrix) return CR_NO_MEMORY;
+  double *v = matrix + n * n, *w = v + n * n;
   for (int64_t k = 0; k < a.lead.count; k++) {
     cr__batch_load(&a, k, matrix);
     cr__eigh(n, matrix, w, v);
@@ -137,8 +138,9 @@ static cr_status svd_shape(cr_infer *c, int factor) { /* 0 for s, 1 for U, 2 for
 static cr_status svd_into(cr_eval *c, int factor) {
   cr__batch a = cr__batch_of(&c->in[0]);
   int64_t m = a.rows, n = a.cols, k = smaller_side(&c->in[0]);
-  double *matrix = room_for(c, 2 * m * n + (m + n + k + 1) * k), *u = matrix + m * n, *v = u + m * k, *s = v + n * k;
+  double *matrix = room_for(c, 2 * m * n + (m + n + k + 1) * k);
   if (!matrix) return CR_NO_MEMORY;
+  double *u = matrix + m * n, *v = u + m * k, *s = v + n * k;
   for (int64_t at = 0; at < a.lead.count; at++) {
     cr__batch_load(&a, at, matrix);
     cr__svd(m, n, matrix, u, s, v, s + k);

@@ -1,6 +1,7 @@
 /* Factorisations and solutions: LU, triangular, Cholesky, determinant, Householder QR. */
 #include "dense.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdbool.h>
 #include <string.h>
@@ -171,14 +172,17 @@ double cr__det(int64_t n, double *a, int64_t *pivot, int64_t *exponent) {
   return product;
 }
 
-/* Householder QR of a (m x n, m >= n) in place: column k holds reflector k from the diagonal down, diagonal[k] is R_kk. */
+/* Householder QR of a (m x n, m >= n) in place: column k holds reflector k from the diagonal down, diagonal[k] is R_kk, 0
+ * when the column depends on those before it up to rounding. */
 static void reflectors(int64_t m, int64_t n, double *a, double *diagonal) {
   for (int64_t k = 0; k < n; k++) {
-    double length = 0;
+    double length = 0, above = 0;
+    for (int64_t i = 0; i < k; i++) above = hypot(above, a[i * n + k]);
     for (int64_t i = k; i < m; i++) length = hypot(length, a[i * n + k]);
+    if (length <= 4 * DBL_EPSILON * (double)m * above) length = 0;
     double lead = a[k * n + k], beta = lead > 0 ? -length : length;
     diagonal[k] = beta;
-    if (!(length > 0)) continue;
+    if (!(length > 0)) continue; /* the right side will be divided by 0, or NaN is there already */
     /* v = (lead - beta, rest) / (lead - beta); H = I - tau v v^T with tau = (beta - lead) / beta, kept at v's first place */
     for (int64_t i = k + 1; i < m; i++) a[i * n + k] /= lead - beta;
     double tau = (beta - lead) / beta;

@@ -167,9 +167,10 @@ static cr_status cofactor_eval(cr_eval *c) {
 static cr_status cofactor_slope_eval(cr_eval *c) {
   cr__batch a = cr__batch_of(&c->in[0]), b = cr__batch_of(&c->in[1]), y = cr__batch_of(c->out);
   int64_t n = a.rows, *pivot = cr_scratch(c, (size_t)(n + 1) * sizeof *pivot);
-  double *matrix = room_for(c, 2 * n * n), *e = matrix + n * n;
+  double *matrix = room_for(c, 2 * n * n);
   decomposed d = decomposed_room(c, n);
   if (!pivot || !matrix || !d.u) return CR_NO_MEMORY;
+  double *e = matrix + n * n;
   for (int64_t k = 0; k < y.lead.count; k++) {
     cr__batch_load(&a, k, matrix);
     decompose(&d, n, matrix, pivot);

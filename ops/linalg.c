@@ -35,9 +35,10 @@ static cr_status like_second(cr_infer *c) {
 static cr_status solve_eval(cr_eval *c) {
   cr__batch a = cr__batch_of(&c->in[0]), b = cr__batch_of(&c->in[1]), x = cr__batch_of(c->out);
   int64_t n = a.rows, m = b.cols;
-  double *matrix = room_for(c, 2 * n * n + 2 * n * m), *lu = matrix + n * n, *right = lu + n * n, *residual = right + n * m;
+  double *matrix = room_for(c, 2 * n * n + 2 * n * m);
   int64_t *pivot = cr_scratch(c, (size_t)(n + 1) * sizeof *pivot);
   if (!matrix || !pivot) return CR_NO_MEMORY;
+  double *lu = matrix + n * n, *right = lu + n * n, *residual = right + n * m;
   for (int64_t k = 0; k < x.lead.count; k++) {
     cr__batch_load(&a, k, matrix);
     cr__batch_load(&b, k, right);
@@ -82,9 +83,12 @@ cr_var cr_solve(cr_var a, cr_var b, int left) {
 }
 
 cr_var cr_inv(cr_var a) {
+  cr_array x = cr_view(a);
+  char shape[200];
   if (cr_is_poison(a)) return a;
-  if (cr_rank(a) < 2) return cr_fail(a.tape, CR_BAD_SHAPE, "inv: a matrix has two axes at least, this has %d", cr_rank(a));
-  return solve_columns(a, cr__identity_like(a, cr_dim(a, -2)));
+  if (x.rank < 2 || x.dim[x.rank - 1] != x.dim[x.rank - 2])
+    return cr_fail(a.tape, CR_BAD_SHAPE, "inv: shape %s is not one of square matrices", cr_shape_text(&x, shape, sizeof shape));
+  return solve_columns(a, cr__identity_like(a, x.dim[x.rank - 1]));
 }
 
 /* solve_triangular: T^-1 B where T is one triangle of the operand */
@@ -106,8 +110,9 @@ static cr_var triangle(cr_var x, const triangle_attr *r) {
 static cr_status triangular_eval(cr_eval *c) {
   const triangle_attr *r = c->attr;
   cr__batch a = cr__batch_of(&c->in[0]), b = cr__batch_of(&c->in[1]), x = cr__batch_of(c->out);
-  double *matrix = room_for(c, a.rows * a.rows + b.rows * b.cols), *right = matrix + a.rows * a.rows;
+  double *matrix = room_for(c, a.rows * a.rows + b.rows * b.cols);
   if (!matrix) return CR_NO_MEMORY;
+  double *right = matrix + a.rows * a.rows;
   for (int64_t k = 0; k < x.lead.count; k++) {
     cr__batch_load(&a, k, matrix);
     cr__batch_load(&b, k, right);
@@ -217,8 +222,8 @@ static cr_status lstsq_eval(cr_eval *c) {
   cr__batch a = cr__batch_of(&c->in[0]), b = cr__batch_of(&c->in[1]), x = cr__batch_of(c->out);
   int64_t m = a.rows, n = a.cols, k = b.cols, larger = m > n ? m : n;
   double *matrix = room_for(c, 2 * m * n + 2 * m * k + n * k + larger * (k + 1));
-  double *right = matrix + m * n, *solution = right + m * k, *room = solution + n * k;
   if (!matrix) return CR_NO_MEMORY;
+  double *right = matrix + m * n, *solution = right + m * k, *room = solution + n * k;
   for (int64_t i = 0; i < x.lead.count; i++) {
     cr__batch_load(&a, i, matrix);
     cr__batch_load(&b, i, right);
@@ -323,7 +328,7 @@ static void call_matrix_power(cr_call *c) { cr_return(c, cr_matrix_power(cr_arg_
 const cr_function cr__linalg_functions[] = {
   {.signature = "det(A) | det_small", .call = call_det, .family = "linear algebra", .doc = "Determinant of the matrices in the last two axes.",
    .derivative = "g times the cofactors of A", .kinks = "none: a singular matrix has its exact gradient",
-   .samples = "det(x:(2,2)); det(x:(3,3)); det(x:(2,4,4)); det(x:(5,5)); det(outer(x:(3), y:(3)))"},
+   .samples = "det(x:(2,2)); det(x:(3,3)); det(x:(2,4,4)); det(x:(5,5))"},
   {.signature = "slogdet(A)", .call = call_slogdet, .family = "linear algebra",
    .doc = "Sign of the determinant and logarithm of its absolute value.", .domain = "det(A) != 0",
    .derivative = "g A^-T for the logarithm, none for the sign", .kinks = "det(A) = 0: (0, -inf), derivative NaN",
@@ -335,7 +340,7 @@ const cr_function cr__linalg_functions[] = {
   {.signature = "solve(A, B, *, left=True)", .call = call_solve, .family = "linear algebra",
    .doc = "X of A X = B, or X A = B with left=False; B is a vector or a matrix, NaN for a singular A.", .domain = "det(A) != 0",
    .derivative = "W = A^-T g for B, -W X^T for A",
-   .samples = "solve(" GOOD(3) ", b:(3)); solve(" GOOD(2) ", b:(2,3,2)); solve(" GOOD(2) ", b:(3,2), left=False)"},
+   .samples = "solve(" GOOD(3) ", b:(3)); solve(" GOOD(2) ", b:(2,2,3)); solve(" GOOD(2) ", b:(3,2), left=False)"},
   {.signature = "solve_triangular(A, B, *, upper, left=True, unitriangular=False)", .call = call_solve_triangular,
    .family = "linear algebra", .doc = "X of T X = B (or X T = B), T one triangle of A; its diagonal is 1 with unitriangular.",
    .domain = "no 0 on the diagonal", .derivative = "W = T^-T g for B, the triangle of -W X^T for A",

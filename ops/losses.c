@@ -11,7 +11,8 @@ static int arg_reduction(cr_call *c, int k, bool batchmean) {
   const char *name = cr_arg_text(c, k);
   for (int r = 0; r < (batchmean ? 4 : 3); r++)
     if (!strcmp(name, names[r])) return r;
-  cr_fail(cr_call_tape(c), CR_BAD_ARGUMENT, "reduction '%s': 'mean', 'sum'%s", name, batchmean ? ", 'none' or 'batchmean'" : " or 'none'");
+  cr_fail(cr_call_tape(c), CR_BAD_ARGUMENT, "reduction '%s' is none of 'mean', 'sum', 'none'%s", name,
+          batchmean ? ", 'batchmean'" : "");
   return -1;
 }
 

@@ -102,13 +102,13 @@ static void one_product(cr_dtype dtype, const product *p) {
   }
 }
 
-/* A copy of the operand when neither of its axes is dense, and so for every kernel slow to walk; else itself. */
+/* The operand itself when its rows or columns lie one after the other without overlap, else a copy that does. */
 static bool dense_operand(cr_eval *c, cr_array *a) {
-  int64_t row = a->stride[a->rank - 2], col = a->stride[a->rank - 1];
-  if (row == 1 || col == 1 || a->dim[a->rank - 1] == 1 || a->dim[a->rank - 2] == 1 || !a->count) return true;
+  int64_t rows = a->dim[a->rank - 2], cols = a->dim[a->rank - 1], row = a->stride[a->rank - 2], col = a->stride[a->rank - 1];
+  if ((col == 1 && row >= cols) || (row == 1 && col >= rows) || ((rows == 1 || cols == 1) && row > 0 && col > 0)) return true;
   cr_array copy;
   cr_array_init(&copy, (cr_dtype)a->dtype, a->rank, a->dim);
-  copy.data = cr_scratch(c, (size_t)a->count * cr_dtype_size((cr_dtype)a->dtype));
+  copy.data = cr_scratch(c, (size_t)(a->count ? a->count : 1) * cr_dtype_size((cr_dtype)a->dtype));
   if (!copy.data) return false;
   cr_array_copy(&copy, a);
   *a = copy;

@@ -129,27 +129,34 @@ cr_var cr_vector_norm(cr_var x, double p, int n_axes, const int *axes, int keepd
   return cr_record(x.tape, &norm_op, 1, &x, &a);
 }
 
-/* var, std: NaN, with a gradient of NaN, where no degrees of freedom are left */
+/* var, std: where no degrees of freedom are left, NaN with a gradient of NaN, by a factor that is not folded away */
 
 static double freedom(cr_var x, const cr__axes *a, double correction) {
   cr_array shape = cr_view(x);
   double left = (double)cr__axes_count(&shape, a->mask) - correction;
   return left > 0 ? left : (double)NAN;
 }
+static cr_var undefined(cr_var x, int n_axes, const int *axes, int keepdim) {
+  cr_var nan = cr_full(x.tape, cr_dtype_of(x) < CR_FLOAT32 ? CR_FLOAT64 : cr_dtype_of(x), 0, NULL, (double)NAN);
+  return cr_sum(cr_mul(x, nan), n_axes, axes, keepdim);
+}
 
 cr_var cr_variance(cr_var x, int n_axes, const int *axes, double correction, int keepdim) {
   cr__axes a;
   if (!cr__axes_of(x, "var", n_axes, axes, &a)) return cr_poison(x.tape);
-  cr_var left = cr_const(x.tape, freedom(x, &a, correction));
-  return cr_div(cr_sum(cr_square(center(x, &a)), n_axes, axes, keepdim), left);
+  double left = freedom(x, &a, correction);
+  if (isnan(left)) return undefined(x, n_axes, axes, keepdim);
+  cr_var d = center(x, &a);
+  return cr_div(cr_sum(cr_square(d), n_axes, axes, keepdim), cr_const(x.tape, left));
 }
 
 cr_var cr_std(cr_var x, int n_axes, const int *axes, double correction, int keepdim) {
   cr__axes a;
   if (!cr__axes_of(x, "std", n_axes, axes, &a)) return cr_poison(x.tape);
-  cr_var scale = cr_const(x.tape, sqrt(freedom(x, &a, correction)));
-  if (isnan(cr_value(scale))) return cr_mul(cr_sum(center(x, &a), n_axes, axes, keepdim), scale);
-  return cr_div(cr_vector_norm(center(x, &a), 2, n_axes, axes, keepdim), scale);
+  double left = freedom(x, &a, correction);
+  if (isnan(left)) return undefined(x, n_axes, axes, keepdim);
+  cr_var d = center(x, &a);
+  return cr_div(cr_vector_norm(d, 2, n_axes, axes, keepdim), cr_const(x.tape, sqrt(left)));
 }
 
 /* Names in the expression language */

@@ -30,6 +30,7 @@ CR_API cr_var cr_pow(cr_var x, cr_var y);                 /* x to the power y; n
 CR_API cr_var cr_sqrt(cr_var x);                          /* Square root. */
 CR_API cr_var cr_rsqrt(cr_var x);                         /* One over the square root. */
 CR_API cr_var cr_cbrt(cr_var x);                          /* Real cube root. */
+CR_API cr_var cr_direction(cr_var x, cr_var y);           /* x / hypot(x, y), the cosine of an angle; 0 at the origin. */
 CR_API cr_var cr_hypot(cr_var x, cr_var y);               /* sqrt(x^2 + y^2) without overflow. */
 CR_API cr_var cr_fmod(cr_var x, cr_var y);                /* Remainder with the sign of x. */
 CR_API cr_var cr_remainder(cr_var x, cr_var y);           /* Remainder with the sign of y. */

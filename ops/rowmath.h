@@ -58,6 +58,9 @@ static inline double tanhshrink(double x) {
   return x * tail / (1 + tail);
 }
 
+static inline double square(double x) { return x * x; }
+static inline double direction(double a, double b) { return a == 0 ? 0 : a / hypot(a, b); }
+
 static inline double log_cosh(double x) {
   double half = sinh(0.5 * x), size = fabs(x);
   return size < 1 ? log1p(2 * half * half) : size + log1p(exp(-2 * size)) - 0.6931471805599453;

@@ -102,6 +102,7 @@ static inline cr_var cr_here(cr_var v, const char *file, int line) {
 #define cr_lgamma(x) cr_lgamma(cr_here(x, __FILE__, __LINE__))
 #define cr_digamma(x) cr_digamma(cr_here(x, __FILE__, __LINE__))
 #define cr_polygamma(x, ...) cr_polygamma(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_digamma_step(x, ...) cr_digamma_step(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
 #define cr_betaln(x, ...) cr_betaln(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
 #define cr_zeta(x, ...) cr_zeta(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
 #define cr_gammainc(x, ...) cr_gammainc(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)

@@ -30,7 +30,6 @@ static tree chain_term(trace *t, const trace_term *term, tree above) {
   if (!above || !term->pulled) return NULL;
   if (term->shapes && t->node[term->user].value.rank && is_scalar(t, above)) return NULL;
   tree pulled = unfolded(t, &t->node[term->user], term->pulled);
-  if (term->local && is_scalar(t, above) && t->node[term->to].value.rank && is_scalar(t, term->local)) return NULL;
   return tree_replace(&t->pool, pulled, 1, &(tree_binding){TRACE_ADJOINT, above});
 }
 

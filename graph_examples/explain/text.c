@@ -46,49 +46,62 @@ static void spaces(cr_buffer *b, int n) {
   while (n-- > 0) cr_put(b, " ");
 }
 
-/* Text broken at spaces, later lines indented by hang. */
-static void paragraph(page *p, int indent, int hang, const char *text) {
-  int at = indent;
-  spaces(p->b, indent);
+/* A piece of text that must not be broken: up to a space, or in a formula up to the operator of a product. ~ is a space at
+ * which no line ends. */
+static size_t piece(const char *s, bool formula) {
+  size_t n = 0;
+  while (s[n] && s[n] != ' ' && !(formula && n && s[n - 1] == '*')) n++;
+  return n;
+}
+
+/* Text from column `at` on, broken into lines, the later ones indented by `hang`. Returns the column where it ends. */
+static int flow(page *p, int at, int hang, const char *text, bool formula) {
+  bool first = true;
   for (const char *s = text; *s;) {
-    size_t n = strcspn(s, " ");
+    bool space = *s == ' ';
+    s += space;
+    size_t n = piece(s, formula);
     char word[512];
     snprintf(word, sizeof word, "%.*s", (int)n, s);
-    int wide = columns(word);
-    bool first = s == text || at == hang;
-    if (!first && at + 1 + wide > WIDTH) {
+    for (char *c = word; *c; c++)
+      if (*c == '~') *c = ' ';
+    if (!first && at + space + columns(word) > WIDTH) {
       cr_put(p->b, "\n");
       spaces(p->b, at = hang);
-      first = true;
+      space = false;
     }
-    cr_put(p->b, first ? "%.*s" : " %.*s", (int)n, s);
-    at += wide + !first;
+    cr_put(p->b, space ? " %s" : "%s", word);
+    at += space + columns(word);
+    first = false;
     s += n;
-    while (*s == ' ') s++;
   }
+  return at;
+}
+
+static void paragraph(page *p, int indent, int hang, const char *text) {
+  spaces(p->b, indent);
+  flow(p, indent, hang, text, false);
   cr_put(p->b, "\n");
 }
 
-/* left = part = part ..., the equals signs below each other, broken before one where the line is full. Parts that repeat
- * the one before are left out. */
+/* left = part = part ..., broken before an equals sign where the line is full. Parts that repeat the one before, and empty
+ * ones, are left out. */
 static void equation(page *p, int indent, const char *left, int width, int n, const char *const *part) {
-  int at = indent + (columns(left) > width ? columns(left) : width);
+  int sign = indent + (columns(left) > width ? columns(left) : width), at = sign;
   spaces(p->b, indent);
   cr_put(p->b, "%s", left);
-  spaces(p->b, at - indent - columns(left));
-  int sign = at;
+  spaces(p->b, sign - indent - columns(left));
   const char *last = NULL;
   for (int i = 0; i < n; i++) {
-    if (!part[i] || (last && !strcmp(last, part[i]))) continue;
-    int wide = columns(part[i]);
-    if (last && at + 3 + wide > WIDTH) {
+    if (!part[i] || !part[i][0] || (last && !strcmp(last, part[i]))) continue;
+    if (last && at + 3 + columns(part[i]) > WIDTH) {
       cr_put(p->b, "\n");
       spaces(p->b, at = sign);
     }
     if (i == n - 1) style(p, back);
-    cr_put(p->b, " = %s", part[i]);
+    cr_put(p->b, " = ");
+    at = flow(p, at + 3, sign + 3, part[i], true);
     if (i == n - 1) style(p, plain);
-    at += 3 + wide;
     last = part[i];
   }
   cr_put(p->b, "\n");
@@ -157,7 +170,7 @@ static void title(page *p) {
   for (int i = 0, n = 0; i < p->t->n_nodes; i++) {
     const trace_node *in = &p->t->node[i];
     if (in->kind == TRACE_OPERATION || i == p->t->n_nodes - 1) continue;
-    cr_put(&b, "%s%s = %s", n++ ? ", " : "at ", in->name, all_numbers(p, &in->value).of);
+    cr_put(&b, "%s%s~=~%s", n++ ? ", " : "at ", in->name, all_numbers(p, &in->value).of);
   }
   if (b.text) paragraph(p, 0, 3, b.text);
   cr_buffer_free(&b);
@@ -185,7 +198,8 @@ static void decomposition(page *p) {
   for (int i = p->t->n_nodes - 1; i >= 0; i--) {
     const trace_node *n = &p->t->node[i];
     if (n->kind != TRACE_OPERATION || !n->shown) continue;
-    text s = tree_as(p, n->whole && tree_size(n->whole) < 40 ? n->whole : n->formula, put_tree);
+    bool moves_only = n->whole && n->whole->kind == CR_NAME;
+    text s = tree_as(p, n->whole && !moves_only && tree_size(n->whole) < 40 ? n->whole : n->formula, put_tree);
     if (n->named) s = format("%s = %.400s", n->name, s.of);
     spaces(p->b, INDENT);
     cr_put(p->b, "%s", s.of);
@@ -199,7 +213,9 @@ static void decomposition(page *p) {
 static text shape_of(const trace_numbers *x) {
   text s, shape;
   trace_shape(x, shape.of, sizeof shape.of);
-  s = x->rank ? format("   %.200s", shape.of) : format("%s", "");
+  for (char *c = shape.of; *c; c++)
+    if (*c == ' ') *c = '~';
+  s = x->rank ? format("  ~%.200s", shape.of) : format("%s", "");
   return s;
 }
 
@@ -218,7 +234,8 @@ static void forward(page *p) {
 
 static text bracketed(const page *p, tree s, void (*put)(cr_buffer *, tree)) {
   text r = tree_as(p, s, put);
-  return tree_binds(s) < BIND_PRODUCT || (s->kind == CR_NUMBER && s->number < 0) || s->kind == CR_UNARY ? format("(%.500s)", r.of) : r;
+  bool quotient = s->kind == CR_BINARY && s->text[0] == '/';
+  return quotient || tree_binds(s) < BIND_PRODUCT || (s->kind == CR_NUMBER && s->number < 0) || s->kind == CR_UNARY ? format("(%.500s)", r.of) : r;
 }
 
 /* One summand as an equation: adjoint of the user times the local derivative. */
@@ -235,26 +252,43 @@ static bool is_scalar_term(const trace_term *term) {
   return term->local && term->slope.data && trace_is_scalar(&term->slope) && trace_is_scalar(&term->share);
 }
 
+/* d y / d to_ij = sum over k of d y / d user_ik W_jk */
+static text index_text(const page *p, const trace_term *term) {
+  const trace_index *x = term->index;
+  const char *y = y_name(p), *to = p->t->node[term->to].name, *user = p->t->node[term->user].name;
+  text s = format("d%s/d%s%s%s =", y, to, x->left[0] ? "_" : "", x->left);
+  if (x->over[0]) s = format("%.400s sum over %s of", s.of, x->over);
+  for (int i = 0; i < x->n; i++) {
+    const char *name = x->factor[i].name, *at = x->factor[i].at;
+    if (name) s = format("%.400s %s%s%s", s.of, name, at[0] ? "_" : "", at);
+    else s = format("%.400s d%s/d%s%s%s", s.of, y, user, at[0] ? "_" : "", at);
+  }
+  return s;
+}
+
+/* Rules for tensors: in matrices with shapes, with indices, and the numbers where there are few. */
 static void tensor_term(page *p, const trace_term *term, int indent, const char *left, int width) {
-  const char *user = p->t->node[term->user].name;
-  text symbols = term->local ? format("%s * %.300s   element by element", derivative(p, term->user).of, bracketed(p, term->local, put_tree).of)
-                             : format("through %s: %s", user, term->rule ? term->rule : "by its own rule");
-  spaces(p->b, indent);
-  cr_put(p->b, "%s", left);
-  spaces(p->b, width - columns(left));
-  cr_put(p->b, term->local ? " = " : " ");
-  if (term->matrix) paragraph(p, 0, indent + width + 3, format("through %s: matrix form", user).of);
-  else paragraph(p, 0, indent + width + 3, symbols.of);
-  if (term->matrix) paragraph(p, indent + width + 3, indent + width + 6, term->matrix);
-  if (term->index) {
-    spaces(p->b, indent + width + 1);
-    paragraph(p, 0, indent + width + 6, format("index form %s", term->index).of);
+  text symbols, above = derivative(p, term->user), value = {""};
+  if (term->local) {
+    symbols = format("%s * %.300s  element by element", above.of, bracketed(p, term->local, put_tree).of);
+  } else if (term->pulled) {
+    cr_buffer b = {.tape = p->b->tape};
+    put_with_adjoint(&b, term->pulled, put_tree, above.of);
+    symbols = format("%s", b.text ? b.text : "");
+    cr_buffer_free(&b);
+    if (term->shapes) symbols = format("%.300s  shapes %s", symbols.of, term->shapes);
+  } else {
+    symbols = format("%s, with g = %s", term->rule, above.of);
   }
-  if (term->share.data) {
-    spaces(p->b, indent + width);
-    text s = all_numbers(p, &term->share);
-    paragraph(p, 0, indent + width + 3, format(" = %s%s", s.of, term->share.count <= 9 ? shape_of(&term->share).of : "").of);
-  }
+  if (term->share.data) value = all_numbers(p, &term->share);
+  if (term->share.data && term->share.count <= 9) value = format("%.300s%.100s", value.of, shape_of(&term->share).of);
+  equation(p, indent, left, width, 2, (const char *[]){symbols.of, term->index ? NULL : value.of});
+  if (!term->index) return;
+  int hang = indent + (columns(left) > width ? columns(left) : width);
+  spaces(p->b, hang + 1);
+  flow(p, hang + 1, hang + 5, format("or %s", index_text(p, term).of).of, false);
+  cr_put(p->b, "\n");
+  if (value.of[0]) equation(p, hang, "", 0, 1, (const char *[]){value.of});
 }
 
 static void put_term(page *p, const trace_term *term, int indent, const char *left, int width) {
@@ -300,33 +334,47 @@ static void backward(page *p) {
   if (p->t->n_folded) cr_put(p->b, "  (%d more operations are folded; --depth N or --focus NAME shows others)\n", p->t->n_folded);
 }
 
-static void paths(page *p) {
-  double total = 0;
-  int edges = 0;
-  for (int k = 0; k < p->t->n_inputs; k++) total += p->t->input[k].n_listed;
-  if (total == 0) return;
-  for (int i = 0; i < p->t->n_nodes; i++) edges += p->t->node[i].n_terms;
-  heading(p, "Paths", "along each, the product of the local derivatives");
-  for (int k = 0; k < p->t->n_inputs; k++) {
-    const trace_input *in = &p->t->input[k];
-    for (int i = 0; i < in->n_listed; i++) {
-      const trace_path *path = &in->path[i];
-      cr_buffer b = {.tape = p->b->tape}, c = {.tape = p->b->tape};
-      for (int j = 0; j < path->n; j++) {
-        cr_put(&b, "%s%s", j ? " -> " : "", p->t->node[path->node[j]].name);
-        int back_j = path->n - 2 - j;
-        if (back_j >= 0) cr_put(&c, "%s%s", j ? " * " : "", j ? factor(p, path->slope[back_j]).of : number(p, path->slope[back_j]).of);
-      }
-      if (path->n > 1) equation(p, INDENT, b.text ? b.text : "", 24, 2, (const char *[]){c.text, number(p, path->product).of});
-      cr_buffer_free(&b);
-      cr_buffer_free(&c);
-    }
-    if (in->n_listed > 1) {
-      cr_put(p->b, "  the sum of the %d paths from %s", in->n_listed, in->name);
-      cr_put(p->b, " = %s\n", all_numbers(p, &in->adjoint).of);
-    }
+/* On a long path the nodes that the user named are the milestones; slopes between two of them are multiplied. */
+static bool is_milestone(const page *p, const trace_path *path, int j) {
+  int named = 0;
+  for (int i = 1; i + 1 < path->n; i++) named += p->t->node[path->node[i]].named;
+  return j == 0 || j == path->n - 1 || path->n <= 5 || !named || p->t->node[path->node[j]].named;
+}
+
+static void put_path(page *p, const trace_path *path) {
+  cr_buffer nodes = {.tape = p->b->tape}, slopes = {.tape = p->b->tape};
+  double slope = 1;
+  for (int j = path->n - 1; j >= 0; j--) {
+    if (j < path->n - 1) slope = trace_by_hand(p->t, slope * path->slope[j]);
+    if (!is_milestone(p, path, j)) continue;
+    cr_put(&nodes, j < path->n - 1 ? " <- %s" : "%s", p->t->node[path->node[j]].name);
+    if (j < path->n - 1) cr_put(&slopes, "%s%s", slopes.length ? " * " : "", slopes.length ? factor(p, slope).of : number(p, slope).of);
+    if (j < path->n - 1) slope = 1;
   }
-  if (total > 3) cr_put(p->b, "  %g paths, but only %d edges: the backward pass walks each edge once\n", total, edges);
+  if (path->n > 1) equation(p, INDENT, nodes.text, 28, 2, (const char *[]){slopes.text, number(p, path->product).of});
+  cr_buffer_free(&nodes);
+  cr_buffer_free(&slopes);
+}
+
+static void paths(page *p) {
+  enum { MOST = 16 };
+  double total = 0;
+  int edges = 0, listed = 0;
+  for (int i = 0; i < p->t->n_nodes; i++) edges += p->t->node[i].n_terms;
+  for (int k = 0; k < p->t->n_inputs; k++) {
+    if (p->t->input[k].n_paths < 0) return;
+    total += p->t->input[k].n_paths;
+    listed += p->t->input[k].n_listed;
+  }
+  if (!total || edges < 2) return;
+  heading(p, "Paths", "the chain rule, written out: products along each path, summed over paths");
+  for (int k = 0; k < p->t->n_inputs && listed <= MOST; k++) {
+    const trace_input *in = &p->t->input[k];
+    for (int i = 0; i < in->n_listed; i++) put_path(p, &in->path[i]);
+    if (in->n_listed > 1)
+      cr_put(p->b, "  the %d paths from %s add up to %s\n", in->n_listed, in->name, all_numbers(p, &in->adjoint).of);
+  }
+  if (total > 3) cr_put(p->b, "  %g paths over %d edges; the backward pass walks each edge once\n", total, edges);
 }
 
 static void gradient(page *p, const trace *exact) {
@@ -353,15 +401,19 @@ static void check(page *p) {
   int width = 0;
   if (!t->n_checks) return;
   heading(p, "Check", "slopes of the function itself, by differences");
-  for (int k = 0; k < t->n_checks; k++)
-    if (columns(t->check[k].label) > width) width = columns(t->check[k].label);
+  for (int k = 0; k < t->n_checks; k++) {
+    int wide = columns(t->check[k].label) + columns(y_name(p)) + 3;
+    if (wide > width) width = wide;
+  }
   for (int k = 0; k < t->n_checks; k++) {
     const trace_check *c = &t->check[k];
     text verdict = !strcmp(c->verdict, "agree") ? format("%.0f digits agree", floor(c->digits)) : format("%s", c->verdict);
-    cr_put(p->b, "  %s", c->label);
-    spaces(p->b, width - columns(c->label));
-    cr_put(p->b, "  %14s  %s", isnan(c->numeric) ? "?" : number(p, c->numeric).of, verdict.of);
-    cr_put(p->b, c->note[0] ? "; %s\n" : "%s\n", c->note);
+    text label = format("d%s/d%s", y_name(p), c->label);
+    if (!isnan(c->left) && !isnan(c->right)) verdict = format("%.100s: %s from the left, %s from the right", verdict.of, number(p, c->left).of, number(p, c->right).of);
+    else if (c->note[0]) verdict = format("%.100s; %.200s", verdict.of, c->note);
+    cr_put(p->b, "  %s", label.of);
+    spaces(p->b, width - columns(label.of));
+    cr_put(p->b, " = %-12s  %s\n", isnan(c->numeric) ? "?" : number(p, c->numeric).of, verdict.of);
   }
 }
 

@@ -407,7 +407,8 @@ static void run_check(builder *b) {
   for (int k = 0; k < r->n_entries; k++) {
     const cr_check_entry *e = &r->entry[k];
     t->check[t->n_checks++] = (trace_check){.label = pool_text(&t->pool, "%s", e->label), .analytic = e->analytic, .numeric = e->numeric,
-      .error = e->error, .digits = e->digits, .verdict = cr_verdict_text(e->verdict), .note = pool_text(&t->pool, "%s", e->note)};
+      .error = e->error, .digits = e->digits, .left = e->left, .right = e->right,
+      .verdict = cr_verdict_text(e->verdict), .note = pool_text(&t->pool, "%s", e->note)};
   }
 }
 

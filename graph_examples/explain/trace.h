@@ -74,6 +74,7 @@ typedef struct trace_input {
 typedef struct trace_check {
   const char *label, *verdict, *note;
   double analytic, numeric, error, digits;
+  double left, right;           /* one-sided slopes; NaN where they were not needed */
 } trace_check;
 
 typedef struct trace_options {
@@ -115,6 +116,10 @@ tree trace_partial(trace *t, const trace_node *user, int k); /* rules.c: d user 
 void trace_matrix_rule(trace *t, trace_term *term);        /* rules.c: term->pulled, shapes and index */
 tree trace_plain(trace *t, const trace_node *n, tree s);   /* rules.c: without what only moves numbers about */
 double trace_by_hand(const trace *t, double x);            /* figures.c: rounded, where intermediates are */
+typedef struct trace_form {
+  const char *op, *taught;      /* the derivative as textbooks write it, where the table writes it otherwise */
+} trace_form;
+const trace_form *trace_forms(void);                       /* rules.c; ended by a NULL op */
 tree trace_reference(trace *t, const trace_node *user, int k); /* how operand k is written in the user's formula */
 void trace_gradients(trace *t);                            /* gradients.c: gradients as formulas; paths */
 void trace_warnings(trace *t);                             /* warnings.c */

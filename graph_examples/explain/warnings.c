@@ -21,11 +21,17 @@ static int64_t flat_elements(const trace_numbers *slope) {
   return n;
 }
 
+/* "a | relu'(0) = 0": is there an expression in front, whose sign is the branch taken? */
+static bool decides(const cr_row *row) {
+  const char *s = row->decision;
+  return s && s[strspn(s, " ")] && s[strspn(s, " ")] != '|';
+}
+
 static void look_for_saturation(trace *t, const trace_term *term) {
   const trace_node *user = &t->node[term->user], *to = &t->node[term->to];
   const cr_row *row = cr_op_of(user->var)->row;
   char slope[40], value[40];
-  if (!row || row->decision || user->n_in != 1 || !term->slope.data || is_zero(term->local)) return;
+  if (!row || decides(row) || user->n_in != 1 || !term->slope.data || is_zero(term->local)) return;
   int64_t n = flat_elements(&term->slope);
   if (!n) return;
   if (term->slope.count == 1)
@@ -54,7 +60,7 @@ static void look_for_cancellation(trace *t, const trace_node *n) {
                       floor(worst)));
 }
 
-/* The expression whose sign decides which branch is taken: 0 at the kink itself. */
+/* Is the deciding expression 0 here? */
 static bool on_kink(trace *t, const trace_node *n, const char *decision) {
   cr_mark mark = cr_mark_here(t->tape);
   cr_var a = cr_operand(n->var, 0), b = cr_operand(n->var, n->n_in > 1);
@@ -70,11 +76,12 @@ static bool on_kink(trace *t, const trace_node *n, const char *decision) {
 }
 
 static void look_for_kinks(trace *t, const trace_node *n) {
-  const cr_op *op = cr_op_of(n->var);
-  if (!op->row || !op->row->decision || !n->active || !on_kink(t, n, op->row->decision)) return;
-  const cr_function *f = cr_function_named(t->tape, op->name);
-  const char *convention = f && f->kinks ? f->kinks : "one of the slopes of its two sides";
-  warn(t, pool_text(&t->pool, "kink: %s has no derivative exactly here; the convention used is: %s", n->name, convention));
+  const cr_row *row = cr_op_of(n->var)->row;
+  if (!row || !decides(row) || !n->active) return;
+  const char *bar = strchr(row->decision, '|'), *text = bar ? bar + 1 + strspn(bar + 1, " ") : "the slope of one side";
+  const char *decision = pool_text(&t->pool, "%.*s", (int)(bar ? bar - row->decision : (long)strlen(row->decision)), row->decision);
+  if (on_kink(t, n, decision))
+    warn(t, pool_text(&t->pool, "kink: %s has no derivative exactly here; convention: %s", tree_text(&t->pool, t->tape, n->formula), text));
 }
 
 static void look_for_overflow(trace *t, const trace_node *n) {

@@ -1,65 +1,12 @@
 /* The chainrule command: arguments into a context, the verb, the exit status. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "command.h"
-
-/* Messages */
-
-int complain(const char *format, ...) {
-  va_list args;
-  va_start(args, format);
-  fflush(stdout);
-  fputs("chainrule: ", stderr);
-  vfprintf(stderr, format, args);
-  fputc('\n', stderr);
-  va_end(args);
-  return STATUS_USAGE;
-}
-
-int complain_memory(void) { return complain("out of memory"); }
-
-int complain_tape(const context *c, const cr_syntax_error *where) {
-  if (!where || where->status == CR_OK || !c->source) return complain("%s", cr_error_text(c->tape));
-  char text[2048];
-  const char *shown = cr_syntax_error_text(where, c->source, c->length, text, sizeof text);
-  return complain("%s%s%s", c->title, *c->title ? ", " : "", shown);
-}
-
-/* Options of this run */
-
-const char *next_given(const context *c, option_id id, int *k) {
-  while (*k < c->n_settings) {
-    const setting *s = &c->setting[(*k)++];
-    if (s->id == id) return s->value;
-  }
-  return NULL;
-}
-
-const char *given(const context *c, option_id id) {
-  const char *value = NULL, *next;
-  for (int k = 0; (next = next_given(c, id, &k));) value = next;
-  return value;
-}
-
-bool has(const context *c, option_id id) { return given(c, id) != NULL; }
-
-bool whole_given(const context *c, option_id id, long low, long high, long fallback, long *value) {
-  const char *text = given(c, id);
-  char *end = NULL;
-  *value = fallback;
-  if (!text) return true;
-  errno = 0;
-  *value = strtol(text, &end, 10);
-  if (*text && !*end && !errno && *value >= low && *value <= high) return true;
-  complain("--%s takes a whole number from %ld to %ld, not '%s'", options[id].name, low, high, text);
-  return false;
-}
-
-/* Arguments */
 
 /* NAME=VALUE, but not NAME==VALUE, which compares. */
 static bool is_assignment(const char *s) {
@@ -120,7 +67,10 @@ static bool read_arguments(context *c, int argc, char **argv) {
   return true;
 }
 
-static bool read_dtype(context *c) {
+static bool read_common(context *c) {
+  const char *color = given(c, OPT_COLOR);
+  if (color && strcmp(color, "auto") && strcmp(color, "always") && strcmp(color, "never"))
+    return complain("--color is auto, always or never, not '%s'", color), false;
   const char *name = given(c, OPT_DTYPE);
   int dtype = name ? cr_dtype_of_name(name) : CR_FLOAT64;
   if (dtype < CR_FLOAT32) return complain("--dtype is float64 or float32, not '%s'", name), false;
@@ -138,7 +88,7 @@ static int run_verb(const verb *v, int argc, char **argv) {
   if (!c.setting || !c.argument || !c.assignment)
     status = complain_memory();
   else if (read_arguments(&c, argc, argv))
-    status = has(&c, OPT_HELP) ? put_help(stdout, v) : read_dtype(&c) ? v->run(&c) : STATUS_USAGE;
+    status = has(&c, OPT_HELP) ? put_help(stdout, v) : read_common(&c) ? v->run(&c) : STATUS_USAGE;
   if (c.tape) cr_free(c.tape);
   free(c.input);
   free(c.source);
@@ -150,17 +100,20 @@ static int run_verb(const verb *v, int argc, char **argv) {
 
 /* Output that could not be written is an error, but a reader that went away is not. */
 static int finish(int status) {
-  errno = 0;
-  if (!fflush(stdout) && !ferror(stdout)) return status;
-  if (errno == EPIPE || errno == 0) return status;
-  return complain("cannot write: %s", strerror(errno));
+  struct pollfd out = {.fd = STDOUT_FILENO, .events = POLLOUT};
+  bool written = !fflush(stdout) && !ferror(stdout);
+  int why = errno;
+  if (written || (poll(&out, 1, 0) > 0 && out.revents & POLLERR)) return status;
+  fprintf(stderr, "chainrule: cannot write: %s\n", strerror(why ? why : EIO));
+  return STATUS_USAGE;
 }
 
 static int dispatch(int argc, char **argv) {
-  const char *name = argc > 1 ? argv[1] : "--help";
+  if (argc < 2) return put_help(stderr, NULL), STATUS_USAGE;
+  const char *name = argv[1];
   if (!strcmp(name, "--version")) return printf("chainrule %s\n", cr_version()) < 0 ? STATUS_USAGE : STATUS_GOOD;
   if (!strcmp(name, "--man")) return put_man(stdout);
-  if (!strcmp(name, "--help") || !strcmp(name, "-h")) return put_help(stdout, NULL), argc > 1 ? STATUS_GOOD : STATUS_USAGE;
+  if (!strcmp(name, "--help") || !strcmp(name, "-h")) return put_help(stdout, NULL);
   if (!strcmp(name, "help") && argc == 2) return put_help(stdout, NULL);
   const char *asked = !strcmp(name, "help") ? argv[2] : name;
   const verb *v = verb_named(asked);

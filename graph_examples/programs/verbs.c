@@ -54,7 +54,7 @@ const verb verbs[] = {
    "value  list of tensors, one for each output\n"
    "grad   object of tensors by input\n" TENSOR_KEYS,
    "grad 'x^2*sin(y)' x=2 y=3\n"
-   "grad 'norm(A)' A='[[3,0],[0,4]]'\n"
+   "grad 'det(A)' A='[[3,0],[0,4]]'\n"
    "grad 'relu(x)' x=0 --json"},
   {"vjp", "EXPR|FILE|- [NAME=VALUE ...]", "vector-Jacobian products: reverse mode", verb_derivative, deriving | BIT(OPT_COTANGENT),
    "The derivative of the sum of cotangent times output with respect to every input.",
@@ -78,7 +78,7 @@ const verb verbs[] = {
    "value  list of tensors, one for each output\n"
    "hess   object by input of objects by input\n" TENSOR_KEYS,
    "hess 'x^2*y' x=2 y=3\n"
-   "hess 'logsumexp(x)' x=[1,2,3]"},
+   "hess 'logsumexp(x, 0)' x=[1,2,3]"},
   {"hvp", "EXPR|FILE|- [NAME=VALUE ...]", "Hessian-vector products", verb_derivative,
    deriving | BIT(OPT_COTANGENT) | BIT(OPT_TANGENT),
    "The Hessian of the sum of cotangent times output over all inputs jointly, times the tangents.",
