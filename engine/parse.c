@@ -1,4 +1,4 @@
-/* Tokens to a tree: precedence climbing, so that a pair of small frames per level of nesting is all the stack it needs. */
+/* Tokens to a tree: precedence climbing, so that a pair of small frames per level of nesting is all the stack needed. */
 #include <stdarg.h>
 #include <stdio.h>
 

@@ -12,15 +12,16 @@ static bool sample(cr__line *l, double step, double *value, uint64_t *branches) 
   return l->at(l->user, step, value, branches) && isfinite(*value);
 }
 
-/* Rounding errors show themselves in second differences at steps so short that nothing else is left of these. */
+/* Rounding errors show themselves in second differences at steps so short that nothing else is left of these. The two
+ * steps differ, or the rounding of x + h and x - h would cancel. */
 static double noise_of(cr__line *l) {
   double noise = DBL_EPSILON * fabs(l->value);
   for (int k = 2; k <= 4; k++) {
-    double h = ldexp(k * fmax(l->scale[0], l->reach), -46), above, below;
+    double h = ldexp(k * fmax(l->scale[0], l->reach), -46), ratio = 0.7310585786300049, above, below;
     uint64_t one, other;
-    if (!sample(l, h, &above, &one) || !sample(l, -h, &below, &other)) break;
+    if (!sample(l, h, &above, &one) || !sample(l, -ratio * h, &below, &other)) break;
     if (one != l->branches || other != l->branches) break;
-    noise = fmax(noise, 0.5 * fabs(above - l->value - (l->value - below)));
+    noise = fmax(noise, 0.5 * fabs(above - l->value - (l->value - below) / ratio));
   }
   return noise;
 }

@@ -22,7 +22,8 @@ cr_var cr_ones_like(cr_var x) { return full_like(x, 1); }
 
 cr_var cr_arange(cr_tape *t, cr_dtype dtype, double start, double end, double step) {
   double count = ceil((end - start) / step);
-  if (!(step != 0) || !isfinite(count)) return cr_fail(t, CR_BAD_ARGUMENT, "arange: from %g to %g by %g is no finite sequence", start, end, step);
+  if (!(step != 0) || !isfinite(count))
+    return cr_fail(t, CR_BAD_ARGUMENT, "arange: from %g to %g by %g is no finite sequence", start, end, step);
   if (count > 1e15) return cr_fail(t, CR_OVER_LIMIT, "arange: %g elements", count);
   int64_t n = count > 0 ? (int64_t)count : 0;
   cr_var v = cr_constant_of(t, dtype, 1, &n, NULL);
@@ -112,18 +113,25 @@ static void call_linspace(cr_call *c) {
 }
 
 const cr_function cr__creation_functions[] = {
-  {.signature = "zeros(size, *, dtype=None)", .call = call_zeros, .family = "creation", .doc = "All zeros.", .samples = "x:(2,3) + zeros((2,3))"},
-  {.signature = "ones(size, *, dtype=None)", .call = call_ones, .family = "creation", .doc = "All ones.", .samples = "x:(2,3) * ones(2, 1)"},
+  {.signature = "zeros(size, *, dtype=None)", .call = call_zeros, .family = "creation", .doc = "All zeros.",
+   .samples = "x:(2,3) + zeros((2,3))"},
+  {.signature = "ones(size, *, dtype=None)", .call = call_ones, .family = "creation", .doc = "All ones.",
+   .samples = "x:(2,3) * ones(2, 1)"},
   {.signature = "full(size, fill_value, *, dtype=None)", .call = call_full, .family = "creation",
-   .doc = "All one value; an int gives int64, a tensor of rank 0 its own dtype.", .derivative = "to a traced value, the sum of the cotangent",
+   .doc = "All one value; an int gives int64, a tensor of rank 0 its own dtype.",
+   .derivative = "to a traced value, the sum of the cotangent",
    .samples = "full((2,3), v:())"},
-  {.signature = "zeros_like(input, *, dtype=None)", .call = call_zeros_like, .family = "creation", .doc = "Zeros of the same shape and dtype.",
+  {.signature = "zeros_like(input, *, dtype=None)", .call = call_zeros_like, .family = "creation",
+   .doc = "Zeros of the same shape and dtype.",
    .derivative = "none", .samples = "x:(2) + zeros_like(x)"},
-  {.signature = "ones_like(input, *, dtype=None)", .call = call_ones_like, .family = "creation", .doc = "Ones of the same shape and dtype.",
+  {.signature = "ones_like(input, *, dtype=None)", .call = call_ones_like, .family = "creation",
+   .doc = "Ones of the same shape and dtype.",
    .derivative = "none", .samples = "x:(2) * ones_like(x)"},
   {.signature = "arange(start=None, end=None, step=1, *, dtype=None)", .call = call_arange, .family = "creation",
-   .doc = "start, start + step, ... up to before end; arange(end) begins at 0; ints give int64.", .samples = "x:(3) * arange(3)"},
-  {.signature = "eye(n, m=None, *, dtype=None)", .call = call_eye, .family = "creation", .doc = "Ones on the diagonal of an n by m matrix.",
+   .doc = "start, start + step, ... up to before end; arange(end) begins at 0; ints give int64.",
+   .samples = "x:(3) * arange(3)"},
+  {.signature = "eye(n, m=None, *, dtype=None)", .call = call_eye, .family = "creation",
+   .doc = "Ones on the diagonal of an n by m matrix.",
    .samples = "x:(2) * eye(2)"},
   {.signature = "linspace(start, end, steps, *, dtype=None)", .call = call_linspace, .family = "creation",
    .doc = "Equally spaced numbers with both ends.", .derivative = "to both ends, the cotangent weighted by nearness",

@@ -23,7 +23,8 @@ static cr_status check_integers(cr_tape *t, cr_var index) {
 }
 
 static cr_status bad_index(cr_eval *c, int64_t index, int axis, int64_t size) {
-  cr_fail(c->tape, CR_BAD_INDEX, "index %lld is out of range for axis %d of size %lld", (long long)index, axis, (long long)size);
+  cr_fail(c->tape, CR_BAD_INDEX, "index %lld is out of range for axis %d of size %lld", (long long)index, axis,
+          (long long)size);
   return CR_BAD_INDEX;
 }
 
@@ -93,6 +94,15 @@ static cr_status index_select_infer(cr_infer *c) {
   cr_array_init(c->out, (cr_dtype)like.dtype, like.rank, like.dim);
   return CR_OK;
 }
+/* The runs of bytes named by at; those of one number with a copy of fixed size. */
+static void take_runs(char *to, const char *from, const int64_t *at, int64_t m, size_t run) {
+  if (run == 8)
+    for (int64_t k = 0; k < m; k++) memcpy(to + 8 * k, from + 8 * at[k], 8);
+  else if (run == 4)
+    for (int64_t k = 0; k < m; k++) memcpy(to + 4 * k, from + 4 * at[k], 4);
+  else
+    for (int64_t k = 0; k < m; k++) memcpy(to + (size_t)k * run, from + (size_t)at[k] * run, run);
+}
 static cr_status index_select_eval(cr_eval *c) {
   int axis = axis_in(c->attr);
   const cr_array *x = &c->in[0];
@@ -102,8 +112,7 @@ static cr_status index_select_eval(cr_eval *c) {
   const char *from = at ? cr__dense(c, x, (cr_dtype)x->dtype) : NULL;
   char *to = c->out->data;
   if (!from) return failed(c);
-  for (int64_t o = 0; o < outer; o++, from += (size_t)n * run)
-    for (int64_t k = 0; k < m; k++, to += run) memcpy(to, from + (size_t)at[k] * run, run);
+  for (int64_t o = 0; o < outer; o++) take_runs(to + (size_t)(o * m) * run, from + (size_t)(o * n) * run, at, m, run);
   return CR_OK;
 }
 static void index_select_vjp(cr_vjp_rule *c) {
@@ -120,7 +129,8 @@ cr_var cr_index_select(cr_var x, int axis, cr_var index) {
   int k = cr__axis_of(x, "index_select", axis), rank = a.rank - 1 + i.rank;
   if (k < 0) return cr_poison(x.tape);
   if (!a.rank) return cr_fail(x.tape, CR_BAD_SHAPE, "index_select: a tensor of rank 0 has no axis to select from");
-  if (rank > CR_MAX_RANK) return cr_fail(x.tape, CR_BAD_SHAPE, "index_select: the result would have %d axes, at most %d", rank, CR_MAX_RANK);
+  if (rank > CR_MAX_RANK)
+    return cr_fail(x.tape, CR_BAD_SHAPE, "index_select: the result would have %d axes, at most %d", rank, CR_MAX_RANK);
   if (i.rank != 1) index = cr_reshape(index, 1, &i.count);
   cr_var y = cr_record(x.tape, &index_select_op, 2, (cr_var[]){x, index}, &(axis_attr){k});
   if (i.rank == 1 || cr_is_poison(y)) return y;
@@ -201,15 +211,16 @@ static const int64_t *element_positions(cr_eval *c, const cr_array *index, const
   return to;
 }
 
-static int index_fits(cr_infer *c, const cr_array *x, const cr_array *index, int axis, const char *what) {
+static int index_fits(cr_infer *c, const cr_array *x, const cr_array *index, int axis) {
   int fits = index->rank == x->rank;
   for (int i = 0; fits && i < x->rank; i++) fits = i == axis || index->dim[i] <= x->dim[i];
-  if (!fits) cr_fail(c->tape, CR_BAD_SHAPE, "the index must have the %s's rank and fit into it on every axis but %d", what, axis);
+  if (!fits)
+    cr_fail(c->tape, CR_BAD_SHAPE, "the index must have the input's rank and fit into it on every axis but %d", axis);
   return fits;
 }
 
 static cr_status gather_infer(cr_infer *c) {
-  if (!index_fits(c, &c->in[0], &c->in[1], axis_in(c->attr), "input")) return CR_BAD_SHAPE;
+  if (!index_fits(c, &c->in[0], &c->in[1], axis_in(c->attr))) return CR_BAD_SHAPE;
   cr_array_init(c->out, (cr_dtype)c->in[0].dtype, c->in[1].rank, c->in[1].dim);
   return CR_OK;
 }
@@ -254,7 +265,7 @@ cr_var cr_gather(cr_var x, int axis, cr_var index) {
 
 static cr_status scatter_infer(cr_infer *c) {
   const cr_array *x = &c->in[0], *index = &c->in[1], *s = &c->in[2];
-  if (!index_fits(c, x, index, axis_in(c->attr), "input")) return CR_BAD_SHAPE;
+  if (!index_fits(c, x, index, axis_in(c->attr))) return CR_BAD_SHAPE;
   int fits = s->rank == index->rank;
   for (int i = 0; fits && i < s->rank; i++) fits = s->dim[i] == index->dim[i];
   if (!fits) {
@@ -291,7 +302,8 @@ static cr_status scatter_eval(cr_eval *c) {
   return CR_OK;
 }
 
-/* last_writer(x, i): true where the element of the index is the last one to name its position in x; looks at x's shape only */
+/* last_writer(x, i): true where the element of the index is the last one to name its position in x, of which only the shape
+ * matters */
 
 static cr_status last_writer_infer(cr_infer *c) {
   cr_array_init(c->out, CR_BOOL, c->in[1].rank, c->in[1].dim);
@@ -310,7 +322,8 @@ static cr_status last_writer_eval(cr_eval *c) {
   return CR_OK;
 }
 static const cr_op last_writer_op = {
-  .name = "last_writer", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(axis_attr), .prepare = index_select_prepare,
+  .name = "last_writer", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(axis_attr),
+  .prepare = index_select_prepare,
   .infer = last_writer_infer, .eval = last_writer_eval, .show = show_axis};
 
 static void scatter_vjp(cr_vjp_rule *c) {
@@ -345,5 +358,9 @@ static cr_var scatter_with(const cr_op *op, cr_var x, int axis, cr_var index, cr
   cr_var in[3] = {at_least_vector(value[0]), index, source_for(value[1], index)};
   return as_scalar_like(cr_record(x.tape, op, 3, in, &(axis_attr){k}), x);
 }
-cr_var cr_scatter_add(cr_var x, int axis, cr_var index, cr_var source) { return scatter_with(&scatter_add_op, x, axis, index, source); }
-cr_var cr_scatter(cr_var x, int axis, cr_var index, cr_var source) { return scatter_with(&scatter_op, x, axis, index, source); }
+cr_var cr_scatter_add(cr_var x, int axis, cr_var index, cr_var source) {
+  return scatter_with(&scatter_add_op, x, axis, index, source);
+}
+cr_var cr_scatter(cr_var x, int axis, cr_var index, cr_var source) {
+  return scatter_with(&scatter_op, x, axis, index, source);
+}

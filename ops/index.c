@@ -100,7 +100,8 @@ cr_var cr_embedding(cr_var index, cr_var weight, int64_t padding) {
   if (padding == CR_NOT_GIVEN || cr_is_poison(rows)) return rows;
   int64_t n = cr_dim(weight, 0);
   if (padding < -n || padding >= n)
-    return cr_fail(weight.tape, CR_BAD_INDEX, "embedding: padding_idx %lld is out of range for %lld rows", (long long)padding, (long long)n);
+    return cr_fail(weight.tape, CR_BAD_INDEX, "embedding: padding_idx %lld is out of range for %lld rows",
+                   (long long)padding, (long long)n);
   if (padding < 0) padding += n;
   cr_tape *t = weight.tape;
   cr_var pads = cr_logical_or(cr_eq(index, cr_const(t, (double)padding)), cr_eq(index, cr_const(t, (double)(padding - n))));
@@ -195,7 +196,8 @@ cr_var cr_index_put(cr_var x, int n, const cr_var *index, cr_var values, int acc
   if (cr_is_poison(flat)) return flat;
   int64_t dims[2 * CR_MAX_RANK], tall[CR_MAX_RANK] = {shape.count};
   int rank = shape.rank + a.rank - n, rest = a.rank - n;
-  if (rank > CR_MAX_RANK) return cr_fail(x.tape, CR_BAD_SHAPE, "index_put: values would have %d axes, at most %d", rank, CR_MAX_RANK);
+  if (rank > CR_MAX_RANK)
+    return cr_fail(x.tape, CR_BAD_SHAPE, "index_put: values would have %d axes, at most %d", rank, CR_MAX_RANK);
   memcpy(dims, shape.dim, (size_t)shape.rank * sizeof *dims);
   memcpy(dims + shape.rank, a.dim + n, (size_t)rest * sizeof *dims);
   memcpy(tall + 1, a.dim + n, (size_t)rest * sizeof *tall);
@@ -220,7 +222,8 @@ cr_var cr_take_along(cr_var x, int axis, cr_var index) {
   if (!a.rank) return cr_gather(x, 0, index);
   int64_t n = a.dim[k], m = i.dim[k];
   a.dim[k] = i.dim[k] = 1;
-  if (!cr_broadcast(&a, &i, &both)) return cr_fail(x.tape, CR_BAD_SHAPE, "take_along_dim: input and indices do not broadcast");
+  if (!cr_broadcast(&a, &i, &both))
+    return cr_fail(x.tape, CR_BAD_SHAPE, "take_along_dim: input and indices do not broadcast");
   both.dim[k] = n;
   x = cr_broadcast_to(x, both.rank, both.dim);
   both.dim[k] = m;
@@ -248,8 +251,8 @@ cr_var cr_unfold(cr_var x, int axis, int64_t size, int64_t step) {
   if (k < 0) return cr_poison(x.tape);
   int64_t n = rank ? cr_dim(x, k) : 1;
   if (size < 0 || size > n || step < 1)
-    return cr_fail(x.tape, CR_BAD_ARGUMENT, "unfold: windows of %lld by steps of %lld on axis %d of size %lld", (long long)size,
-                   (long long)step, k, (long long)n);
+    return cr_fail(x.tape, CR_BAD_ARGUMENT, "unfold: windows of %lld by steps of %lld on axis %d of size %lld",
+                   (long long)size, (long long)step, k, (long long)n);
   int64_t count = (n - size) / step + 1;
   cr_var index = cr_constant_of(x.tape, CR_INT64, 2, (int64_t[]){count, size}, NULL);
   if (cr_is_poison(index)) return index;
@@ -316,16 +319,19 @@ const cr_function cr__index_functions[] = {
    .doc = "Element by element: along axis dim the position is read from the index, on other axes it is the index's own.",
    .derivative = TAKES, .samples = "gather(x:(2,3), 1, i:(2,4)<3); gather(x:(3,2), 0, i:(2,1)<3)"},
   {.signature = "take_along_dim(input, indices, dim=None)", .call = call_take_along_dim, .family = "indexing",
-   .doc = "gather after input and indices are broadcast on the other axes; without dim over the flattened input.", .derivative = TAKES,
+   .doc = "gather after input and indices are broadcast on the other axes; without dim over the flattened input.",
+   .derivative = TAKES,
    .samples = "take_along_dim(x:(2,3), i:(2,1)<3, dim=1); take_along_dim(x:(2,2), i:(3)<4)"},
   {.signature = "index_add(input, dim, index, source, *, alpha=1)", .call = call_index_add, .family = "indexing",
-   .doc = "Slices of source, times alpha, added along an axis at the positions of the index; repeated ones add up.", .derivative = GIVES,
+   .doc = "Slices of source, times alpha, added along an axis at the positions of the index; repeated ones add up.",
+   .derivative = GIVES,
    .samples = "index_add(x:(3,2), 0, i:(4)<3, s:(4,2)); index_add(x:(2), 0, i:(3)<2, s:(3), alpha=-2)"},
   {.signature = "scatter_add(input, dim, index, src)", .call = call_scatter_add, .family = "indexing",
    .doc = "Elements of src added at the positions that gather would read; repeated ones add up.", .derivative = GIVES,
    .samples = "scatter_add(x:(2,3), 1, i:(2,4)<3, s:(2,4))"},
   {.signature = "scatter(input, dim, index, src)", .call = call_scatter, .family = "indexing",
-   .doc = "Elements of src, a tensor or a number, written at the positions that gather would read; the last of repeated ones stays.",
+   .doc = "Elements of src, a tensor or a number, written at the positions that gather would read; the last of repeated "
+          "ones stays.",
    .derivative = "the cotangent with zeros at the positions; to src, the cotangent there, for the last writer only",
    .samples = "scatter(x:(2,3), 1, i:(2,4)<3, s:(2,4)); scatter(x:(3), 0, i:(2)<3, 1.5)"},
   {.signature = "one_hot(tensor, num_classes=-1)", .call = call_one_hot, .family = "indexing",
@@ -338,13 +344,16 @@ const cr_function cr__index_functions[] = {
    .doc = "Elements named by integer tensors or masks, broadcast together, one for each leading axis.", .derivative = TAKES,
    .samples = "index(x:(3,2), [i:(4)<3]); index(x:(2,3,2), [i:(2,1)<2, j:(3)<3])"},
   {.signature = "index_put(input, indices, values, accumulate=False)", .call = call_index_put, .family = "indexing",
-   .doc = "A copy of input with values written, or added, at the elements that index would read; the last of repeated ones stays.",
+   .doc = "A copy of input with values written, or added, at the elements that index would read; the last of repeated ones "
+          "stays.",
    .derivative = "as of scatter, or of index_add",
    .samples = "index_put(x:(3,2), [i:(4)<3], v:(4,2)); index_put(x:(2,3), [i:(3)<2, j:(3)<3], v:(3), accumulate=True)"},
   {.signature = "segment_sum(data, segment_ids, num_segments=None)", .call = call_segment_sum, .family = "indexing",
-   .doc = "Sums of the rows with equal segment; rows of segments out of range are left out.", .derivative = "to each row the cotangent of its segment",
+   .doc = "Sums of the rows with equal segment; rows of segments out of range are left out.",
+   .derivative = "to each row the cotangent of its segment",
    .samples = "segment_sum(x:(4,2), i:(4)<3, 3)"},
   {.signature = "unfold(input, dimension, size, step)", .call = call_unfold, .family = "shape",
-   .doc = "Windows along an axis; the window becomes the last axis.", .derivative = "the cotangents of overlapping windows added up",
+   .doc = "Windows along an axis; the window becomes the last axis.",
+   .derivative = "the cotangents of overlapping windows added up",
    .samples = "unfold(x:(5), 0, 3, 1); unfold(x:(4,2), 0, 2, 2)"},
   {.signature = NULL}};

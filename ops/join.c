@@ -69,7 +69,8 @@ static const cr_op concatenate_op = {
 cr_var cr_concatenate(int n, const cr_var *x, int axis) {
   if (n < 1) return (cr_var){0};
   if (cr_is_poison(x[0])) return x[0];
-  if (!cr_rank(x[0])) return cr_fail(x[0].tape, CR_BAD_SHAPE, "concatenate: tensors of rank 0 have no axis to join; stack them");
+  if (!cr_rank(x[0]))
+    return cr_fail(x[0].tape, CR_BAD_SHAPE, "concatenate: tensors of rank 0 have no axis to join; stack them");
   int k = cr__axis_of(x[0], "concatenate", axis);
   return k < 0 ? cr_poison(x[0].tape) : cr_record(x[0].tape, &concatenate_op, n, x, &(join_attr){k});
 }
@@ -120,7 +121,8 @@ cr_var cr_stack(int n, const cr_var *x, int axis) {
   if (n < 1) return (cr_var){0};
   if (cr_is_poison(x[0])) return x[0];
   int k = cr_axis(axis, cr_rank(x[0]) + 1);
-  if (k < 0) return cr_fail(x[0].tape, CR_BAD_ARGUMENT, "stack: new axis %d of a tensor of rank %d", axis, cr_rank(x[0]) + 1);
+  if (k < 0)
+    return cr_fail(x[0].tape, CR_BAD_ARGUMENT, "stack: new axis %d of a tensor of rank %d", axis, cr_rank(x[0]) + 1);
   return cr_record(x[0].tape, &stack_op, n, x, &(join_attr){k});
 }
 
@@ -141,6 +143,8 @@ const cr_function cr__join_functions[] = {
   {.signature = "concatenate(tensors, dim=0) | cat | concat", .call = call_concatenate, .family = "shape",
    .doc = "Tensors one after the other along an axis.", .derivative = "to each operand its slice of the cotangent",
    .samples = "concatenate([x:(2), y:(3)]); concatenate([x:(2,1), y:(2,2), x], dim=-1)"},
-  {.signature = "stack(tensors, dim=0)", .call = call_stack, .family = "shape", .doc = "Tensors of one shape along a new axis.",
-   .derivative = "to each operand its position of the cotangent", .samples = "stack([x:(2), y:(2)]); stack([x:(2,2), y:(2,2)], dim=-1); stack([x:(), y:()])"},
+  {.signature = "stack(tensors, dim=0)", .call = call_stack, .family = "shape",
+   .doc = "Tensors of one shape along a new axis.",
+   .derivative = "to each operand its position of the cotangent",
+   .samples = "stack([x:(2), y:(2)]); stack([x:(2,2), y:(2,2)], dim=-1); stack([x:(), y:()])"},
   {.signature = NULL}};

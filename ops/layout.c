@@ -58,7 +58,8 @@ cr_var cr_expand(cr_var x, int rank, const int64_t *sizes) {
   cr_array a = cr_view(x);
   int64_t dims[CR_MAX_RANK];
   if (cr_is_poison(x)) return x;
-  if (rank < a.rank || rank > CR_MAX_RANK) return cr_fail(x.tape, CR_BAD_SHAPE, "expand: %d sizes for a tensor of rank %d", rank, a.rank);
+  if (rank < a.rank || rank > CR_MAX_RANK)
+    return cr_fail(x.tape, CR_BAD_SHAPE, "expand: %d sizes for a tensor of rank %d", rank, a.rank);
   for (int i = 0; i < rank; i++) {
     dims[i] = sizes[i];
     if (sizes[i] == -1 && i >= rank - a.rank) dims[i] = a.dim[i - (rank - a.rank)];
@@ -116,10 +117,12 @@ static cr_var repeat_each(cr_var x, cr_var counts, int axis) {
   int64_t size = cr_rank(x) ? cr_dim(x, k) : 1, total = 0;
   if (n.rank == 0 || (n.rank == 1 && n.count == 1)) return cr_repeat_interleave(x, cr_array_get_int(&n, 0), k);
   if (n.rank != 1 || n.count != size)
-    return cr_fail(x.tape, CR_BAD_SHAPE, "repeat_interleave: %lld counts for axis %d of size %lld", (long long)n.count, k, (long long)size);
+    return cr_fail(x.tape, CR_BAD_SHAPE, "repeat_interleave: %lld counts for axis %d of size %lld", (long long)n.count, k,
+                   (long long)size);
   for (int64_t i = 0; i < size; i++) {
     int64_t r = cr_array_get_int(&n, i);
-    if (r < 0 || r > (int64_t)1 << 40) return cr_fail(x.tape, CR_BAD_ARGUMENT, "repeat_interleave: %lld repeats", (long long)r);
+    if (r < 0 || r > (int64_t)1 << 40)
+      return cr_fail(x.tape, CR_BAD_ARGUMENT, "repeat_interleave: %lld repeats", (long long)r);
     total += r;
   }
   cr_var index = cr_constant_of(x.tape, CR_INT64, 1, &total, NULL);
@@ -156,7 +159,8 @@ cr_var cr_pixel_shuffle(cr_var x, int64_t factor) {
   int64_t r = factor, dims[CR_MAX_RANK];
   if (cr_is_poison(x)) return x;
   if (k < 0 || k + 5 > CR_MAX_RANK || r < 1 || r > 1 << 20 || a.dim[k] % (r * r))
-    return cr_fail(x.tape, CR_BAD_SHAPE, "pixel_shuffle: rank %d, factor %lld; the third axis from the end must be divisible by its square",
+    return cr_fail(x.tape, CR_BAD_SHAPE,
+                   "pixel_shuffle: rank %d, factor %lld; the third axis from the end must be divisible by its square",
                    a.rank, (long long)factor);
   int64_t channels = a.dim[k] / (r * r), height = a.dim[k + 1], width = a.dim[k + 2];
   memcpy(dims, a.dim, sizeof dims);
@@ -218,14 +222,18 @@ static void call_pixel_shuffle(cr_call *c) { cr_return(c, cr_pixel_shuffle(cr_ar
 
 const cr_function cr__layout_functions[] = {
   {.signature = "transpose(input, dim0, dim1) | swapaxes | swapdims", .call = call_transpose, .family = "shape",
-   .doc = "Two axes exchanged, a view.", .derivative = "the cotangent with the axes put back", .samples = "transpose(x:(2,3,2), 0, -1)"},
-  {.signature = "mT(input)", .call = call_mT, .family = "shape", .doc = "Matrices transposed: the last two axes exchanged, a view.",
+   .doc = "Two axes exchanged, a view.", .derivative = "the cotangent with the axes put back",
+   .samples = "transpose(x:(2,3,2), 0, -1)"},
+  {.signature = "mT(input)", .call = call_mT, .family = "shape",
+   .doc = "Matrices transposed: the last two axes exchanged, a view.",
    .derivative = "the transposed cotangent", .samples = "mT(x:(2,3))"},
   {.signature = "squeeze(input, dim=None)", .call = call_squeeze, .family = "shape",
-   .doc = "Without its axes of size 1, or those of them that are listed.", .samples = "squeeze(x:(1,3,1)); squeeze(x:(1,3,1), dim=-1)"},
+   .doc = "Without its axes of size 1, or those of them that are listed.",
+   .samples = "squeeze(x:(1,3,1)); squeeze(x:(1,3,1), dim=-1)"},
   {.signature = "unsqueeze(input, dim)", .call = call_unsqueeze, .family = "shape", .doc = "With a new axis of size 1.",
    .samples = "unsqueeze(x:(2,3), 1)"},
-  {.signature = "flatten(input, start_dim=0, end_dim=-1)", .call = call_flatten, .family = "shape", .doc = "Neighbouring axes made one.",
+  {.signature = "flatten(input, start_dim=0, end_dim=-1)", .call = call_flatten, .family = "shape",
+   .doc = "Neighbouring axes made one.",
    .samples = "flatten(x:(2,1,3)); flatten(x:(2,3,2), 1)"},
   {.signature = "expand(input, sizes)", .call = call_expand, .family = "shape",
    .doc = "Repeats along new axes and axes of size 1, a view; -1 keeps a size.",
@@ -234,10 +242,13 @@ const cr_function cr__layout_functions[] = {
    .derivative = "the cotangents of the copies added up", .samples = "tile(x:(2,3), [2, 2]); tile(x:(2), [2, 1, 3])"},
   {.signature = "repeat_interleave(input, repeats, dim=None)", .call = call_repeat_interleave, .family = "shape",
    .doc = "Every element repeated in place, by one number or a list of numbers; without dim over the flattened input.",
-   .derivative = "the cotangents of the copies added up", .samples = "repeat_interleave(x:(2,2), 2); repeat_interleave(x:(2,2), [1, 3], dim=1)"},
+   .derivative = "the cotangents of the copies added up",
+   .samples = "repeat_interleave(x:(2,2), 2); repeat_interleave(x:(2,2), [1, 3], dim=1)"},
   {.signature = "meshgrid(tensors, *, indexing='ij')", .call = call_meshgrid, .family = "shape",
    .doc = "The coordinates of a grid over vectors, one tensor each; indexing 'xy' exchanges the first two axes.",
-   .derivative = "the cotangents summed over the other axes", .samples = "meshgrid(x:(2), y:(3)); meshgrid(x:(2), y:(3), indexing='xy')"},
+   .derivative = "the cotangents summed over the other axes",
+   .samples = "meshgrid(x:(2), y:(3)); meshgrid(x:(2), y:(3), indexing='xy')"},
   {.signature = "pixel_shuffle(input, upscale_factor)", .call = call_pixel_shuffle, .family = "shape",
-   .doc = "Channels rearranged into finer pixels: (.., c r^2, h, w) to (.., c, h r, w r).", .samples = "pixel_shuffle(x:(1,4,1,2), 2)"},
+   .doc = "Channels rearranged into finer pixels: (.., c r^2, h, w) to (.., c, h r, w r).",
+   .samples = "pixel_shuffle(x:(1,4,1,2), 2)"},
   {.signature = NULL}};

@@ -1,4 +1,5 @@
-/* Shapes, axes, casts: linear ops, most of them views. Each op is a shape rule, a kernel where data moves, and its transpose. */
+/* Shapes, axes, casts: linear ops, most of them views. Each op is a shape rule, a kernel where data moves, and its
+ * transpose. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -79,7 +80,8 @@ static cr_var cast_jvp(cr_jvp_rule *c) {
 }
 static const cr_op cast_op = {
   .name = "cast", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = cast_infer, .eval = copy_eval,
-  .vjp = cast_vjp, .jvp = cast_jvp, .show = cast_show, .latex = "%a", .rule = "the cotangent cast back; none through integers"};
+  .vjp = cast_vjp, .jvp = cast_jvp, .show = cast_show, .latex = "%a",
+  .rule = "the cotangent cast back; none through integers"};
 
 cr_var cr_cast(cr_var x, cr_dtype dtype) {
   if (cr_dtype_of(x) == dtype) return x;
@@ -168,8 +170,8 @@ static cr_var reshape_jvp(cr_jvp_rule *c) {
   return cr_absent(c->dot[0]) ? c->dot[0] : cr_reshape(c->dot[0], y.rank, y.dim);
 }
 static const cr_op reshape_op = {
-  .name = "reshape", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = reshape_infer, .eval = copy_eval,
-  .vjp = reshape_vjp, .jvp = reshape_jvp, .show = show_dims, .latex = "\\operatorname{reshape}\\left(%a\\right)",
+  .name = "reshape", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = reshape_infer,
+  .eval = copy_eval, .vjp = reshape_vjp, .jvp = reshape_jvp, .show = show_dims, .latex = "\\operatorname{reshape}\\left(%a\\right)",
   .rule = "the cotangent in the operand's shape"};
 
 cr_var cr_reshape(cr_var x, int rank, const int64_t *dims) {
@@ -178,7 +180,8 @@ cr_var cr_reshape(cr_var x, int rank, const int64_t *dims) {
   int64_t known = 1;
   int open = -1;
   if (cr_is_poison(x)) return x;
-  if (rank < 0 || rank > CR_MAX_RANK) return cr_fail(x.tape, CR_BAD_SHAPE, "reshape: %d axes, at most %d", rank, CR_MAX_RANK);
+  if (rank < 0 || rank > CR_MAX_RANK)
+    return cr_fail(x.tape, CR_BAD_SHAPE, "reshape: %d axes, at most %d", rank, CR_MAX_RANK);
   for (int i = 0; i < rank; i++) {
     d.dim[i] = dims[i];
     if (dims[i] == -1 && open < 0) open = i;
@@ -220,7 +223,8 @@ static void permute_vjp(cr_vjp_rule *c) { c->d[0] = permute_by(c->g, c->attr, 1)
 static cr_var permute_jvp(cr_jvp_rule *c) { return cr_absent(c->dot[0]) ? c->dot[0] : permute_by(c->dot[0], c->attr, 0); }
 static const cr_op permute_op = {
   .name = "permute", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = permute_infer,
-  .vjp = permute_vjp, .jvp = permute_jvp, .show = show_dims, .latex = "%a^{\\top}", .rule = "the cotangent with the axes put back"};
+  .vjp = permute_vjp, .jvp = permute_jvp, .show = show_dims, .latex = "%a^{\\top}",
+  .rule = "the cotangent with the axes put back"};
 
 cr_var cr_permute(cr_var x, int rank, const int *axes) {
   cr_array a = cr_view(x);
@@ -277,8 +281,8 @@ cr_var cr_broadcast_to(cr_var x, int rank, const int64_t *dims) {
   cr_array_init(&to, CR_FLOAT64, rank, dims);
   if (!cr_broadcast(&a, &to, &both) || both.count != to.count) {
     char from[200], into[200];
-    return cr_fail(x.tape, CR_BAD_SHAPE, "broadcast_to: shape %s does not broadcast to %s", cr_shape_text(&a, from, sizeof from),
-                   cr_shape_text(&to, into, sizeof into));
+    return cr_fail(x.tape, CR_BAD_SHAPE, "broadcast_to: shape %s does not broadcast to %s",
+                   cr_shape_text(&a, from, sizeof from), cr_shape_text(&to, into, sizeof into));
   }
   return cr_record(x.tape, &broadcast_op, 1, &x, &d);
 }
@@ -310,9 +314,11 @@ static void call_permute(cr_call *c) {
 }
 
 const cr_function cr__movement_functions[] = {
-  {.signature = "cast(input, dtype) | to | type", .call = call_cast, .family = "shape", .doc = "The same numbers in another dtype.",
+  {.signature = "cast(input, dtype) | to | type", .call = call_cast, .family = "shape",
+   .doc = "The same numbers in another dtype.",
    .derivative = "the cotangent cast back; none through integers", .samples = "cast(x:(2,3), 'float64')"},
-  {.signature = "stop_gradient(input) | detach", .call = call_stop_gradient, .family = "shape", .doc = "The value without its derivative.",
+  {.signature = "stop_gradient(input) | detach", .call = call_stop_gradient, .family = "shape",
+   .doc = "The value without its derivative.",
    .derivative = "none", .samples = "x:(3) * stop_gradient(y:(3))"},
   {.signature = "copy(input) | clone", .call = call_copy, .family = "shape", .doc = "The same numbers as a node of its own.",
    .derivative = "the cotangent", .samples = "copy(x:(2,3))"},

@@ -88,7 +88,8 @@ static void pad_vjp(cr_vjp_rule *c) {
     c->d[0] = cr_slice(g, p->rank, start, a.dim, step);
   }
   if (c->wanted[1]) {
-    cr_var inside = cr_pad(cr_full(c->tape, CR_BOOL, x.rank, x.dim, 1), p->lo, p->hi, p->interior, cr_full(c->tape, CR_BOOL, 0, NULL, 0));
+    cr_var ones = cr_full(c->tape, CR_BOOL, x.rank, x.dim, 1), zero = cr_full(c->tape, CR_BOOL, 0, NULL, 0);
+    cr_var inside = cr_pad(ones, p->lo, p->hi, p->interior, zero);
     cr_var sum = cr_sum_all(cr_where(inside, cr_const(c->tape, 0), y.rank ? c->g : cr_reshape(c->g, 0, NULL)));
     cr_array v = cr_view(c->in[1]);
     c->d[1] = v.rank ? cr_reshape(sum, v.rank, v.dim) : sum;
@@ -104,7 +105,8 @@ static const cr_op pad_op = {
 static cr_var crop(cr_var x, const cr_array *a, const pad_attr *p) {
   int64_t stop[CR_MAX_RANK], start[CR_MAX_RANK];
   for (int i = 0; i < p->rank; i++) {
-    if (a->dim[i] + p->lo[i] + p->hi[i] < 0) return cr_record(x.tape, &pad_op, 2, (cr_var[]){x, x}, p); /* says what is wrong */
+    if (a->dim[i] + p->lo[i] + p->hi[i] < 0)
+      return cr_record(x.tape, &pad_op, 2, (cr_var[]){x, x}, p); /* says what is wrong */
     start[i] = -p->lo[i];
     stop[i] = a->dim[i] + p->hi[i];
   }
@@ -121,7 +123,8 @@ cr_var cr_pad(cr_var x, const int64_t *lo, const int64_t *hi, const int64_t *int
     p.hi[i] = hi[i];
     p.interior[i] = interior && a.dim[i] > 1 ? interior[i] : 0;
     only_crops = only_crops && lo[i] <= 0 && hi[i] <= 0 && !p.interior[i];
-    if (interior && interior[i] < 0) return cr_fail(x.tape, CR_BAD_ARGUMENT, "pad: interior %lld of axis %d is negative", (long long)interior[i], i);
+    if (interior && interior[i] < 0)
+      return cr_fail(x.tape, CR_BAD_ARGUMENT, "pad: interior %lld of axis %d is negative", (long long)interior[i], i);
     if (lo[i] > (int64_t)1 << 48 || hi[i] > (int64_t)1 << 48 || p.interior[i] > (int64_t)1 << 32)
       return cr_fail(x.tape, CR_OVER_LIMIT, "pad: axis %d grows beyond all bounds", i);
   }
@@ -141,7 +144,8 @@ static const char *const modes[] = {"constant", "reflect", "replicate", "circula
 cr_var cr_pad_edge(cr_var x, int axis, int64_t lo, int64_t hi, cr_pad_mode mode) {
   int k = cr_is_poison(x) ? -1 : cr__axis_of(x, "pad", axis);
   if (k < 0 || (!lo && !hi)) return k < 0 ? cr_poison(x.tape) : x;
-  int64_t n = cr_rank(x) ? cr_dim(x, k) : 0, most = mode == CR_PAD_REFLECT ? n - 1 : mode == CR_PAD_CIRCULAR ? n : n ? INT64_MAX : 0;
+  int64_t n = cr_rank(x) ? cr_dim(x, k) : 0;
+  int64_t most = mode == CR_PAD_REFLECT ? n - 1 : mode == CR_PAD_CIRCULAR ? n : n ? INT64_MAX : 0;
   if (lo > most || hi > most || n + lo + hi < 0)
     return cr_fail(x.tape, CR_BAD_ARGUMENT, "pad: mode '%s' cannot pad axis %d of size %lld by (%lld, %lld)", modes[mode], k,
                    (long long)n, (long long)lo, (long long)hi);
@@ -202,7 +206,8 @@ static cr_var on_diagonal(cr_var x, int64_t offset) {
 cr_var cr_diag(cr_var x, int64_t offset) {
   int rank = cr_rank(x);
   if (cr_is_poison(x)) return x;
-  if (offset > (int64_t)1 << 24 || offset < -((int64_t)1 << 24)) return cr_fail(x.tape, CR_OVER_LIMIT, "diag: offset %lld", (long long)offset);
+  if (offset > (int64_t)1 << 24 || offset < -((int64_t)1 << 24))
+    return cr_fail(x.tape, CR_OVER_LIMIT, "diag: offset %lld", (long long)offset);
   if (rank == 1) return on_diagonal(x, offset);
   if (rank == 2) return cr_diagonal(x, offset, 0, 1);
   return cr_fail(x.tape, CR_BAD_SHAPE, "diag: rank %d; a vector or a matrix is needed", rank);
@@ -213,7 +218,8 @@ cr_var cr_block_diag(cr_tape *t, int n, const cr_var *blocks) {
   cr_var all = cr_poison(t);
   for (int k = 0; k < n; k++) {
     if (cr_is_poison(blocks[k])) return blocks[k];
-    if (cr_rank(blocks[k]) > 2) return cr_fail(t, CR_BAD_SHAPE, "block_diag: operand %d has rank %d, at most 2", k, cr_rank(blocks[k]));
+    if (cr_rank(blocks[k]) > 2)
+      return cr_fail(t, CR_BAD_SHAPE, "block_diag: operand %d has rank %d, at most 2", k, cr_rank(blocks[k]));
     cols += cr_rank(blocks[k]) ? cr_dim(blocks[k], -1) : 1;
   }
   if (!n) return cr_zeros(t, CR_FLOAT64, 2, (int64_t[]){1, 0});
@@ -285,21 +291,28 @@ const cr_function cr__pad_functions[] = {
    .doc = "Positions around axes, as pairs (before, after) from the last axis backwards; negative ones crop. mode: constant "
           "(with value, 0 if None), reflect, replicate or circular.",
    .derivative = "the cotangent without the padding; to the value, its sum over the padding",
-   .samples = "pad(x:(2,3), [1, 0, -1, 2]); pad(x:(2), [1, 2], value=v:()); pad(x:(1,3), [2, 1], mode='reflect'); pad(x:(2,2), [1, 1], mode='circular')"},
+   .samples = "pad(x:(2,3), [1, 0, -1, 2]); pad(x:(2), [1, 2], value=v:()); pad(x:(1,3), [2, 1], mode='reflect'); "
+              "pad(x:(2,2), [1, 1], mode='circular')"},
   {.signature = "pad_reflect(input, pad)", .call = call_pad_reflect, .family = "shape", .doc = "pad with mode='reflect'.",
    .samples = "pad_reflect(x:(2,3), [2, 1])"},
-  {.signature = "pad_replicate(input, pad)", .call = call_pad_replicate, .family = "shape", .doc = "pad with mode='replicate'.",
+  {.signature = "pad_replicate(input, pad)", .call = call_pad_replicate, .family = "shape",
+   .doc = "pad with mode='replicate'.",
    .samples = "pad_replicate(x:(2,3), [2, 1, 1, 0])"},
   {.signature = "slice_update(input, update, start)", .call = call_slice_update, .family = "shape",
    .doc = "A copy of input in which update takes the window that begins at start.",
-   .derivative = "to input, the cotangent outside the window; to update, inside", .samples = "slice_update(x:(3,4), u:(2,2), [1, -2])"},
+   .derivative = "to input, the cotangent outside the window; to update, inside",
+   .samples = "slice_update(x:(3,4), u:(2,2), [1, -2])"},
   {.signature = "diagonal(input, offset=0, dim1=0, dim2=1)", .call = call_diagonal, .family = "shape",
-   .doc = "The diagonal of the matrices along two axes, as a new last axis.", .derivative = "the cotangent on the diagonal, zeros elsewhere",
+   .doc = "The diagonal of the matrices along two axes, as a new last axis.",
+   .derivative = "the cotangent on the diagonal, zeros elsewhere",
    .samples = "diagonal(x:(2,3)); diagonal(x:(2,3,2), -1, dim1=1, dim2=2)"},
   {.signature = "diag(input, diagonal=0)", .call = call_diag, .family = "shape",
-   .doc = "A vector on the diagonal of a matrix, or the diagonal of a matrix.", .samples = "diag(x:(3)); diag(x:(2), -1); diag(x:(2,3), 1)"},
-  {.signature = "trace(input)", .formula = "sum(diagonal(input))", .family = "linear algebra", .doc = "The sum of a matrix's diagonal.",
+   .doc = "A vector on the diagonal of a matrix, or the diagonal of a matrix.",
+   .samples = "diag(x:(3)); diag(x:(2), -1); diag(x:(2,3), 1)"},
+  {.signature = "trace(input)", .formula = "sum(diagonal(input))", .family = "linear algebra",
+   .doc = "The sum of a matrix's diagonal.",
    .derivative = "the identity matrix times the cotangent", .samples = "trace(x:(2,3))"},
-  {.signature = "block_diag(*tensors)", .call = call_block_diag, .family = "shape", .doc = "Matrices along the diagonal of a matrix of zeros.",
+  {.signature = "block_diag(*tensors)", .call = call_block_diag, .family = "shape",
+   .doc = "Matrices along the diagonal of a matrix of zeros.",
    .samples = "block_diag(x:(2,2), y:(1,2), z:())"},
   {.signature = NULL}};

@@ -23,12 +23,16 @@ static int64_t even_step(const cr_array *a) {
   return 0;
 }
 
-#define CHOOSE(T)                                                                     \
-  {                                                                                   \
-    const T *p = data[1], *q = data[2];                                               \
-    T *out = c->out->data;                                                            \
-    for (int64_t i = 0; i < n; i++) out[i] = m[i * sm] ? p[i * sp] : q[i * sq];       \
-    return CR_OK;                                                                     \
+/* With a mask of bits instead of a branch, which a random condition would mislead. */
+#define CHOOSE(T)                                                       \
+  {                                                                     \
+    const T *p = data[1], *q = data[2];                                 \
+    T *out = c->out->data;                                              \
+    for (int64_t i = 0; i < n; i++) {                                   \
+      T keep = (T)-(T)(m[i * sm] != 0);                                 \
+      out[i] = (T)((p[i * sp] & keep) | (q[i * sq] & (T)~keep));        \
+    }                                                                   \
+    return CR_OK;                                                       \
   }
 
 static cr_status where_eval(cr_eval *c) {
@@ -102,7 +106,8 @@ static void call_where(cr_call *c) {
 static cr_var bound(cr_call *c, int k) { return cr_arg_given(c, k) ? cr_arg_var(c, k) : cr_poison(cr_call_tape(c)); }
 static void call_clamp(cr_call *c) {
   cr_var x = cr_arg_var(c, 0), lo = bound(c, 1), hi = bound(c, 2);
-  if (!cr_arg_given(c, 1) && !cr_arg_given(c, 2)) cr_fail(cr_call_tape(c), CR_BAD_ARGUMENT, "clamp: neither min nor max is given");
+  if (!cr_arg_given(c, 1) && !cr_arg_given(c, 2))
+    cr_fail(cr_call_tape(c), CR_BAD_ARGUMENT, "clamp: neither min nor max is given");
   cr_return(c, cr_clamp(x, lo, hi));
 }
 static void call_tril(cr_call *c) { cr_return(c, cr_tril(cr_arg_var(c, 0), cr_arg_int(c, 1))); }
@@ -116,10 +121,12 @@ const cr_function cr__select_functions[] = {
    .samples = "where(m:(2,3)?, x:(2,3), y:(3)); where(x:(4) > 0, x * x, 2 * x)"},
   {.signature = "clamp(input, min=None, max=None) | clip", .call = call_clamp, .family = "selection",
    .doc = "input kept between min and max, numbers or tensors; max where they cross.",
-   .derivative = "1 where min <= input <= max, else to the bound that was taken", .kinks = "1 to input at both edges; NaN stays",
+   .derivative = "1 where min <= input <= max, else to the bound that was taken",
+   .kinks = "1 to input at both edges; NaN stays",
    .samples = "clamp(x:(4), -0.5, 0.5); clamp(x:(3), min=lo:(3), max=hi:()); clamp(x:(3), max=hi:(2,1))"},
   {.signature = "masked_fill(input, mask, value)", .formula = "where(mask, value, input)", .family = "selection",
-   .doc = "value where the mask is true, input elsewhere.", .derivative = "the cotangent where the mask is false; to value where it is true",
+   .doc = "value where the mask is true, input elsewhere.",
+   .derivative = "the cotangent where the mask is false; to value where it is true",
    .samples = "masked_fill(x:(2,3), m:(2,3)?, 0.5); masked_fill(x:(3), m:(3)?, v:())"},
   {.signature = "tril(input, diagonal=0)", .call = call_tril, .family = "shape",
    .doc = "The lower triangle of matrices, zeros above the diagonal.", .derivative = "the same triangle of the cotangent",

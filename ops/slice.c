@@ -93,7 +93,8 @@ static int bad_step(cr_var x, const char *name, int64_t step) {
 cr_var cr_slice(cr_var x, int n, const int64_t *start, const int64_t *stop, const int64_t *step) {
   cr_array a = cr_view(x);
   if (cr_is_poison(x)) return x;
-  if (n < 0 || n > a.rank) return cr_fail(x.tape, CR_BAD_ARGUMENT, "slice: %d axes given for a tensor of rank %d", n, a.rank);
+  if (n < 0 || n > a.rank)
+    return cr_fail(x.tape, CR_BAD_ARGUMENT, "slice: %d axes given for a tensor of rank %d", n, a.rank);
   slice_attr s = whole(&a);
   for (int i = 0; i < n; i++) {
     int64_t by = step ? step[i] : 1;
@@ -163,8 +164,8 @@ static void select_vjp(cr_vjp_rule *c) {
   c->d[0] = cr_pad(cr_unsqueeze(c->g, s->axis), lo, hi, NULL, cr_const(c->tape, 0));
 }
 static const cr_op select_op = {
-  .name = "select", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(select_attr), .infer = select_infer, .vjp = select_vjp,
-  .show = select_show, .latex = "%a_{i}", .rule = "the cotangent at its position, zeros elsewhere"};
+  .name = "select", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(select_attr), .infer = select_infer,
+  .vjp = select_vjp, .show = select_show, .latex = "%a_{i}", .rule = "the cotangent at its position, zeros elsewhere"};
 
 cr_var cr_select(cr_var x, int axis, int64_t index) {
   cr_array a = cr_view(x);
@@ -188,7 +189,8 @@ int cr_split(cr_var x, int axis, int n, const int64_t *sizes, cr_var *out) {
     else at += sizes[i];
   }
   if (k == -2 || (k >= 0 && at != size))
-    cr_fail(x.tape, CR_BAD_ARGUMENT, "split: the parts do not add up to axis %d, which has size %lld", axis, (long long)size);
+    cr_fail(x.tape, CR_BAD_ARGUMENT, "split: the parts do not add up to axis %d, which has size %lld", axis,
+            (long long)size);
   if (k < 0 || at != size) return 0;
   at = 0;
   for (int i = 0; i < n; i++) {
@@ -225,7 +227,8 @@ static void call_slice(cr_call *c) {
   int k = cr_arg_given(c, 3) ? cr_arg_ints(c, 3, CR_MAX_RANK, step) : n;
   if (n < 0 || m < 0 || k < 0) return;
   if (m != n || k != n)
-    cr_fail(cr_call_tape(c), CR_BAD_ARGUMENT, "slice: start, stop and step have %d, %d and %d entries; one an axis", n, m, k);
+    cr_fail(cr_call_tape(c), CR_BAD_ARGUMENT, "slice: start, stop and step have %d, %d and %d entries; one an axis", n,
+            m, k);
   else
     cr_return(c, cr_slice(cr_arg_var(c, 0), n, start, stop, cr_arg_given(c, 3) ? step : NULL));
 }
@@ -290,15 +293,16 @@ static void call_diff(cr_call *c) {
 
 const cr_function cr__slice_functions[] = {
   {.signature = "slice(input, start, stop, step=None)", .call = call_slice, .family = "shape",
-   .doc = "Positions start to stop by step of the leading axes, one list entry an axis, a view; with a negative step a stop below 0 "
-          "is the end before the first element.",
+   .doc = "Positions start to stop by step of the leading axes, one list entry an axis, a view; with a negative step a "
+          "stop below 0 is the end before the first element.",
    .derivative = "the cotangent padded with zeros where nothing was taken",
    .samples = "slice(x:(4), [1], [3]); slice(x:(3,5), [0, 4], [2, 0], [1, -2])"},
   {.signature = "slice_axis(input, dim, start=None, stop=None, step=None)", .call = call_slice_axis, .family = "shape",
    .doc = "start:stop:step along one axis as Python slices, a view.",
    .derivative = "the cotangent padded with zeros where nothing was taken",
    .samples = "slice_axis(x:(5), 0, None, None, -2); slice_axis(x:(2,4), -1, -3, None)"},
-  {.signature = "select(input, dim, index)", .call = call_select, .family = "shape", .doc = "One position along an axis, which goes; a view.",
+  {.signature = "select(input, dim, index)", .call = call_select, .family = "shape",
+   .doc = "One position along an axis, which goes; a view.",
    .derivative = "the cotangent at its position, zeros elsewhere", .samples = "select(x:(2,3), 1, -1)"},
   {.signature = "flip(input, dims)", .call = call_flip, .family = "shape", .doc = "The order along axes reversed, a view.",
    .derivative = "the cotangent flipped back", .samples = "flip(x:(2,3), [0, 1]); flip(x:(3), 0)"},
@@ -309,5 +313,6 @@ const cr_function cr__slice_functions[] = {
    .doc = "Elements moved along axes, those that fall off come back in front; without dims over the flattened tensor.",
    .derivative = "the cotangent rolled back", .samples = "roll(x:(2,3), 1); roll(x:(2,3), [1, -1], [0, 1])"},
   {.signature = "diff(input, n=1, dim=-1, prepend=None, append=None)", .call = call_diff, .family = "shape",
-   .doc = "Differences of neighbours along an axis, n times.", .samples = "diff(x:(4)); diff(x:(4,2), n=2, dim=0); diff(x:(3), prepend=y:(1))"},
+   .doc = "Differences of neighbours along an axis, n times.",
+   .samples = "diff(x:(4)); diff(x:(4,2), n=2, dim=0); diff(x:(3), prepend=y:(1))"},
   {.signature = NULL}};

@@ -119,7 +119,8 @@ cr_var cr_topk(cr_var x, int64_t k, int axis, int largest, cr_var *indices) {
   cr_var v = at_least_vector(x);
   if ((*indices = cr_poison(x.tape), a < 0)) return *indices;
   if (k < 0 || k > cr_dim(v, a))
-    return cr_fail(x.tape, CR_BAD_ARGUMENT, "topk: k is %lld, the axis has size %lld", (long long)k, (long long)cr_dim(v, a));
+    return cr_fail(x.tape, CR_BAD_ARGUMENT, "topk: k is %lld, the axis has size %lld", (long long)k,
+                   (long long)cr_dim(v, a));
   cr_var values = pick(v, a, largest, 0, k, indices);
   if (cr_rank(x) || k != 1) return values;
   *indices = cr_reshape(*indices, 0, NULL);
@@ -131,7 +132,8 @@ cr_var cr_kthvalue(cr_var x, int64_t k, int axis, int keepdim, cr_var *indices) 
   cr_var v = at_least_vector(x);
   if ((*indices = cr_poison(x.tape), a < 0)) return *indices;
   if (k < 1 || k > cr_dim(v, a))
-    return cr_fail(x.tape, CR_BAD_ARGUMENT, "kthvalue: k is %lld, the axis has size %lld", (long long)k, (long long)cr_dim(v, a));
+    return cr_fail(x.tape, CR_BAD_ARGUMENT, "kthvalue: k is %lld, the axis has size %lld", (long long)k,
+                   (long long)cr_dim(v, a));
   cr_var values = pick(v, a, 0, k - 1, k, indices);
   if (keepdim && cr_rank(x)) return values;
   *indices = cr_squeeze(*indices, 1, &a);
@@ -165,7 +167,8 @@ static void call_topk(cr_call *c) {
   return_pair(c, values, indices);
 }
 static void call_kthvalue(cr_call *c) {
-  cr_var indices, values = cr_kthvalue(cr_arg_var(c, 0), cr_arg_int(c, 1), (int)cr_arg_int(c, 2), cr_arg_bool(c, 3), &indices);
+  cr_var indices, values = cr_kthvalue(cr_arg_var(c, 0), cr_arg_int(c, 1), (int)cr_arg_int(c, 2), cr_arg_bool(c, 3),
+                                       &indices);
   return_pair(c, values, indices);
 }
 static void call_median(cr_call *c) {
@@ -180,18 +183,23 @@ static void call_median(cr_call *c) {
 
 const cr_function cr__sort_functions[] = {
   {.signature = "argsort(input, dim=-1, descending=False, stable=False)", .call = call_argsort, .family = "sorting",
-   .doc = "Positions in sorted order, int64; always stable, NaN counts as the largest.", .derivative = "none: the result is integers",
+   .doc = "Positions in sorted order, int64; always stable, NaN counts as the largest.",
+   .derivative = "none: the result is integers",
    .samples = "index_select(x:(4), 0, argsort(y:(4)))"},
   {.signature = "sort(input, dim=-1, descending=False, stable=False)", .call = call_sort, .family = "sorting",
-   .doc = "Sorted values and their positions; always stable, NaN counts as the largest.", .derivative = "the cotangent put back in the old order",
+   .doc = "Sorted values and their positions; always stable, NaN counts as the largest.",
+   .derivative = "the cotangent put back in the old order",
    .kinks = "the returned positions at a tie", .samples = "sort(x:(2,4)); sort(x:(3,2), dim=0, descending=True)"},
   {.signature = "topk(input, k, dim=-1, largest=True, sorted=True)", .call = call_topk, .family = "sorting",
-   .doc = "The k largest (or smallest) values in order, and their positions.", .derivative = "the cotangent at their positions",
+   .doc = "The k largest (or smallest) values in order, and their positions.",
+   .derivative = "the cotangent at their positions",
    .kinks = "the returned positions at a tie", .samples = "topk(x:(2,4), 2); topk(x:(4), 3, largest=False)"},
   {.signature = "kthvalue(input, k, dim=-1, keepdim=False)", .call = call_kthvalue, .family = "sorting",
-   .doc = "The k-th smallest value along an axis, k from 1, and its position.", .derivative = "the cotangent at that position",
+   .doc = "The k-th smallest value along an axis, k from 1, and its position.",
+   .derivative = "the cotangent at that position",
    .kinks = "the returned position at a tie", .samples = "kthvalue(x:(2,4), 2); kthvalue(x:(3,2), 1, dim=0, keepdim=True)"},
   {.signature = "median(input, dim=None, keepdim=False)", .call = call_median, .family = "sorting",
-   .doc = "The lower median: of all elements, or along an axis together with its position.", .derivative = "the cotangent at that position",
+   .doc = "The lower median: of all elements, or along an axis together with its position.",
+   .derivative = "the cotangent at that position",
    .kinks = "the returned position at a tie", .samples = "median(x:(2,3)); median(x:(2,4), dim=1)"},
   {.signature = NULL}};

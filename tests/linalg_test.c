@@ -12,7 +12,12 @@
 
 #include "ops.h"
 
-static double number(int64_t k) { return sin(12.9898 * (double)(k + 1)) * 1.7; }
+/* The k-th of a fixed series of numbers in (-1, 1). */
+static double number(int64_t k) {
+  uint64_t x = (uint64_t)(k + 1) * 0x9e3779b97f4a7c15u;
+  x = (x ^ x >> 31) * 0xbf58476d1ce4e5b9u;
+  return (double)(x >> 11) * 0x1p-52 - 1;
+}
 
 static cr_var sample(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, int64_t seed) {
   cr_var x = cr_tensor_of(t, dtype, rank, dims, NULL);
@@ -244,7 +249,7 @@ static void repeated_eigenvalues_have_finite_derivatives(void **state) {
 }
 
 static void expect_error(cr_tape *t, cr_var x, const char *words) {
-  assert_true(cr_is_poison(x));
+  if (!cr_is_poison(x)) fail_msg("no error that says %s", words);
   if (!strstr(cr_error_text(t), words)) fail_msg("%s", cr_error_text(t));
   cr_clear_error(t);
 }
@@ -260,7 +265,7 @@ static void errors_name_what_differs(void **state) {
   expect_error(t, cr_matmul(sample(t, CR_FLOAT64, 3, (int64_t[]){2, 2, 3}, 1), sample(t, CR_FLOAT64, 3, (int64_t[]){3, 3, 2}, 1)),
                "batch shapes (2,) and (3,)");
   expect_error(t, cr_matmul(b, cr_matrix_transpose(cr_cast(a, CR_FLOAT64))), "inner dimensions 2 and 3");
-  expect_error(t, cr_matmul(cr_matrix_transpose(single), b), "float32 and float64");
+  assert_int_equal(cr_dtype_of(cr_matmul(cr_matrix_transpose(single), b)), CR_FLOAT64);
   expect_error(t, cr_inv(a), "(2, 3)");
   expect_error(t, cr_det(v), "two axes");
   expect_error(t, cr_det(a), "not square");

@@ -409,11 +409,11 @@ static void check(page *p) {
     const trace_check *c = &t->check[k];
     text verdict = !strcmp(c->verdict, "agree") ? format("%.0f digits agree", floor(c->digits)) : format("%s", c->verdict);
     text label = format("d%s/d%s", y_name(p), c->label);
-    if (!isnan(c->left) && !isnan(c->right)) verdict = format("%.100s: %s from the left, %s from the right", verdict.of, number(p, c->left).of, number(p, c->right).of);
+    if (!isnan(c->left) && !isnan(c->right)) verdict = format("%.100s: slope %s on the left, %s on the right", verdict.of, number(p, c->left).of, number(p, c->right).of);
     else if (c->note[0]) verdict = format("%.100s; %.200s", verdict.of, c->note);
     cr_put(p->b, "  %s", label.of);
     spaces(p->b, width - columns(label.of));
-    cr_put(p->b, " = %-12s  %s\n", isnan(c->numeric) ? "?" : number(p, c->numeric).of, verdict.of);
+    cr_put(p->b, " = %-12s  %s\n", number(p, isnan(c->numeric) ? c->analytic : c->numeric).of, verdict.of);
   }
 }
 

@@ -318,7 +318,7 @@ static cr_tape *fresh(cr_tape *t, long mebibytes) {
   return t;
 }
 
-static int serve(FILE *in, FILE *out, cr_dtype dtype, long mebibytes) {
+static int serve(FILE *in, const char *name, cr_dtype dtype, long mebibytes) {
   line l = {0};
   cr_tape *t = fresh(NULL, mebibytes);
   cr_mark start = {0};
@@ -326,8 +326,8 @@ static int serve(FILE *in, FILE *out, cr_dtype dtype, long mebibytes) {
   if (t) start = cr_mark_here(t);
   while (t && status == STATUS_GOOD && read_line(in, &l)) {
     if (is_blank(&l)) continue;
-    status = put_json(out, batch_answer(t, dtype, l.text, l.too_long ? 0 : l.length));
-    if (fflush(out)) break;
+    status = put_json(stdout, batch_answer(t, dtype, l.text, l.too_long ? 0 : l.length));
+    if (fflush(stdout)) break;
     cr_status error = cr_error(t);
     cr_reset(t, start);
     cr_clear_error(t);
@@ -336,10 +336,10 @@ static int serve(FILE *in, FILE *out, cr_dtype dtype, long mebibytes) {
       if (t) start = cr_mark_here(t);
     }
   }
+  if (ferror(in)) status = complain("cannot read %s: %s", name, strerror(errno));
   free(l.text);
   if (!t) return complain_memory();
   cr_free(t);
-  if (ferror(in)) return complain("cannot read standard input: %s", strerror(errno));
   return status;
 }
 
@@ -347,11 +347,11 @@ int verb_batch(context *c) {
   long mebibytes;
   if (!whole_given(c, OPT_MEMORY, 1, 1 << 20, 2048, &mebibytes)) return STATUS_USAGE;
   FILE *in = stdin;
+  const char *name = c->n_arguments && strcmp(c->argument[0], "-") ? c->argument[0] : NULL;
   if (c->n_arguments > 1) return complain("batch takes one file at most");
   if (c->n_assignments) return complain("batch takes no NAME=VALUE; inputs are in the requests");
-  if (c->n_arguments && strcmp(c->argument[0], "-") && !(in = fopen(c->argument[0], "r")))
-    return complain("cannot open %s: %s", c->argument[0], strerror(errno));
-  int status = serve(in, stdout, c->dtype, mebibytes);
+  if (name && !(in = fopen(name, "r"))) return complain("cannot open %s: %s", name, strerror(errno));
+  int status = serve(in, name ? name : "standard input", c->dtype, mebibytes);
   if (in != stdin) fclose(in);
   return status;
 }

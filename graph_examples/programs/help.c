@@ -6,7 +6,7 @@
 static const char *const inputs_text =
   "EXPR is an expression or program of the expression language; FILE is one in a file whose name ends in .chain; - reads it\n"
   "from standard input. NAME=VALUE gives a name its value: a number, a nested list as in [[1,2],[3,4]], @file.npy or\n"
-  "@file.csv (one column makes a vector, more a matrix; a first line without numbers is a header).";
+  "@file.csv (one column makes a vector, more a matrix; a first line without numbers is a header; @- is standard input).";
 static const char *const status_text = "0 success; 1 a check failed; 2 bad usage or input.";
 
 static bool is_common(int id) { return id >= OPT_JSON; }

@@ -49,7 +49,9 @@ static result chainrule_once(cr_tape *t, long n) {
   cr_mark mark = cr_mark_here(t);
   double start = now();
   cr_var x = cr_input(t, 0.3), y = cr_input(t, 0.5);
-  cr_var v = mixed(x, y, n, cr_mul, cr_add, cr_sin, cr_exp);
+  cr_var v = mixed(
+      x, y, n, [](cr_var a, cr_var b) { return cr_mul(a, b); }, [](cr_var a, cr_var b) { return cr_add(a, b); },
+      [](cr_var a) { return cr_sin(a); }, [](cr_var a) { return cr_exp(a); });
   double recorded = now();
   cr_sweep *s = cr_backward(v);
   double done = now();
