@@ -16,7 +16,7 @@ void *cr_scratch(cr_eval *c, size_t bytes) { return cr__alloc(c->tape, bytes); }
 
 static void eval_inline(cr_tape *t, uint32_t id) {
   const cr_node *n = &t->node[id];
-  t->slot[id].num = t->op[n->op]->row->value(t->slot[n->in[0]].num, t->slot[n->in[1]].num);
+  t->slot[id].num = t->op[cr__op_bits(n)]->row->value(t->slot[n->in[0]].num, t->slot[n->in[1]].num);
 }
 
 enum { FEW = 16 };

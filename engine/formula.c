@@ -431,7 +431,7 @@ static const cr_syntax *partial_tree(cr_tape *t, cr__language *l, const cr_op *o
 /* A constant scalar is its number, so that b == 0 ? 0 : b * a^(b - 1) is decided here and not on the tape. */
 static cr__value operand_value(const cr_tape *t, cr_var v) {
   if (!v.id) return (cr__value){0};
-  if (t->node[v.id].op == CR__CONST) return cr__number(t->slot[v.id].num, false);
+  if (cr__op_bits(&t->node[v.id]) == CR__CONST) return cr__number(t->slot[v.id].num, false);
   return (cr__value){.kind = CR__NODE, .as.node = v};
 }
 

@@ -17,8 +17,10 @@
  * Inline nodes have inline operands only, so a sweep over them never looks at a record. */
 enum { CR__CONST = 0, CR__INPUT = 1, CR__FIRST_ROW = 2, CR__RECORD = 0x8000 };
 
+/* head holds the op number in its low half and the stamp in its high half; a handle's stamp is the whole head, so that one
+ * comparison tells a live handle. */
 typedef struct cr_node {
-  uint16_t op, stamp;
+  uint32_t head;
   uint32_t in[3];
 } cr_node;
 _Static_assert(sizeof(cr_node) == 16, "a node is 16 bytes");
@@ -86,27 +88,30 @@ struct cr_tape {
   void *language;            /* formula.c: function index, parsed formulas and rules */
 };
 
-static inline bool cr__is_record(const cr_tape *t, uint32_t id) { return (t->node[id].op & CR__RECORD) != 0; }
-static inline uint32_t cr__op_number(const cr_tape *t, uint32_t id) { return t->node[id].op & (uint32_t)~CR__RECORD; }
+/* The op number with the record bit, as sweeps over inline nodes compare it. */
+static inline uint32_t cr__op_bits(const cr_node *n) { return n->head & 0xFFFF; }
+static inline bool cr__is_record(const cr_tape *t, uint32_t id) { return (t->node[id].head & CR__RECORD) != 0; }
+static inline uint32_t cr__op_number(const cr_tape *t, uint32_t id) { return t->node[id].head & (CR__RECORD - 1); }
+static inline uint32_t cr__head(const cr_tape *t, uint32_t op) { return op | (uint32_t)t->stamp << 16; }
+static inline bool cr__is_live(const cr_tape *t, cr_var v) { return v.id < t->count && t->node[v.id].head == v.stamp; }
 
 /* Both handles are live inline nodes of this tape, which has room and no option that needs a look. */
 static inline bool cr__fast1(const cr_tape *t, cr_var x) {
-  return t && t->count < t->fast_limit && x.id < t->count && t->node[x.id].stamp == (uint16_t)x.stamp &&
-         !(t->node[x.id].op & CR__RECORD);
+  return t && t->count < t->fast_limit && !(x.stamp & CR__RECORD) && cr__is_live(t, x);
 }
 static inline bool cr__fast2(const cr_tape *t, cr_var x, cr_var y) {
-  return y.tape == t && cr__fast1(t, x) && y.id < t->count && t->node[y.id].stamp == (uint16_t)y.stamp &&
-         !(t->node[y.id].op & CR__RECORD);
+  return y.tape == t && !(y.stamp & CR__RECORD) && cr__fast1(t, x) && cr__is_live(t, y);
 }
 /* After cr__fast1 or cr__fast2 only: there is room. */
 static inline cr_var cr__push_inline(cr_tape *t, uint32_t op, uint32_t a, uint32_t b, double value) {
   uint32_t id = t->count++;
-  t->node[id] = (cr_node){(uint16_t)op, t->stamp, {a, b, 0}};
+  uint32_t head = cr__head(t, op);
+  t->node[id] = (cr_node){head, {a, b, 0}};
   t->slot[id].num = value;
-  return (cr_var){t, id, t->stamp};
+  return (cr_var){t, id, head};
 }
 
-static inline cr_var cr__handle(cr_tape *t, uint32_t id) { return (cr_var){t, id, t->node[id].stamp}; }
+static inline cr_var cr__handle(cr_tape *t, uint32_t id) { return (cr_var){t, id, t->node[id].head}; }
 
 /* tape.c */
 bool cr__valid(cr_tape *t, cr_var v);                 /* live handle of t, else the tape's error is set */

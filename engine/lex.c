@@ -36,11 +36,12 @@ uint32_t cr__utf8(const char *s, uint32_t length, uint32_t *code) {
 }
 
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
+static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 
 /* Letters of any script; of the symbols beyond ASCII none, so that a stray one is reported and not taken for a name. */
 static uint32_t name_character(const char *s, uint32_t length, bool first) {
-  uint32_t c = 0, n = cr__utf8(s, length, &c);
-  if (n == 1) return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (!first && is_digit(s[0]));
+  uint32_t c = 0, n = length && is_letter(*s) ? 1 : cr__utf8(s, length, &c);
+  if (n == 1) return is_letter(*s) || (!first && is_digit(*s));
   bool symbol = c < 0xAA || (c > 0xAA && c < 0xC0 && c != 0xB5 && c != 0xBA) || c == 0xD7 || c == 0xF7 ||
                 (c >= 0x2000 && c < 0x2070) || (c >= 0x2190 && c < 0x2C00) || (c >= 0x3000 && c < 0x3005) ||
                 (c >= 0xE000 && c < 0xF900) || c == 0xFEFF || c >= 0xFFF0 || (first && c >= 0x300 && c < 0x370);
@@ -80,7 +81,7 @@ static bool take_word(cr__lexer *x) {
   while ((more = name_character(s + n, x->length - x->next - n, !n)) != 0) n += more;
   if (!n) return false;
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-    if (strlen(words[i].word) == n && !memcmp(words[i].word, s, n)) return take_mark(x, words[i].mark, n);
+    if (words[i].word[0] == *s && strlen(words[i].word) == n && !memcmp(words[i].word, s, n)) return take_mark(x, words[i].mark, n);
   x->kind = CR__WORD;
   x->next += n;
   return true;
@@ -118,7 +119,9 @@ bool cr__lex(cr__lexer *x, char *message, size_t size) {
     return true;
   }
   if (*s == '\'' || *s == '"') return take_quoted(x, message, size);
+  if (is_letter(*s)) return take_word(x);
   for (size_t i = 0; i < sizeof marks / sizeof *marks; i++) {
+    if (marks[i].spelling[0] != *s) continue;
     size_t n = strlen(marks[i].spelling);
     if (n <= left && !memcmp(s, marks[i].spelling, n)) return take_mark(x, marks[i].mark, n);
   }

@@ -178,10 +178,11 @@ static cr_status pull_rule(cr_sweep *s, uint32_t id, const cr_op *op) {
 static uint32_t generic_scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to) {
   for (uint32_t id = from; id >= to; id--) {
     const cr_node *n = &t->node[id];
-    if (n->op & CR__RECORD) return id;
+    uint32_t number = cr__op_bits(n);
+    if (number & CR__RECORD) return id;
     double g = bar[id];
-    if (n->op < CR__FIRST_ROW || g == 0) continue;
-    const cr_op *op = t->op[n->op];
+    if (number < CR__FIRST_ROW || g == 0) continue;
+    const cr_op *op = t->op[number];
     double a = t->slot[n->in[0]].num, b = t->slot[n->in[1]].num, y = t->slot[id].num;
     for (int k = 0; k < op->arity; k++) bar[n->in[k]] += g * op->row->partial[k](a, b, y);
   }

@@ -124,7 +124,7 @@ static bool make_poison(cr_tape *t) {
   *nan = NAN;
   cr_array_init(&r->array, CR_FLOAT64, 0, NULL);
   r->array.data = nan;
-  t->node[0] = (cr_node){CR__CONST | CR__RECORD, 0, {0, 0, 0}};
+  t->node[0] = (cr_node){CR__CONST | CR__RECORD, {0, 0, 0}};
   t->slot[0].tensor = r;
   t->count = 1;
   return true;
@@ -226,7 +226,7 @@ int cr_is_poison(cr_var v) { return v.id == 0; }
 const char *cr__describe(cr_tape *t, cr_var v, char *text, size_t size) {
   char shape[200];
   const char *name = NULL;
-  if (v.tape != t || v.id >= t->count || t->node[v.id].stamp != (uint16_t)v.stamp) {
+  if (v.tape != t || !cr__is_live(t, v)) {
     snprintf(text, size, "a stale handle");
     return text;
   }
@@ -265,7 +265,7 @@ void cr_site(cr_tape *t, const char *file, int line) {
 }
 
 bool cr__valid(cr_tape *t, cr_var v) {
-  if (CR__LIKELY(v.tape == t && v.id < t->count && t->node[v.id].stamp == (uint16_t)v.stamp)) return true;
+  if (CR__LIKELY(v.tape == t && cr__is_live(t, v))) return true;
   if (v.tape == t && v.id == 0) return true;
   if (v.tape != t)
     cr_fail(t, CR_WRONG_TAPE, v.tape ? "operand belongs to another tape" : "operand is an empty handle");
@@ -292,13 +292,13 @@ static bool track_site(cr_tape *t, uint32_t id) {
 cr_var cr__push(cr_tape *t, uint32_t op, int n, const cr_var *in, cr_slot slot) {
   if (!cr__reserve(t)) return cr_poison(t);
   uint32_t id = t->count;
-  cr_node node = {(uint16_t)op, t->stamp, {0, 0, 0}};
+  cr_node node = {cr__head(t, op), {0, 0, 0}};
   for (int k = 0; k < n && k < 3; k++) node.in[k] = in[k].id;
   t->node[id] = node;
   t->slot[id] = slot;
   if (t->slow && t->option[CR_TRACK_SITES] && !track_site(t, id)) return cr_poison(t);
   t->count++;
-  return (cr_var){t, id, t->stamp};
+  return (cr_var){t, id, node.head};
 }
 
 static cr_var push_leaf(cr_tape *t, uint32_t op, double value) {

@@ -158,7 +158,7 @@ static cr_var make_node(cr__evaluator *e, const cr__value *v, const cr_syntax *a
 }
 
 static bool is_live(const cr_tape *t, cr_var v) {
-  return v.id && v.id < t->count && t->node[v.id].stamp == (uint16_t)v.stamp;
+  return v.id && cr__is_live(t, v);
 }
 
 cr_var cr__to_leaf(cr__evaluator *e, const cr__value *v, const cr_syntax *at) {

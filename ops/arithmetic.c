@@ -48,7 +48,8 @@ const cr_function cr__arithmetic_functions[] = {
   {.signature = "round(input, *, decimals=0)", .family = "elementwise",
    .formula = "decimals == 0 ? rint(input) : decimals > 0 ? rint(input * 10 ^ decimals) / 10 ^ decimals : "
               "rint(input / 10 ^ -decimals) * 10 ^ -decimals",
-   .doc = "Nearest multiple of 10^-decimals, halves to even.", .kinks = "derivative 0"},
+   .doc = "Nearest multiple of 10^-decimals, halves to even.", .kinks = "derivative 0",
+   .samples = "round(x:(3)); round(x:(3), decimals=2)"},
   {.signature = "frac(input)", .formula = "input - trunc(input)", .family = "elementwise", .doc = "What trunc cuts off.",
    .kinks = "derivative 1, at integers too", .samples = "frac(x:(3))"},
   {.signature = "deg2rad(input)", .formula = "input * 0.017453292519943295", .family = "elementwise", .doc = "Degrees to radians.",

@@ -139,7 +139,7 @@ static cr_status row_eval(cr_eval *c) {
 }
 
 /* A constant scalar is weak: it takes the dtype of what it meets. */
-static bool is_weak(cr_tape *t, cr_var v) { return t->node[v.id].op == CR__CONST; }
+static bool is_weak(cr_tape *t, cr_var v) { return cr__op_bits(&t->node[v.id]) == CR__CONST; }
 
 static bool is_integral(double x) { return x == floor(x) && fabs(x) < 9007199254740992.0; }
 
@@ -290,10 +290,10 @@ uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to) {
   const cr_slot *slot = t->slot;
   for (uint32_t id = from; id >= to; id--) {
     const cr_node *n = &node[id];
-    if (n->op & CR__RECORD) return id;
+    if (n->head & CR__RECORD) return id;
     const double g = bar[id];
     if (g == 0) continue;
-    switch (n->op) {
+    switch (cr__op_bits(n)) {
 #define UNARY(name, value, da, ...)                              \
   case ROW_##name: {                                             \
     const double a = slot[n->in[0]].num, y = slot[id].num;       \

@@ -70,8 +70,9 @@ static double norm_of(double *x, int64_t n, double p) {
   if (lead == 0 || isinf(lead)) return lead;
   int e;
   frexp(lead, &e);
+  double half = ldexp(1, -e / 2), rest = ldexp(1, -(e - e / 2)); /* in two steps, as 2^-e may be no number */
   for (int64_t i = 0; i < n; i++) {
-    double v = ldexp(x[i], -e);
+    double v = x[i] * half * rest;
     x[i] = p == 2 ? v * v : p == 1 ? v : pow(v, p);
   }
   double sum = cr__sum_of(x, n);

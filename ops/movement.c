@@ -171,8 +171,8 @@ static cr_var reshape_jvp(cr_jvp_rule *c) {
 }
 static const cr_op reshape_op = {
   .name = "reshape", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = reshape_infer,
-  .eval = copy_eval, .vjp = reshape_vjp, .jvp = reshape_jvp, .show = show_dims, .latex = "\\operatorname{reshape}\\left(%a\\right)",
-  .rule = "the cotangent in the operand's shape"};
+  .eval = copy_eval, .vjp = reshape_vjp, .jvp = reshape_jvp, .show = show_dims,
+  .latex = "\\operatorname{reshape}\\left(%a\\right)", .rule = "the cotangent in the operand's shape"};
 
 cr_var cr_reshape(cr_var x, int rank, const int64_t *dims) {
   cr_array a = cr_view(x);

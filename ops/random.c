@@ -80,9 +80,11 @@ static void call_dropout(cr_call *c) {
 
 const cr_function cr__random_functions[] = {
   {.signature = "rand(size, seed=0, *, dtype=None)", .call = call_rand, .family = "random",
-   .doc = "Uniform random numbers in [0, 1): element k depends on the seed and k alone.", .derivative = "none"},
+   .doc = "Uniform random numbers in [0, 1): element k depends on the seed and k alone.", .derivative = "none",
+   .samples = "x:(3) * rand([3], 5)"},
   {.signature = "randn(size, seed=0, *, dtype=None)", .call = call_randn, .family = "random",
-   .doc = "Standard normal random numbers: element k depends on the seed and k alone.", .derivative = "none"},
+   .doc = "Standard normal random numbers: element k depends on the seed and k alone.", .derivative = "none",
+   .samples = "x:(3) * randn([3], 5)"},
   {.signature = "dropout(input, p=0.5, training=True, seed=0)", .call = call_dropout, .family = "random",
    .doc = "In training each element is 0 with probability p and else divided by 1 - p; the mask depends on the seed alone.",
    .derivative = "the cotangent under the same mask", .samples = "dropout(x:(5), 0.4, seed=7); dropout(x:(3), 1.0)"},

@@ -86,6 +86,11 @@ static cr_status sum_float(cr_eval *c, const cr__rows_view *v) {
 /* Integer reductions run over row k copied as int64. */
 static const int64_t *integer_row(const cr__rows_view *v, int64_t k, int64_t *row) {
   cr_array from = cr__row_at(v, k), to;
+  if (from.dtype == CR_BOOL && from.rank <= 1) { /* counting a mask is common */
+    int64_t step = from.rank ? from.stride[0] : 0;
+    for (int64_t i = 0; i < from.count; i++) row[i] = ((const uint8_t *)from.data)[i * step];
+    return row;
+  }
   cr_array_init(&to, CR_INT64, from.rank, from.dim);
   to.data = row;
   cr_array_copy(&to, &from);
@@ -258,7 +263,7 @@ const cr_function cr__reduce_functions[] = {
    .formula = "sum(where(isnan(input), 0, input), dim, keepdim, dtype=dtype)", .doc = "Sum of what is not NaN.",
    .derivative = "the cotangent spread, 0 at NaN", .samples = "nansum(x:(2,3)); nansum(x:(2,3), dim=1)"},
   {.signature = "all(input, dim=None, keepdim=False)", .call = call_all, .family = "reduction",
-   .doc = "Whether all elements are nonzero, as bool; true of none.", .derivative = "none"},
+   .doc = "Whether all elements are nonzero, as bool; true of none.", .derivative = "none", .samples = "all(x:(2,3) > 0, dim=1)"},
   {.signature = "any(input, dim=None, keepdim=False)", .call = call_any, .family = "reduction",
-   .doc = "Whether any element is nonzero, as bool; false of none.", .derivative = "none"},
+   .doc = "Whether any element is nonzero, as bool; false of none.", .derivative = "none", .samples = "any(x:(2,3) > 0, dim=1)"},
   {.signature = NULL}};

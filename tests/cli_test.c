@@ -184,14 +184,18 @@ static int run_all_examples(int *commands) {
   text t = printed_by("chainrule --help\n", &status);
   for (const char *s = t.s; *s; s += line_length(s)) {
     char verb[32];
-    if (starts(s, "  ") && sscanf(s, " %31[a-z]", verb) == 1 && strcmp(verb, "chainrule")) failures += run_examples(verb, commands);
+    if (!starts(s, "  ") || sscanf(s, " %31[a-z]", verb) != 1 || !strcmp(verb, "chainrule")) continue;
+    failures += run_examples(verb, commands);
   }
   free(t.s);
   return failures;
 }
 
 int main(int argc, char **argv) {
-  if (argc < 4) return fputs("usage: cli_test CHAINRULE-DIRECTORY WORKING-DIRECTORY --examples|[--update] FILE ...\n", stderr), 2;
+  if (argc < 4) {
+    fputs("usage: cli_test CHAINRULE-DIRECTORY WORKING-DIRECTORY --examples|[--update] FILE ...\n", stderr);
+    return 2;
+  }
   const char *old = getenv("PATH");
   text path = {0};
   append_text(&path, argv[1]);

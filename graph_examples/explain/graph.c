@@ -21,23 +21,30 @@ static void put_formula(cr_buffer *b, tree s) {
   cr_buffer_free(&text);
 }
 
+/* Boxes have room for a few numbers only. */
+static void put_numbers(const trace *t, cr_buffer *b, const trace_numbers *x) {
+  enum { MOST = 4 };
+  char text[512];
+  if (x->count <= MOST) put_quoted(b, trace_numbers_text(t, x, text, sizeof text));
+  else put_quoted(b, trace_shape(x, text, sizeof text));
+}
+
 /* name = formula, value, adjoint: one line each. */
 static void put_node(const trace *t, cr_buffer *b, int i) {
   const trace_node *n = &t->node[i];
   const char *y = t->node[t->n_nodes - 1].name;
-  char text[512];
   cr_put(b, "  n%d [label=\"", i);
   put_quoted(b, n->name);
   if (n->formula) cr_put(b, " = "), put_formula(b, n->formula);
   cr_put(b, "\\n");
-  put_quoted(b, trace_numbers_text(t, &n->value, text, sizeof text));
+  put_numbers(t, b, &n->value);
   if (n->adjoint.data) {
     cr_put(b, "\\nd");
     put_quoted(b, y);
     cr_put(b, "/d");
     put_quoted(b, n->name);
     cr_put(b, " = ");
-    put_quoted(b, trace_numbers_text(t, &n->adjoint, text, sizeof text));
+    put_numbers(t, b, &n->adjoint);
   }
   cr_put(b, "\"");
   if (n->kind == TRACE_CONSTANT || !n->active) cr_put(b, ", class=\"constant\", style=\"rounded,dashed\"");
@@ -67,9 +74,11 @@ static void put_edge(const trace *t, cr_buffer *b, int user, int operand) {
 }
 
 void trace_dot(const trace *t, cr_buffer *b) {
-  cr_put(b, "digraph chainrule {\n  rankdir=LR;\n  bgcolor=\"transparent\";\n"
+  enum { WIDE = 8 };
+  cr_put(b, "digraph chainrule {\n  rankdir=%s;\n  bgcolor=\"transparent\";\n"
             "  node [shape=box, style=rounded, fontname=\"Helvetica\", fontsize=11];\n"
-            "  edge [fontname=\"Helvetica\", fontsize=10, color=\"#777777\", fontcolor=\"#00688b\"];\n");
+            "  edge [fontname=\"Helvetica\", fontsize=10, color=\"#777777\", fontcolor=\"#00688b\"];\n",
+         t->n_nodes <= WIDE ? "LR" : "BT");
   for (int i = 0; i < t->n_nodes; i++)
     if (t->node[i].shown) put_node(t, b, i);
   for (int i = 0; i < t->n_nodes; i++)

@@ -23,7 +23,7 @@ static const char *const after_title =
   "h1 { font-size: 1.4rem; font-weight: 600; } h2 { font-size: 1.05rem; margin: 2rem 0 .4rem; border-bottom: 1px solid var(--line); }\n"
   "h2 small, .soft { color: var(--soft); font-weight: 400; }\n"
   "table { border-collapse: collapse; } td { padding: .15rem .9rem .15rem 0; vertical-align: middle; }\n"
-  ".steps { overflow-x: auto; } .step { padding: .15rem .3rem; border-radius: .3rem; white-space: nowrap; }\n"
+  ".steps { overflow-x: auto; overflow-y: hidden; padding-bottom: .6rem; } .step { padding: .15rem .3rem; border-radius: .3rem; white-space: nowrap; }\n"
   ".step.now { background: var(--mark); } .sum { padding-left: 1.6rem; }\n"
   ".adjoint { color: var(--back); } math { font-size: 1.1em; }\n"
   "svg { max-width: 100%; height: auto; } svg text { fill: currentColor; } svg .input text, svg .result text { fill: #000; }\n"
@@ -94,7 +94,7 @@ static void put_derivative(page *p, const char *of, const char *by, const char *
   cr_put(p->b, "</mrow><mrow><mo>%s</mo>", d);
   if (at[0]) cr_put(p->b, "<msub><mrow>");
   put_name_mathml(p->b, by);
-  if (at[0]) cr_put(p->b, "</mrow><mi>%s</mi></msub>", at);
+  if (at[0]) cr_put(p->b, "</mrow><mi mathvariant=\"italic\">%s</mi></msub>", at);
   cr_put(p->b, "</mrow></mfrac>");
 }
 
@@ -180,7 +180,7 @@ static void put_index_form(page *p, const trace_term *term) {
     }
     cr_put(p->b, "<msub><mrow>");
     put_name_mathml(p->b, x->factor[i].name);
-    cr_put(p->b, "</mrow><mi>%s</mi></msub>", x->factor[i].at);
+    cr_put(p->b, "</mrow><mi mathvariant=\"italic\">%s</mi></msub>", x->factor[i].at);
   }
 }
 
@@ -193,10 +193,10 @@ static void put_term(page *p, const trace_term *term) {
   else {
     cr_put(p->b, "<mtext>");
     put_text(p, term->rule);
-    cr_put(p->b, ", g = </mtext>%s", above.text ? above.text : "");
+    cr_put(p->b, ", g =&#xa0;</mtext>%s", above.text ? above.text : "");
   }
   cr_buffer_free(&above);
-  if (term->index) cr_put(p->b, "<mtext>, that is, </mtext>"), put_index_form(p, term);
+  if (term->index) cr_put(p->b, "<mtext>,&#xa0;that is&#xa0;</mtext>"), put_index_form(p, term);
   bool scalar = term->local && term->slope.data && trace_is_scalar(&term->slope) && trace_is_scalar(&term->share);
   equals(p);
   if (scalar) {
@@ -218,9 +218,9 @@ static void put_backward(page *p) {
     if (!n->shown || (!n->active && !last) || (!last && !n->n_terms)) continue;
     for (int k = 0; sum && k < n->n_terms; k++) {
       open_step(p, " sum");
-      cr_put(p->b, "<mtext>from </mtext>");
+      cr_put(p->b, "<mtext>from&#xa0;</mtext>");
       put_name_mathml(p->b, p->t->node[n->term[k].user].name);
-      cr_put(p->b, "<mtext>: </mtext>");
+      cr_put(p->b, "<mtext>:&#x2003;</mtext>");
       put_term(p, &n->term[k]);
       close_step(p);
     }

@@ -51,12 +51,18 @@ static void put_numbers(page *p, const trace_numbers *x) {
   }
 }
 
+/* A name that has a subscript already takes another one in braces. */
+static void put_indexed(page *p, const char *name, const char *at) {
+  if (at[0]) cr_put(p->b, "{");
+  put_name(p, name);
+  if (at[0]) cr_put(p->b, "}_{%s}", at);
+}
+
 static void put_derivative(page *p, const char *of, const char *by, const char *at) {
   cr_put(p->b, "\\frac{%s", p->t->partial);
   put_name(p, of);
   cr_put(p->b, "}{%s", p->t->partial);
-  put_name(p, by);
-  if (at[0]) cr_put(p->b, "_{%s}", at);
+  put_indexed(p, by, at);
   cr_put(p->b, "}");
 }
 
@@ -126,9 +132,9 @@ static void put_index_form(page *p, const trace_term *term) {
   cr_put(p->b, " = ");
   if (x->over[0]) cr_put(p->b, "\\sum_{%s} ", x->over);
   for (int i = 0; i < x->n; i++) {
+    if (i) cr_put(p->b, " \\, ");
     if (!x->factor[i].name) put_derivative(p, y, p->t->node[term->user].name, x->factor[i].at);
-    else put_name(p, x->factor[i].name), cr_put(p->b, "_{%s}", x->factor[i].at);
-    cr_put(p->b, " \\, ");
+    else put_indexed(p, x->factor[i].name, x->factor[i].at);
   }
 }
 

@@ -93,8 +93,9 @@ static void put_matrix(cr_buffer *b, tree s) {
   cr_put(b, "</mtable><mo>]</mo>");
 }
 
-/* Between numbers a product needs its sign, between names a thin space is enough. */
+/* Before numbers and fractions a product needs its sign, between names none. */
 static bool begins_with_number(tree s) {
+  if (s->kind == CR_BINARY && s->text[0] == '/') return true;
   while (s->kind == CR_BINARY && s->text[0] != '/') s = s->first;
   return s->kind == CR_NUMBER || s->kind == CR_UNARY;
 }

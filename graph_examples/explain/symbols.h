@@ -5,7 +5,10 @@
 #ifndef SYMBOLS_H
 #define SYMBOLS_H
 
-#include <chainrule.h>
+#include <engine.h>
+#include <formula.h>
+#include <op.h>
+#include <ops.h>
 #include <setjmp.h>
 #include <stdbool.h>
 

@@ -15,7 +15,9 @@ typedef struct work {
   cr_var *x, *tangent, *gradient, *out;
 } work;
 
-static bool tape_failed(work *w) { return fail(&w->a->problem, status_code(cr_error(w->q->tape)), "%s", cr_error_text(w->q->tape)); }
+static bool tape_failed(work *w) {
+  return fail(&w->a->problem, status_code(cr_error(w->q->tape)), "%s", cr_error_text(w->q->tape));
+}
 
 static bool is_float(cr_var v) { return cr_dtype_of(v) >= CR_FLOAT32; }
 
@@ -199,7 +201,9 @@ static bool put_result(const result *r, json_t *object, json_t *value) {
 }
 
 bool answer_json(const answer *a, json_t *object) {
-  for (int k = 0; k < a->n; k++)
-    if (!put_result(&a->result[k], object, a->result[k].absent ? json_null() : json_tensor(&a->result[k].value))) return false;
+  for (int k = 0; k < a->n; k++) {
+    const result *r = &a->result[k];
+    if (!put_result(r, object, r->absent ? json_null() : json_tensor(&r->value))) return false;
+  }
   return true;
 }

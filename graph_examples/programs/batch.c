@@ -29,7 +29,9 @@ typedef struct request {
   cr_syntax_error where;
 } request;
 
-static bool tape_failed(request *r) { return fail(&r->problem, status_code(cr_error(r->tape)), "%s", cr_error_text(r->tape)); }
+static bool tape_failed(request *r) {
+  return fail(&r->problem, status_code(cr_error(r->tape)), "%s", cr_error_text(r->tape));
+}
 
 static bool about(request *r, const char *what, const char *name) {
   char text[sizeof r->problem.text];
@@ -212,7 +214,8 @@ static bool evaluate(request *r) {
   if (!r->program) return tape_failed(r);
   if (!bind_inputs(r)) return false;
   cr_results results;
-  if (cr_program_run(r->program, json_string_value(expr), json_string_length(expr), &results, &r->where) != CR_OK) return tape_failed(r);
+  const char *source = json_string_value(expr);
+  if (cr_program_run(r->program, source, json_string_length(expr), &results, &r->where) != CR_OK) return tape_failed(r);
   if (!results.n) return fail(&r->problem, "bad request", "\"expr\" has no value: its last statement is not an expression");
   r->query.m = results.n;
   memcpy(r->query.y, results.value, sizeof results.value);
@@ -233,7 +236,8 @@ static bool differentiate(request *r, answer *a) {
 /* Objects and lists that are wanted are there even when they are empty. */
 static bool put_answer(const request *r, const answer *a, json_t *object) {
   for (int k = 0; k < N_WANTS; k++)
-    if (r->wants >> k & 1) json_object_set_new(object, want_name[k], 1 << k & (WANT_VALUE | WANT_JVP) ? json_array() : json_object());
+    if (r->wants >> k & 1)
+      json_object_set_new(object, want_name[k], 1 << k & (WANT_VALUE | WANT_JVP) ? json_array() : json_object());
   return answer_json(a, object);
 }
 

@@ -57,7 +57,7 @@ static bool open_subject(subject *s) {
     s->var[k] = s->x[k].var;
     cr_read(s->x[k].var, s->point + s->offset[k], s->offset[k + 1] - s->offset[k]);
   }
-  for (int64_t i = 0; i < s->size; i++) s->claimed[i] = NAN;
+  for (int64_t i = 0; i < s->size; i++) s->claimed[i] = nan("");
   return true;
 }
 
@@ -134,8 +134,9 @@ static json_t *report_json(const subject *s, const cr_report *r, bool claims) {
   for (int k = 0; k < r->n_entries; k++) json_array_append_new(entries, entry_json(s, &r->entry[k], claims));
   for (int k = 0; k < r->n_tests; k++) {
     const cr_check_test *t = &r->test[k];
-    json_array_append_new(tests, json_pack("{s:s, s:o, s:o, s:b}", "name", t->name, "error", json_number_of(t->error), "limit",
-                                           json_number_of(t->limit), "passed", t->passed));
+    json_t *error = json_number_of(t->error), *limit = json_number_of(t->limit);
+    json_array_append_new(
+      tests, json_pack("{s:s, s:o, s:o, s:b}", "name", t->name, "error", error, "limit", limit, "passed", t->passed));
   }
   json_object_set_new(object, "entries", entries);
   json_object_set_new(object, "tests", tests);
@@ -218,7 +219,7 @@ static bool read_answer(asked *a, const json_t *j, double *value, double *gradie
 /* The program's value at x, and its gradient if asked for. After the first failure there are no more questions. */
 static bool ask(asked *a, const double *x, double *value, double *gradient) {
   size_t length;
-  *value = NAN;
+  *value = nan("");
   if (a->failed) return false;
   char *line = question(x, a->size);
   const char *text = line ? process_ask(&a->process, line, &length, &a->why) : NULL;
@@ -310,7 +311,8 @@ int verb_check(context *c) {
   int status = STATUS_USAGE;
   if (exec && has(c, OPT_CLAIM)) return complain("--exec and --claim exclude each other");
   if (!read_options(&s) || !(expression ? run_source(c, &results) : open_program(c))) return STATUS_USAGE;
-  if (open_subject(&s) && read_claims(&s)) status = exec ? check_exec(&s, expression ? &results : NULL) : check_outputs(&s, &results);
+  if (open_subject(&s) && read_claims(&s))
+    status = exec ? check_exec(&s, expression ? &results : NULL) : check_outputs(&s, &results);
   close_subject(&s);
   return status;
 }

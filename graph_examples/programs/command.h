@@ -19,7 +19,7 @@ enum { STATUS_GOOD = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 typedef enum option_id {
   OPT_WRT, OPT_DTYPE, OPT_COTANGENT, OPT_TANGENT, OPT_ALL, OPT_DIGITS, OPT_FULL,  /* what to compute, how to print numbers */
   OPT_CLAIM, OPT_EXEC, OPT_TIMEOUT, OPT_TOLERANCE, OPT_SEED, OPT_ORDER,          /* check */
-  OPT_KINKS, OPT_LATEX, OPT_OUTPUT, OPT_SVG, OPT_PNG, OPT_DEPTH, OPT_STEPS, OPT_MEMORY, OPT_JSON, OPT_COLOR, OPT_HELP,
+  OPT_KINKS, OPT_LATEX, OPT_HTML, OPT_OUTPUT, OPT_SVG, OPT_PNG, OPT_DEPTH, OPT_FOCUS, OPT_STEPS, OPT_ERRATA, OPT_MEMORY, OPT_JSON, OPT_COLOR, OPT_HELP,
   N_OPTIONS
 } option_id;
 
@@ -78,7 +78,7 @@ struct context {
 
 bool has(const context *c, option_id id);
 const char *given(const context *c, option_id id);                        /* the last value, NULL when not given */
-const char *next_given(const context *c, option_id id, int *k);           /* all of them: start with *k = 0; NULL at the end */
+const char *next_given(const context *c, option_id id, int *k);           /* all: start with *k = 0; NULL at the end */
 /* The option as a whole number in [low, high], or fallback; false after a complaint. */
 bool whole_given(const context *c, option_id id, long low, long high, long fallback, long *value);
 

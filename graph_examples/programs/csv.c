@@ -54,11 +54,13 @@ static bool read_row(table *t, char *s, char *end, problem *p) {
     double x;
     bool number;
     s = read_field(s, end, &x, &number);
-    if (s < end && *s != ',') return fail(p, "bad file", "line %ld, field %lld: text after a closing quote", t->line, (long long)columns + 1);
+    if (s < end && *s != ',')
+      return fail(p, "bad file", "line %ld, field %lld: text after a closing quote", t->line, (long long)columns + 1);
     more = s < end;
     s += more;
     numbers += number;
-    if (!number && (t->rows || numbers)) return fail(p, "bad file", "line %ld, field %lld is not a number", t->line, (long long)columns + 1);
+    if (!number && (t->rows || numbers))
+      return fail(p, "bad file", "line %ld, field %lld is not a number", t->line, (long long)columns + 1);
     if (!append(t, x, p)) return false;
   }
   if (!numbers) {
@@ -68,7 +70,8 @@ static bool read_row(table *t, char *s, char *end, problem *p) {
   }
   if (numbers != columns) return fail(p, "bad file", "line %ld has fields that are not numbers", t->line);
   if (t->columns && columns != t->columns)
-    return fail(p, "bad shape", "line %ld has %lld fields, the first had %lld", t->line, (long long)columns, (long long)t->columns);
+    return fail(p, "bad shape", "line %ld has %lld fields, the first had %lld", t->line, (long long)columns,
+                (long long)t->columns);
   t->columns = columns;
   t->rows++;
   return true;

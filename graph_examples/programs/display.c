@@ -23,7 +23,9 @@ static const char *element_text(const printer *p, int64_t k, char *text) {
 }
 
 /* The index after i on an axis: the middle of a long one is skipped. */
-static int64_t after(const printer *p, int64_t i, int64_t n) { return p->brief && n > 2 * EDGE && i == EDGE - 1 ? n - EDGE : i + 1; }
+static int64_t after(const printer *p, int64_t i, int64_t n) {
+  return p->brief && n > 2 * EDGE && i == EDGE - 1 ? n - EDGE : i + 1;
+}
 
 /* The widest of the elements that are shown decides the width of all. */
 static void measure(printer *p, int axis, int64_t at) {

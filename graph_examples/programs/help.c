@@ -4,9 +4,9 @@
 #include "command.h"
 
 static const char *const inputs_text =
-  "EXPR is an expression or program of the expression language; FILE is one in a file whose name ends in .chain; - reads it\n"
-  "from standard input. NAME=VALUE gives a name its value: a number, a nested list as in [[1,2],[3,4]], @file.npy or\n"
-  "@file.csv (one column makes a vector, more a matrix; a first line without numbers is a header; @- is standard input).";
+  "EXPR is an expression or program; FILE is one in a file whose name ends in .chain; - reads it from standard input.\n"
+  "NAME=VALUE gives a name its value: a number, a nested list as in [[1,2],[3,4]], @file.npy, @file.csv or @- (one column\n"
+  "makes a vector, more a matrix; a first line without numbers is a header).";
 static const char *const status_text = "0 success; 1 a check failed; 2 bad usage or input.";
 
 static bool is_common(int id) { return id >= OPT_JSON; }
@@ -54,7 +54,8 @@ int put_help(FILE *f, const verb *v) {
         "Derivatives of expressions by the chain rule: forward, backward, and explained.\n\n", f);
   for (v = verbs; v->name; v++) fprintf(f, "  %-8s %s\n", v->name, v->summary);
   fprintf(f, "\n%s\n", inputs_text);
-  fputs("\nchainrule VERB --help or chainrule help VERB says more; chainrule --version prints the version.\n\nExamples:\n", f);
+  fputs("\nchainrule VERB --help or chainrule help VERB says more; chainrule --version prints the version.\n", f);
+  fputs("\nExamples:\n", f);
   for (v = verbs; v->name; v++)
     if (v->examples && v < verbs + 8) example(f, v->examples, (int)strcspn(v->examples, "\n"));
   fprintf(f, "\nExit status: %s\n", status_text);

@@ -10,7 +10,9 @@
 
 /* Writing */
 
-json_t *json_number_of(double x) { return isfinite(x) ? json_real(x) : json_string(isnan(x) ? "nan" : x > 0 ? "inf" : "-inf"); }
+json_t *json_number_of(double x) {
+  return isfinite(x) ? json_real(x) : json_string(isnan(x) ? "nan" : x > 0 ? "inf" : "-inf");
+}
 
 static json_t *element(const tensor *x, int64_t k) {
   if (x->real) return json_number_of(x->real[k]);
@@ -117,7 +119,7 @@ json_t *json_read_line(const char *line, size_t length, problem *p) {
 static bool number_of_text(const char *s, double *x) {
   bool negative = *s == '-';
   if (*s == '-' || *s == '+') s++;
-  if (!strcasecmp(s, "nan")) *x = NAN;
+  if (!strcasecmp(s, "nan")) *x = nan("");
   else if (!strcasecmp(s, "inf") || !strcasecmp(s, "infinity")) *x = negative ? -HUGE_VAL : HUGE_VAL;
   else return false;
   return true;
@@ -152,7 +154,8 @@ static bool nested_shape(const json_t *j, int *rank, int64_t *dim, problem *p) {
 
 static bool fill_nested(tensor *x, const json_t *j, int depth, int rank, const int64_t *dim, int64_t *k, problem *p) {
   if (depth == rank) {
-    if (json_is_array(j)) return fail(p, "bad shape", "a ragged list: a list where element %lld should be a number", (long long)*k);
+    if (json_is_array(j))
+      return fail(p, "bad shape", "a ragged list: a list where element %lld should be a number", (long long)*k);
     return put_element(x, (*k)++, j, p);
   }
   if (!json_is_array(j) || (int64_t)json_array_size(j) != dim[depth])

@@ -34,7 +34,8 @@ static bool read_option(context *c, int argc, char **argv, int *k) {
   const char *value = equals ? equals + 1 : "";
   if (!options[id].argument && equals) return complain("--%s takes no value", options[id].name), false;
   if (options[id].argument && !equals) {
-    if (*k + 1 == argc) return complain("--%s needs a value: --%s %s", options[id].name, options[id].name, options[id].argument), false;
+    const option *o = &options[id];
+    if (*k + 1 == argc) return complain("--%s needs a value: --%s %s", o->name, o->name, o->argument), false;
     value = argv[++*k];
   }
   c->setting[c->n_settings++] = (setting){(option_id)id, value};

@@ -77,7 +77,9 @@ static void set_text(json_t *object, const char *key, const char *text, size_t l
   json_object_set_new(object, key, text && length ? json_stringn(text, length) : json_null());
 }
 
-static void set_line(json_t *object, const char *key, const char *text) { set_text(object, key, text, text ? strlen(text) : 0); }
+static void set_line(json_t *object, const char *key, const char *text) {
+  set_text(object, key, text, text ? strlen(text) : 0);
+}
 
 static json_t *function_json(context *c, const cr_function *f) {
   char signature[512];
@@ -160,7 +162,8 @@ static int complain_name(const cr_tape *t, const char *name) {
   const cr_function *f;
   for (int k = 0; (f = cr_function_at(t, k)) && n + 80 < sizeof text; k++)
     if (strstr(f->signature, name) && strstr(f->signature, name) < f->signature + name_length(f))
-      n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s", n ? ", " : "", name_length(f) < 60 ? name_length(f) : 60, f->signature);
+      n += (size_t)snprintf(text + n, sizeof text - n, "%s%.*s", n ? ", " : "", name_length(f) < 60 ? name_length(f) : 60,
+                            f->signature);
   return n ? complain("no function '%s'; did you mean %s?", name, text)
            : complain("no function '%s': chainrule ops lists them", name);
 }

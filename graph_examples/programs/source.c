@@ -47,7 +47,8 @@ static bool read_source(context *c, FILE *f, const char *title) {
 }
 
 bool open_source(context *c) {
-  if (!c->n_arguments) return complain("%s needs an expression, a .chain file, or - for standard input", c->verb->name), false;
+  if (!c->n_arguments)
+    return complain("%s needs an expression, a .chain file, or - for standard input", c->verb->name), false;
   if (c->n_arguments > 1) return complain("one expression is expected; '%s' is one too many", c->argument[1]), false;
   const char *s = c->argument[0];
   struct stat about;
