@@ -122,35 +122,53 @@ static double difference(const double *a, const double *b, int64_t n) {
   return isnan(m) ? HUGE_VAL : m;
 }
 
-static const double NOISE = 0x1p-24;
-
-static void widen(double *spread, double moved, double value) {
-  double d = fabs(moved - value) / NOISE;
-  if (isfinite(d)) *spread = fmax(*spread, d);
-}
-
 static double relative(double d, double scale) { return d == 0 ? 0 : scale > 0 ? d / scale : HUGE_VAL; }
 
-/* How far the gradient moves when every value is computed with a relative error. Returns that relative to its size: the
- * condition number that decides how well two ways to it can agree. */
-static double find_spread(cr__checker *c, const double *v, const double *g) {
+/* How far the nodes that were recorded from first on, and read end to end as value, move when every value on the way to them
+ * is computed with a relative error, per unit of it: times the rounding unit, what cancellation may leave of rounding. */
+static void find_spread(cr__checker *c, uint32_t first, const cr_var *nodes, const double *value, double *spread) {
   enum { TRIALS = 3 };
+  const double unit = 0x1p-24;
   cr__replica *r = c->replica;
   uint64_t here = cr__replica_branches(r);
-  double *moved = numbers(c, c->size), *spread = numbers(c, c->size), *near = numbers(c, c->size);
-  if (!moved || !spread || !near) return 0;
+  double *near = numbers(c, c->size), *moved = numbers(c, c->size);
   memset(spread, 0, (size_t)c->size * sizeof *spread);
-  for (uint64_t trial = 0; trial < TRIALS; trial++) {
-    r->noise = NOISE, r->noise_seed = c->o.seed + (trial << 40);
-    for (int64_t k = 0; k < c->size; k++) near[k] = r->point[k] * (1 + NOISE * cr__uniform_at(r->noise_seed, (uint64_t)k));
-    bool ok = cr__replica_move(r, near) && cr__replica_branches(r) == here && cr__replica_gradient(r, v, moved);
-    for (int64_t k = 0; ok && k < c->size; k++) widen(&spread[k], moved[k], g[k]);
+  for (uint64_t trial = 0; near && moved && trial < TRIALS; trial++) {
+    r->noise = unit, r->noise_seed = c->o.seed + (trial << 40);
+    for (int64_t k = 0; k < c->size; k++) near[k] = r->point[k] * (1 + unit * cr__uniform_at(r->noise_seed, (uint64_t)k));
+    bool ok = cr__replica_move(r, near) && cr__replica_branches(r) == here && cr__replica_recompute(r, first);
+    if (ok) cr__replica_collect(r, nodes, moved);
+    for (int64_t k = 0; ok && k < c->size; k++) {
+      double d = fabs(moved[k] - value[k]) / unit;
+      if (isfinite(d)) spread[k] = fmax(spread[k], d);
+    }
     r->noise = 0;
   }
   cr__replica_move(r, r->point);
-  c->spread = spread;
-  double scale = cr__largest(g, c->size), most = cr__largest(spread, c->size);
-  return scale > 0 ? most / scale : 0;
+}
+
+/* The symbolic gradient of sum(v * y) and its spread. */
+static bool symbolic_gradient(cr__checker *c, const double *v, double *g, double *spread) {
+  cr__replica *r = c->replica;
+  cr_mark mark = cr_mark_here(r->tape);
+  cr_var *nodes = cr__alloc(r->tape, (size_t)r->n * sizeof *nodes);
+  bool ok = nodes && cr_vjp(r->y, cr__replica_cotangent(r, v), r->n, r->x, nodes) == CR_OK;
+  if (ok) {
+    cr__replica_collect(r, nodes, g);
+    find_spread(c, mark.nodes, nodes, g, spread);
+  }
+  cr__rewind(r->tape, mark);
+  return ok;
+}
+
+static bool forward_mode(cr__checker *c, const double *u, double *jvp) {
+  cr__replica *r = c->replica;
+  cr_mark mark = cr_mark_here(r->tape);
+  cr_var *moved = cr__alloc(r->tape, (size_t)r->n * sizeof *moved), tangent;
+  bool ok = moved && cr__replica_tangents(r, u, moved) && cr_jvp(1, &r->y, r->n, r->x, moved, &tangent) == CR_OK;
+  if (ok) cr_read(tangent, jvp, r->m);
+  cr__rewind(r->tape, mark);
+  return ok;
 }
 
 /* The engine against itself */
@@ -173,35 +191,23 @@ static void check_repeats(cr__checker *c, const double *v, const double *g) {
   note_test(c, "cotangent doubled", difference(again, g, c->size), 0);
 }
 
-/* The symbolic gradient, and forward mode along u. */
-static bool both_modes(cr__checker *c, const double *v, const double *u, double *g, double *jvp) {
-  cr__replica *r = c->replica;
-  cr_mark mark = cr_mark_here(r->tape);
-  cr_var *nodes = cr__alloc(r->tape, 2 * (size_t)r->n * sizeof *nodes), *moved = nodes + r->n, tangent;
-  bool ok = nodes && cr_vjp(r->y, cr__replica_cotangent(r, v), r->n, r->x, nodes) == CR_OK;
-  if (ok) cr__replica_collect(r, nodes, g);
-  ok = ok && cr__replica_tangents(r, u, moved) && cr_jvp(1, &r->y, r->n, r->x, moved, &tangent) == CR_OK;
-  if (ok) cr_read(tangent, jvp, r->m);
-  cr__rewind(r->tape, mark);
-  return ok;
-}
-
-static void check_direction(cr__checker *c, int number, double cond) {
+static void check_direction(cr__checker *c, int number) {
   cr__replica *r = c->replica;
   uint64_t seed = c->o.seed + 1000 * (uint64_t)(number + 1);
   int64_t n = c->size, m = r->m;
   double *u = numbers(c, n), *v = numbers(c, m), *g = numbers(c, n), *symbolic = numbers(c, n), *jvp = numbers(c, m);
+  double *spread = numbers(c, n);
   cr__path p = {.c = c, .u = u, .v = v, .point = numbers(c, n)};
-  if (!u || !v || !g || !symbolic || !jvp || !p.point) return;
+  if (!u || !v || !g || !symbolic || !jvp || !spread || !p.point) return;
   random_unit(u, n, seed);
   random_weights(r, v, seed + 1);
   cr__replica_move(r, r->point);
-  if (!cr__replica_gradient(r, v, g) || !both_modes(c, v, u, symbolic, jvp)) return;
-  double scale = cr__largest(g, n), slack = 64 * DBL_EPSILON * (1 + cond) * (1 + 0.01 * r->n_values);
-  note_test(c, "symbolic = numeric reverse", relative(difference(symbolic, g, n), scale), slack);
+  if (!cr__replica_gradient(r, v, g) || !symbolic_gradient(c, v, symbolic, spread) || !forward_mode(c, u, jvp)) return;
+  double most = cr__largest(spread, n), slack = 64 * DBL_EPSILON * (1 + 0.01 * r->n_values);
+  note_test(c, "symbolic = numeric reverse", relative(difference(symbolic, g, n), cr__largest(g, n) + most), slack);
   if (!all_finite(g, n) || !all_finite(jvp, m)) return;
   double a = cr__dot(v, jvp, m), b = cr__dot(g, u, n), terms = cr__norm(v, m) * cr__norm(jvp, m);
-  for (int64_t k = 0; k < n; k++) terms += fabs(g[k] * u[k]);
+  for (int64_t k = 0; k < n; k++) terms += fabs(g[k] * u[k]) + spread[k] * fabs(u[k]);
   note_test(c, "forward = reverse", relative(fabs(a - b), terms), slack);
   cr_check_entry *e = new_entry(c);
   e->label = cr__keep_text(c->tape, "direction %d", number + 1);
@@ -212,15 +218,19 @@ static void check_direction(cr__checker *c, int number, double cond) {
   cr__replica_move(r, r->point);
 }
 
-/* H u three ways: forward over reverse, reverse over reverse, reverse over forward. */
-static bool hessian_times(cr__checker *c, const double *v, const double *u, double *out[3]) {
+/* H u three ways: forward over reverse, reverse over reverse, reverse over forward. spread is that of the first. */
+static bool hessian_times(cr__checker *c, const double *v, const double *u, double *const out[3], double *spread) {
   cr__replica *r = c->replica;
   cr_mark mark = cr_mark_here(r->tape);
   cr_var *g = cr__alloc(r->tape, 3 * (size_t)r->n * sizeof *g), *tangent = g + r->n, *h = tangent + r->n, j;
   cr_var cotangent = cr__replica_cotangent(r, v);
   bool ok = g && cotangent.id && cr__replica_tangents(r, u, tangent);
   ok = ok && cr_vjp(r->y, cotangent, r->n, r->x, g) == CR_OK && cr_jvp(r->n, g, r->n, r->x, tangent, h) == CR_OK;
-  if (ok) cr__replica_collect(r, h, out[0]);
+  if (ok) {
+    cr__replica_collect(r, h, out[0]);
+    find_spread(c, mark.nodes, h, out[0], spread);
+    cr__replica_recompute(r, mark.nodes);
+  }
   ok = ok && cr_vjp_many(r->n, g, tangent, r->n, r->x, h) == CR_OK;
   if (ok) cr__replica_collect(r, h, out[1]);
   ok = ok && cr_jvp(1, &r->y, r->n, r->x, tangent, &j) == CR_OK && cr_vjp(j, cotangent, r->n, r->x, h) == CR_OK;
@@ -229,38 +239,26 @@ static bool hessian_times(cr__checker *c, const double *v, const double *u, doub
   return ok;
 }
 
-/* H u at the point, and the largest movement of it under noise. */
-static bool hessian_and_spread(cr__checker *c, const double *v, const double *u, double *out[3], double *moved[3], double *spread) {
-  cr__replica *r = c->replica;
-  uint64_t here = cr__replica_branches(r);
-  if (!hessian_times(c, v, u, out)) return false;
-  r->noise = NOISE, r->noise_seed = c->o.seed + 99;
-  bool ok = cr__replica_move(r, r->point);
-  r->noise = 0;
-  if (ok && cr__replica_branches(r) == here && hessian_times(c, v, u, moved))
-    for (int64_t k = 0; k < c->size; k++) widen(spread, moved[0][k], out[0][k]);
-  return ok && cr__replica_move(r, r->point) && r->tape->error == CR_OK;
-}
-
 static void check_second_order(cr__checker *c, int number) {
   cr__replica *r = c->replica;
   uint64_t seed = c->o.seed + 1000 * (uint64_t)(number + 1) + 500;
   int64_t n = c->size;
-  double *block = numbers(c, 13 * n), *v = numbers(c, r->m), spread = 0;
+  double *block = numbers(c, 12 * n), *v = numbers(c, r->m);
   if (!block || !v) return;
   double *u = block, *w = block + n, *hu[3] = {block + 2 * n, block + 3 * n, block + 4 * n};
-  double *hw[3] = {block + 5 * n, block + 6 * n, block + 7 * n}, *moved[3] = {block + 8 * n, block + 9 * n, block + 10 * n};
+  double *hw[3] = {block + 5 * n, block + 6 * n, block + 7 * n}, *spread_u = block + 8 * n, *spread_w = block + 9 * n;
   random_unit(u, n, seed), random_unit(w, n, seed + 1), random_weights(r, v, seed + 2);
   cr__replica_move(r, r->point);
-  if (!hessian_and_spread(c, v, u, hu, moved, &spread) || !hessian_and_spread(c, v, w, hw, moved, &spread)) return;
+  if (!hessian_times(c, v, u, hu, spread_u) || !hessian_times(c, v, w, hw, spread_w)) return;
   if (!all_finite(hu[0], n) || !all_finite(hw[0], n)) return;
   /* where the Hessian is nothing but cancellation, what cancels sets the scale */
-  double size = fmax(fmax(cr__norm(hu[0], n), cr__norm(hw[0], n)), fmax(1e-3 * c->gradient_size, spread));
+  double size = fmax(cr__norm(hu[0], n), cr__norm(hw[0], n)) + fmax(cr__largest(spread_u, n), cr__largest(spread_w, n));
+  size = fmax(size, 1e-3 * c->gradient_size);
   note_test(c, "reverse over reverse = forward over reverse", relative(difference(hu[1], hu[0], n), size), 1e-12);
   note_test(c, "reverse over forward = forward over reverse", relative(difference(hu[2], hu[0], n), size), 1e-12);
   note_test(c, "symmetry of the Hessian", relative(fabs(cr__dot(w, hu[0], n) - cr__dot(u, hw[0], n)), size), 1e-12);
   if (c->report->kinks) return;
-  cr__path p = {.c = c, .u = u, .v = v, .w = w, .point = block + 11 * n, .gradient = block + 12 * n};
+  cr__path p = {.c = c, .u = u, .v = v, .w = w, .point = block + 10 * n, .gradient = block + 11 * n};
   cr_check_entry e = {.analytic = cr__dot(w, hu[0], n)};
   cr__line l = cr__line_of(&p);
   cr__judge(c, &l, &e, 1e-10 * size);
@@ -366,16 +364,17 @@ bool cr__open_replica(cr__checker *c, cr_var y, int n, const cr_var *x) {
 
 static void run_checks(cr__checker *c, cr_var y) {
   cr__replica *r = c->replica;
-  double *g = numbers(c, c->size), *v = c->o.weighted ? numbers(c, r->m) : NULL;
-  if (!g || (c->o.weighted && !v)) return;
+  double *g = numbers(c, c->size), *symbolic = numbers(c, c->size), *v = c->o.weighted ? numbers(c, r->m) : NULL;
+  double *spread = numbers(c, c->size);
+  if (!g || !symbolic || !spread || (c->o.weighted && !v)) return;
   if (v) random_weights(r, v, c->o.seed + 77);
-  if (!cr__replica_gradient(r, v, g)) return;
-  double cond = find_spread(c, v, g);
+  if (!cr__replica_gradient(r, v, g) || !symbolic_gradient(c, v, symbolic, spread)) return;
   int directions = !c->size || !r->m ? 0 : c->size < c->o.directions ? (int)c->size : c->o.directions;
+  c->spread = spread;
   c->gradient_size = cr__norm(g, c->size);
   check_repeats(c, v, g);
-  if (c->spread) check_original(c, y, v, g);
-  for (int k = 0; k < directions; k++) check_direction(c, k, cond);
+  check_original(c, y, v, g);
+  for (int k = 0; k < directions; k++) check_direction(c, k);
   cr__check_coordinates(c, g, v);
   cr__replica_move(r, r->point);
   for (int k = 0; k < directions && c->o.order > 1 && all_finite(g, c->size); k++) check_second_order(c, k);

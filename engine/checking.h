@@ -64,6 +64,8 @@ cr__replica *cr__replica_new(cr_var y, int n, const cr_var *x);
 void cr__replica_free(cr__replica *r);
 /* Takes the copy to a point: sets the leaves and computes what moves. */
 bool cr__replica_move(cr__replica *r, const double *point);
+/* The same for nodes recorded beside the copy, from first on. */
+bool cr__replica_recompute(cr__replica *r, uint32_t first);
 uint64_t cr__replica_branches(const cr__replica *r);
 /* The branches node by node, to find the one that differs: writes n_decisions hashes. */
 void cr__replica_branch_list(const cr__replica *r, uint64_t *out);

@@ -252,6 +252,14 @@ bool cr__replica_move(cr__replica *r, const double *point) {
   return true;
 }
 
+bool cr__replica_recompute(cr__replica *r, uint32_t first) {
+  for (uint32_t id = first; id < r->tape->count; id++) {
+    if (cr__eval_node(r->tape, id) != CR_OK) return false;
+    if (r->noise != 0 && r->tape->op[cr__op_number(r->tape, id)]) disturb(r, id);
+  }
+  return true;
+}
+
 static uint64_t hash_of(const cr__replica *r, const struct cr__decision *d) {
   cr_array a = cr__array_of(r->tape, d->id);
   const cr_op *op = r->tape->op[cr__op_number(r->tape, d->id)];

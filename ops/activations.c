@@ -9,7 +9,7 @@ static void call_gelu(cr_call *c) {
   cr_var x = cr_arg_var(c, 0);
   const char *approximate = cr_arg_text(c, 1);
   if (!strcmp(approximate, "none")) {
-    cr_return(c, cr_mul(x, cr_ndtr(x)));
+    cr_return(c, cr_gelu(x));
   } else if (!strcmp(approximate, "tanh")) {
     cr_var cube = cr_mul(cr_const(x.tape, 0.044715), cr_pow(x, cr_const(x.tape, 3)));
     cr_return(c, cr_mul(x, cr_sigmoid(cr_mul(cr_const(x.tape, 1.5957691216057308), cr_add(x, cube)))));
@@ -93,7 +93,6 @@ const cr_function cr__activation_functions[] = {
   {.signature = "gelu(input, approximate='none')", .call = call_gelu, ACTIVATION,
    .doc = "x times the normal distribution function of x, or with approximate='tanh' its approximation.",
    .derivative = "ndtr(x) + x normal_pdf(x)", .samples = "gelu(x:(3)); gelu(x:(3), approximate='tanh')"},
-  {.signature = "mish(input)", .formula = "input * tanh(log1pexp(input))", ACTIVATION, .doc = "x tanh(softplus(x)).", .samples = "mish(x:(3))"},
   {.signature = "prelu(input, weight)", .call = call_prelu, ACTIVATION, .doc = "x above 0, weight x below; one weight, or one per channel (axis 1).",
    .derivative = "1 above 0, weight below; to weight, x below 0", .kinks = "weight at 0",
    .samples = "prelu(x:(4), w:(1)); prelu(x:(2,3,2), w:(3))"},
@@ -116,8 +115,6 @@ const cr_function cr__activation_functions[] = {
    .doc = "x, and 0 within lambd of 0.", .kinks = "0 at both edges", .samples = "hardshrink(x:(3)); hardshrink(x:(3), 0.2)"},
   {.signature = "threshold(input, threshold, value)", .formula = "where(input > threshold, input, value)", ACTIVATION,
    .doc = "x above the threshold, value elsewhere.", .kinks = "0 at the threshold", .samples = "threshold(x:(3), 0.1, 2.0)"},
-  {.signature = "quick_gelu(input)", .formula = "input * sigmoid(1.702 * input)", ACTIVATION, .doc = "x sigmoid(1.702 x).",
-   .samples = "quick_gelu(x:(3))"},
   {.signature = "maxout(input, groups, dim=1)", .call = call_maxout, ACTIVATION,
    .doc = "The largest of every group of so many neighbours along an axis.", .kinks = "even split at ties",
    .samples = "maxout(x:(2,4), 2); maxout(x:(6), 3, dim=0)"},

@@ -78,6 +78,13 @@ CR_API cr_var cr_log1pexp(cr_var x);                      /* log(1 + exp(x)) wit
 CR_API cr_var cr_logsigmoid(cr_var x);                    /* log(sigmoid(x)). */
 CR_API cr_var cr_relu(cr_var x);                          /* max(x, 0). */
 CR_API cr_var cr_silu(cr_var x);                          /* x sigmoid(x). */
+CR_API cr_var cr_silu_slope(cr_var x);                    /* The derivative of silu. */
+CR_API cr_var cr_quick_gelu(cr_var x);                    /* x sigmoid(1.702 x). */
+CR_API cr_var cr_quick_gelu_slope(cr_var x);              /* The derivative of quick_gelu. */
+CR_API cr_var cr_gelu(cr_var x);                          /* x ndtr(x). */
+CR_API cr_var cr_gelu_slope(cr_var x);                    /* The derivative of gelu. */
+CR_API cr_var cr_mish(cr_var x);                          /* x tanh(log(1 + exp(x))). */
+CR_API cr_var cr_mish_slope(cr_var x);                    /* The derivative of mish. */
 
 CR_API cr_var cr_softsign(cr_var x);                      /* x / (1 + |x|). */
 CR_API cr_var cr_tanhshrink(cr_var x);                    /* x - tanh(x) without cancellation. */

@@ -117,6 +117,7 @@ cr_var cr_pad(cr_var x, const int64_t *lo, const int64_t *hi, const int64_t *int
   cr_array a = cr_view(x);
   if (cr_is_poison(x)) return x;
   pad_attr p = {.rank = a.rank};
+  const int64_t most = (int64_t)1 << 48;
   int only_crops = 1;
   for (int i = 0; i < a.rank; i++) {
     p.lo[i] = lo[i];
@@ -125,7 +126,7 @@ cr_var cr_pad(cr_var x, const int64_t *lo, const int64_t *hi, const int64_t *int
     only_crops = only_crops && lo[i] <= 0 && hi[i] <= 0 && !p.interior[i];
     if (interior && interior[i] < 0)
       return cr_fail(x.tape, CR_BAD_ARGUMENT, "pad: interior %lld of axis %d is negative", (long long)interior[i], i);
-    if (lo[i] > (int64_t)1 << 48 || hi[i] > (int64_t)1 << 48 || p.interior[i] > (int64_t)1 << 32)
+    if (lo[i] > most || hi[i] > most || (a.dim[i] > 1 && p.interior[i] > most / a.dim[i]))
       return cr_fail(x.tape, CR_OVER_LIMIT, "pad: axis %d grows beyond all bounds", i);
   }
   return only_crops ? crop(x, &a, &p) : cr_record(x.tape, &pad_op, 2, (cr_var[]){x, value}, &p);

@@ -61,6 +61,14 @@ static inline double tanhshrink(double x) {
 static inline double square(double x) { return x * x; }
 static inline double direction(double a, double b) { return a == 0 ? 0 : a / hypot(a, b); }
 
+static inline double silu_slope(double x) { return cr__sigmoid(x) * (1 + x * cr__sigmoid(-x)); }
+static inline double gelu_slope(double x) { return cr__ndtr(x) + x * normal_pdf(x); }
+static inline double quick_gelu_slope(double x) { return silu_slope(1.702 * x); }
+static inline double mish_slope(double x) {
+  double u = cr__softplus(x);
+  return tanh(u) + x * sech2(u) * cr__sigmoid(x);
+}
+
 static inline double log_cosh(double x) {
   double half = sinh(0.5 * x), size = fabs(x);
   return size < 1 ? log1p(2 * half * half) : size + log1p(exp(-2 * size)) - 0.6931471805599453;

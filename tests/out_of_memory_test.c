@@ -11,21 +11,8 @@
 #include <cmocka.h>
 
 #include "formula.h"
+#include "meter.h"
 #include "ops.h"
-
-typedef struct meter {
-  long calls, fail_at;
-  size_t live;
-} meter;
-
-static void *failing(void *user, void *p, size_t old_size, size_t new_size) {
-  meter *m = user;
-  if (new_size > 0 && ++m->calls == m->fail_at) return NULL;
-  m->live = m->live - old_size + new_size;
-  if (new_size) return realloc(p, new_size);
-  free(p);
-  return NULL;
-}
 
 static const char *const programs[] = {
   "X = param [[1, 2, 3], [4, 5, 7]]; sum(tanh(X) * X^2)",
@@ -57,7 +44,7 @@ static void each_allocation_in_turn(void **state) {
   long points = 0;
   for (size_t k = 0; k < sizeof programs / sizeof *programs; k++) {
     meter m = {0};
-    cr_allocator allocator = {failing, &m};
+    cr_allocator allocator = {meter_reallocate, &m};
     double want = 0;
     cr_tape *t = cr_new_with(cr_standard_ops(), &allocator);
     cr_status status = run(t, programs[k], &want);

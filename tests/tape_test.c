@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "internal.h"
+#include "meter.h"
 #include "ops.h"
 
 static void scalars_and_their_adjoints(void **state) {
@@ -227,24 +228,10 @@ static cr_status visit(cr_tape *t) {
   return cr_error(t);
 }
 
-typedef struct meter {
-  long calls, fail_at;
-  size_t live;
-} meter;
-
-static void *failing(void *user, void *p, size_t old_size, size_t new_size) {
-  meter *m = user;
-  if (new_size > 0 && ++m->calls == m->fail_at) return NULL;
-  m->live = m->live - old_size + new_size;
-  if (new_size) return realloc(p, new_size);
-  free(p);
-  return NULL;
-}
-
 static void every_failing_allocation_is_a_status(void **state) {
   (void)state;
   meter m = {0};
-  cr_allocator allocator = {failing, &m};
+  cr_allocator allocator = {meter_reallocate, &m};
   cr_tape *t = cr_new_with(cr_standard_ops(), &allocator);
   assert_int_equal(visit(t), CR_OK);
   cr_free(t);
