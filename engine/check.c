@@ -87,7 +87,7 @@ void cr__check_coordinates(cr__checker *c, const double *analytic, const double 
   int64_t n = coordinates_wanted(c);
   cr__path p = {.c = c, .v = v, .point = numbers(c, c->size)};
   double floor = 1e-13 * cr__largest(analytic, c->size);
-  if (c->spread) floor += 64 * DBL_EPSILON * cr__largest(c->spread, c->size);
+  if (c->spread) floor += 64 * DBL_EPSILON * (cr__largest(c->spread, c->size) + c->unit);
   if (!p.point) return;
   for (int64_t j = 0; j < n; j++) {
     int64_t i = n < c->size ? j * c->size / n : j;
@@ -204,9 +204,9 @@ static void check_direction(cr__checker *c, int number) {
   cr__replica_move(r, r->point);
   if (!cr__replica_gradient(r, v, g) || !symbolic_gradient(c, v, symbolic, spread) || !forward_mode(c, u, jvp)) return;
   double most = cr__largest(spread, n), slack = 64 * DBL_EPSILON * (1 + 0.01 * r->n_values);
-  note_test(c, "symbolic = numeric reverse", relative(difference(symbolic, g, n), cr__largest(g, n) + most), slack);
+  note_test(c, "symbolic = numeric reverse", relative(difference(symbolic, g, n), cr__largest(g, n) + most + c->unit), slack);
   if (!all_finite(g, n) || !all_finite(jvp, m)) return;
-  double a = cr__dot(v, jvp, m), b = cr__dot(g, u, n), terms = cr__norm(v, m) * cr__norm(jvp, m);
+  double a = cr__dot(v, jvp, m), b = cr__dot(g, u, n), terms = c->unit + cr__norm(v, m) * cr__norm(jvp, m);
   for (int64_t k = 0; k < n; k++) terms += fabs(g[k] * u[k]) + spread[k] * fabs(u[k]);
   note_test(c, "forward = reverse", relative(fabs(a - b), terms), slack);
   cr_check_entry *e = new_entry(c);
@@ -253,7 +253,7 @@ static void check_second_order(cr__checker *c, int number) {
   if (!all_finite(hu[0], n) || !all_finite(hw[0], n)) return;
   /* where the Hessian is nothing but cancellation, what cancels sets the scale */
   double size = fmax(cr__norm(hu[0], n), cr__norm(hw[0], n)) + fmax(cr__largest(spread_u, n), cr__largest(spread_w, n));
-  size = fmax(size, 1e-3 * c->gradient_size);
+  size = fmax(size, fmax(1e-3 * c->gradient_size, c->unit / c->reach));
   note_test(c, "reverse over reverse = forward over reverse", relative(difference(hu[1], hu[0], n), size), 1e-12);
   note_test(c, "reverse over forward = forward over reverse", relative(difference(hu[2], hu[0], n), size), 1e-12);
   note_test(c, "symmetry of the Hessian", relative(fabs(cr__dot(w, hu[0], n) - cr__dot(u, hw[0], n)), size), 1e-12);
@@ -372,6 +372,8 @@ static void run_checks(cr__checker *c, cr_var y) {
   int directions = !c->size || !r->m ? 0 : c->size < c->o.directions ? (int)c->size : c->o.directions;
   c->spread = spread;
   c->gradient_size = cr__norm(g, c->size);
+  c->reach = cr__largest(c->point, c->size) > 0 ? cr__largest(c->point, c->size) : 1;
+  c->unit = cr__replica_terms(r, v) / c->reach;
   check_repeats(c, v, g);
   check_original(c, y, v, g);
   for (int k = 0; k < directions; k++) check_direction(c, k);

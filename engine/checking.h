@@ -72,6 +72,9 @@ void cr__replica_branch_list(const cr__replica *r, uint64_t *out);
 /* sum(v * y) where the copy is now, and its gradient by the numeric sweep. v NULL means ones. */
 double cr__replica_value(const cr__replica *r, const double *v);
 bool cr__replica_gradient(cr__replica *r, const double *v, double *gradient);
+/* The largest product of a value and its adjoint on the way: a change of relative size e in one value changes sum(v * y) by
+ * e times this at most. */
+double cr__replica_terms(cr__replica *r, const double *v);
 /* The numbers as constants of the copy: one for each x, or one of y's shape. */
 bool cr__replica_tangents(cr__replica *r, const double *u, cr_var *out);
 cr_var cr__replica_cotangent(cr__replica *r, const double *v);
@@ -95,7 +98,8 @@ typedef struct cr__checker {
   int64_t size;
   const double *point;
   const double *claimed;     /* numbers from elsewhere; NULL: the engine's are checked */
-  double gradient_size;
+  double gradient_size, reach; /* of the gradient, and of the point */
+  double unit;               /* of derivatives: what one value contributes, over the size of the inputs */
   double *spread;            /* how far the gradient moves, per unit of relative error in every value; NULL: not known */
   cr_report *report;
   cr_check_entry *entry;

@@ -317,6 +317,28 @@ bool cr__replica_gradient(cr__replica *r, const double *v, double *gradient) {
   return s && r->tape->error == CR_OK;
 }
 
+static double largest_term(cr__replica *r, const cr_sweep *s, uint32_t id) {
+  cr_array a = cr__array_of(r->tape, id);
+  double largest = 0, *bar = a.dtype < CR_FLOAT32 ? NULL : cr__replica_numbers(r, a.count);
+  if (!bar || cr_adjoint_read(s, cr__handle(r->tape, id), bar, a.count) != CR_OK) return 0;
+  for (int64_t k = 0; k < a.count; k++) {
+    double term = fabs(bar[k] * cr_array_get(&a, k));
+    if (isfinite(term)) largest = fmax(largest, term);
+  }
+  return largest;
+}
+
+double cr__replica_terms(cr__replica *r, const double *v) {
+  cr_mark mark = cr_mark_here(r->tape);
+  cr_var cotangent = cr__replica_cotangent(r, v);
+  cr_sweep *s = cotangent.id ? cr_backward_from(r->y, cotangent) : NULL;
+  double largest = 0;
+  for (uint32_t k = 0; s && k < r->n_values; k++) largest = fmax(largest, largest_term(r, s, r->moving[k]));
+  cr_sweep_release(s);
+  cr__rewind(r->tape, mark);
+  return largest;
+}
+
 static cr_var constant_like(cr_tape *t, cr_var like, const double *numbers) {
   if (!cr__is_record(t, like.id)) return cr_const(t, numbers ? numbers[0] : 1);
   cr_array a = cr_view(like);

@@ -148,7 +148,7 @@ static cr_var extreme_along(cr_var x, const cr_op *op, int axis, int keepdim, cr
   *index = record_over(x, op, 1, &axis, 1);
   if (cr_is_poison(*index)) return *index;
   cr_var values = cr_gather(x, axis, *index);
-  if (keepdim && !scalar) return values;
+  if (cr_is_poison(values) || (keepdim && !scalar)) return values;
   cr_array a = cr_view(values), to;
   unsigned gone = 1u << cr_axis(axis, a.rank);
   cr__reduced_shape(&a, &(cr__axes){gone, 0}, CR_FLOAT64, &to);
