@@ -14,7 +14,7 @@ const char *cr_verdict_text(cr_verdict verdict) {
 
 static cr_check_entry *new_entry(cr__checker *c) {
   cr_check_entry *e = &c->entry[c->report->n_entries++];
-  *e = (cr_check_entry){.label = "", .input = -1, .note = "", .left = NAN, .right = NAN};
+  *e = (cr_check_entry){.label = "", .input = -1, .note = "", .left = (double)NAN, .right = (double)NAN};
   return e;
 }
 
@@ -204,7 +204,8 @@ static void check_direction(cr__checker *c, int number) {
   cr__replica_move(r, r->point);
   if (!cr__replica_gradient(r, v, g) || !symbolic_gradient(c, v, symbolic, spread) || !forward_mode(c, u, jvp)) return;
   double most = cr__largest(spread, n), slack = 64 * DBL_EPSILON * (1 + 0.01 * r->n_values);
-  note_test(c, "symbolic = numeric reverse", relative(difference(symbolic, g, n), cr__largest(g, n) + most + c->unit), slack);
+  note_test(c, "symbolic = numeric reverse", relative(difference(symbolic, g, n), cr__largest(g, n) + most + c->unit),
+            slack);
   if (!all_finite(g, n) || !all_finite(jvp, m)) return;
   double a = cr__dot(v, jvp, m), b = cr__dot(g, u, n), terms = c->unit + cr__norm(v, m) * cr__norm(jvp, m);
   for (int64_t k = 0; k < n; k++) terms += fabs(g[k] * u[k]) + spread[k] * fabs(u[k]);
@@ -286,8 +287,7 @@ static void check_original(cr__checker *c, cr_var y, const double *v, const doub
   cr_array weights = cr_view(cotangent);
   for (int64_t k = 0; cotangent.id && cr__is_record(t, y.id) && k < a.count; k++) cr_array_set(&weights, k, v ? v[k] : 1);
   cr_sweep *s = have && cotangent.id ? cr_backward_from(y, cotangent) : NULL;
-  for (int k = 0; s && k < r->n; k++)
-    cr_adjoint_read(s, r->user_x[k], have + r->offset[k], r->offset[k + 1] - r->offset[k]);
+  for (int k = 0; s && k < r->n; k++) cr_adjoint_read(s, r->user_x[k], have + r->offset[k], r->offset[k + 1] - r->offset[k]);
   if (s && !single)
     note_test(c, "gradient on the tape = on the copy", relative(difference(have, g, c->size), cr__largest(g, c->size)),
               4 * DBL_EPSILON);
@@ -345,7 +345,9 @@ bool cr__open_replica(cr__checker *c, cr_var y, int n, const cr_var *x) {
   if (!cr__valid(t, y)) return false;
   if (n < 1 || !y.id || cr_dtype_of(y) < CR_FLOAT32) {
     cr_fail(t, n < 1 || !y.id ? CR_BAD_ARGUMENT : CR_NOT_DIFFERENTIABLE, "check: %s",
-            n < 1 ? "no input is given" : !y.id ? "the output is the poison node" : "the output is not float64 or float32");
+            n < 1   ? "no input is given"
+            : !y.id ? "the output is the poison node"
+                    : "the output is not float64 or float32");
     return false;
   }
   for (int k = 0; k < n; k++) {
@@ -389,7 +391,8 @@ cr_status cr__pass_error(cr__checker *c) {
   return t->error;
 }
 
-cr_status cr__check_graph(cr_var y, int n, const cr_var *x, const cr_check_options *options, bool diagnose, cr_report **report) {
+cr_status cr__check_graph(cr_var y, int n, const cr_var *x, const cr_check_options *options, bool diagnose,
+                          cr_report **report) {
   cr__checker c = {.tape = y.tape};
   if (report) *report = NULL;
   if (!y.tape) return CR_WRONG_TAPE;

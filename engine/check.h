@@ -88,8 +88,9 @@ CR_API cr_status cr_check_claims(cr_var y, int n, const cr_var *x, const double 
 
 /* The same for any function of size numbers: the tape serves for memory and errors only. names may be NULL. */
 typedef double (*cr_black_box)(void *user, const double *x);
-CR_API cr_status cr_check_values(cr_tape *t, cr_black_box f, void *user, int64_t size, const double *x, const double *claimed,
-                                 const char *const *names, const cr_check_options *options, cr_report **report);
+CR_API cr_status cr_check_values(cr_tape *t, cr_black_box f, void *user, int64_t size, const double *x,
+                                 const double *claimed, const char *const *names, const cr_check_options *options,
+                                 cr_report **report);
 
 /* How a claimed number relates to the true one. */
 typedef enum cr_claim {

@@ -119,7 +119,8 @@ typedef struct cr__path {
   double *point, *gradient; /* to work in; gradient for w only */
 } cr__path;
 cr__line cr__line_of(cr__path *p);
-/* Fills in all but label, input and index of an entry whose analytic slope is given. Differences below floor do not count. */
+/* Fills in all but label, input and index of an entry whose analytic slope is given. Differences below floor do not
+ * count. */
 void cr__judge(cr__checker *c, cr__line *l, cr_check_entry *e, double floor);
 
 double cr__dot(const double *a, const double *b, int64_t n);
@@ -143,7 +144,9 @@ cr_status cr__close_report(cr__checker *c, cr_report **out);
 cr_status cr__pass_error(cr__checker *c); /* of the copy to the user's tape */
 /* One entry a coordinate, for sum(v * y). */
 void cr__check_coordinates(cr__checker *c, const double *analytic, const double *v);
-cr_status cr__check_graph(cr_var y, int n, const cr_var *x, const cr_check_options *options, bool diagnose, cr_report **report);
+/* cr_check, with or without the search for the culprit. */
+cr_status cr__check_graph(cr_var y, int n, const cr_var *x, const cr_check_options *options, bool diagnose,
+                          cr_report **report);
 
 /* claims.c */
 void cr__judge_claim(cr__checker *c, cr_check_entry *e);

@@ -53,7 +53,7 @@ cr_status cr_check_claims(cr_var y, int n, const cr_var *x, const double *claime
 /* The derivative by differences, wherever it could be had. */
 static double *numeric_gradient(const cr__checker *c) {
   double *truth = cr__alloc(c->tape, (size_t)c->size * sizeof *truth);
-  for (int64_t k = 0; truth && k < c->size; k++) truth[k] = NAN;
+  for (int64_t k = 0; truth && k < c->size; k++) truth[k] = (double)NAN;
   for (int k = 0; truth && k < c->report->n_entries; k++) truth[c->entry[k].index] = c->entry[k].numeric;
   return truth;
 }

@@ -45,9 +45,14 @@ static const char *slip_of(double claimed, double truth, double a, double b, dou
   const struct {
     double value;
     const char *words;
-  } slips[] = {{1, "it is 1: the factor is missing"}, {y, "it is the value of the op"}, {1 - y, "it is one minus the value of the op"},
-               {a, "it is the first operand"}, {b, "it is the second operand"}, {0, "it is 0"},
-               {truth * truth, "the right factor is squared"}, {1 / truth, "it is one over the right factor"}};
+  } slips[] = {{1, "it is 1: the factor is missing"},
+               {y, "it is the value of the op"},
+               {1 - y, "it is one minus the value of the op"},
+               {a, "it is the first operand"},
+               {b, "it is the second operand"},
+               {0, "it is 0"},
+               {truth * truth, "the right factor is squared"},
+               {1 / truth, "it is one over the right factor"}};
   for (int k = 0; k < 8; k++)
     if (fabs(claimed - slips[k].value) <= 1e-6 * fabs(claimed)) return slips[k].words;
   return NULL;
@@ -101,7 +106,8 @@ static bool transposed(const cr_report *r, int input, cr_var x) {
 
 static const char *describe(cr__checker *c, uint32_t id, const cr_report *r, const cr_var *x, cr_var y, bool elementwise) {
   char text[256];
-  const char *name = cr_op_of(y)->name, *words = NULL, *node = cr__node_text(c->replica->user, c->replica->origin[id], text, sizeof text);
+  const char *name = cr_op_of(y)->name, *words = NULL,
+             *node = cr__node_text(c->replica->user, c->replica->origin[id], text, sizeof text);
   int wrong = -1;
   for (int k = 0; k < r->n_entries; k++)
     if (r->entry[k].verdict == CR_DISAGREE && r->entry[k].input >= 0) {
@@ -111,7 +117,8 @@ static const char *describe(cr__checker *c, uint32_t id, const cr_report *r, con
   if (wrong < 0) {
     for (int k = 0; k < r->n_tests && !words; k++)
       if (!r->test[k].passed) words = r->test[k].name;
-    return cr__keep_text(c->tape, "%s: the rules of %s are wrong: they fail the test \"%s\"", node, name, words ? words : "directions");
+    return cr__keep_text(c->tape, "%s: the rules of %s are wrong: they fail the test \"%s\"", node, name,
+                         words ? words : "directions");
   }
   words = common(r, x, y, guess_factor);
   if (!words && elementwise) words = common(r, x, y, guess_slip);
@@ -119,8 +126,9 @@ static const char *describe(cr__checker *c, uint32_t id, const cr_report *r, con
   const cr_check_entry *e = r->entry;
   while (e->input < 0 || e->verdict != CR_DISAGREE) e++;
   char have[40], need[40];
-  return cr__keep_text(c->tape, "%s: the rule of %s is wrong for operand %d%s%s (it gives %s where differences give %s)", node, name, wrong,
-                       words ? ": " : "", words ? words : "", cr_number_text(e->analytic, 6, have), cr_number_text(e->numeric, 6, need));
+  return cr__keep_text(c->tape, "%s: the rule of %s is wrong for operand %d%s%s (it gives %s where differences give %s)",
+                       node, name, wrong, words ? ": " : "", words ? words : "", cr_number_text(e->analytic, 6, have),
+                       cr_number_text(e->numeric, 6, need));
 }
 
 static const char *check_node(cr__checker *c, uint32_t id, int order) {

@@ -9,9 +9,9 @@ enum { MOST_COUNTS = 48, MOST_WORK = 20000000 };
 typedef struct slip {
   cr__checker *c;
   const double *truth, *claimed;
-  double *try;            /* the candidate */
+  double *try; /* the candidate */
   int64_t n;
-  double size;            /* of the gradient */
+  double size; /* of the gradient */
   double counts[MOST_COUNTS];
   int n_counts;
   const char *found;
@@ -67,15 +67,21 @@ static void collect_counts(slip *s) {
 static const char *factor_words(const slip *s, double factor, const char *whose) {
   cr_tape *t = s->c->tape;
   if (factor == -1) return cr__keep_text(t, "%s has the wrong sign", whose);
-  if (factor == 2) return cr__keep_text(t, "%s is twice too large (a factor 1/2 is missing, or the square was differentiated twice)", whose);
-  if (factor == 0.5) return cr__keep_text(t, "%s is half of what it should be (the factor 2 of the square is missing)", whose);
+  if (factor == 2)
+    return cr__keep_text(t, "%s is twice too large (a factor 1/2 is missing, or the square was differentiated twice)",
+                         whose);
+  if (factor == 0.5)
+    return cr__keep_text(t, "%s is half of what it should be (the factor 2 of the square is missing)", whose);
   for (int k = 0; k < s->n_counts; k++) {
     int n = (int)s->counts[k];
-    if (factor == n) return cr__keep_text(t, "%s is %d times too large (sum instead of mean over %d: the factor 1/n is missing)", whose, n, n);
+    if (factor == n)
+      return cr__keep_text(t, "%s is %d times too large (sum instead of mean over %d: the factor 1/n is missing)", whose, n,
+                           n);
     if (factor == 1.0 / n) return cr__keep_text(t, "%s is %d times too small (mean instead of sum over %d)", whose, n, n);
     if (factor == 2.0 / n) return cr__keep_text(t, "%s is 2/%d of what it should be", whose, n);
     if (factor == 0.5 * n) return cr__keep_text(t, "%s is %d/2 times too large", whose, n);
-    if (factor == -1.0 * n || factor == -1.0 / n) return cr__keep_text(t, "%s has the wrong sign, and a factor %g", whose, fabs(factor));
+    if (factor == -1.0 * n || factor == -1.0 / n)
+      return cr__keep_text(t, "%s has the wrong sign, and a factor %g", whose, fabs(factor));
   }
   return NULL;
 }
@@ -110,7 +116,8 @@ static bool try_transposed(slip *s) {
     memcpy(s->try, s->truth, (size_t)s->n * sizeof *s->try);
     transpose(s->try + r->offset[k], s->truth + r->offset[k], &a);
     const char *name = cr_name_of(r->user_x[k]);
-    if (reproduces(s)) return found(s, cr__keep_text(s->c->tape, "the gradient of %s is transposed", name ? name : "the matrix"));
+    if (reproduces(s))
+      return found(s, cr__keep_text(s->c->tape, "the gradient of %s is transposed", name ? name : "the matrix"));
   }
   return false;
 }
@@ -133,7 +140,9 @@ static bool try_stale(slip *s) {
   bool same = false;
   for (int k = 0; k < s->c->o.n_points && !same; k++) {
     same = gradient_at(s, s->c->o.points[k]) && reproduces(s);
-    if (same) found(s, cr__keep_text(s->c->tape, "the claimed gradient was taken at other values (given point %d): a stale value", k + 1));
+    if (same)
+      found(s, cr__keep_text(s->c->tape, "the claimed gradient was taken at other values (given point %d): a stale value",
+                             k + 1));
   }
   if (s->c->replica) cr__replica_move(s->c->replica, s->c->point);
   return same;
@@ -164,7 +173,8 @@ static bool try_swapped(slip *s) {
   if (wrong_ones(s, at) != 2) return false;
   memcpy(s->try, s->truth, (size_t)s->n * sizeof *s->try);
   s->try[at[0]] = s->truth[at[1]], s->try[at[1]] = s->truth[at[0]];
-  return reproduces(s) && found(s, cr__keep_text(s->c->tape, "%s and %s are swapped", label_of(s, at[0]), label_of(s, at[1])));
+  return reproduces(s) &&
+         found(s, cr__keep_text(s->c->tape, "%s and %s are swapped", label_of(s, at[0]), label_of(s, at[1])));
 }
 
 /* Slips on the way: what one op hands to one of its operands is left out, or has a wrong factor */
@@ -197,9 +207,10 @@ static bool try_amounts(slip *s, uint32_t id, uint32_t operand, const double *sh
   char text[200], other[200];
   for (int k = 0; k < 4; k++)
     if (try_share(s, share, slips[k].amount))
-      return found(s, cr__keep_text(s->c->tape, "what %s hands back to %s %s",
-                                    cr__node_text(user, s->c->replica->origin[id], text, sizeof text),
-                                    cr__node_text(user, s->c->replica->origin[operand], other, sizeof other), slips[k].words));
+      return found(s,
+                   cr__keep_text(s->c->tape, "what %s hands back to %s %s",
+                                 cr__node_text(user, s->c->replica->origin[id], text, sizeof text),
+                                 cr__node_text(user, s->c->replica->origin[operand], other, sizeof other), slips[k].words));
   return false;
 }
 
@@ -215,10 +226,13 @@ static double slipped(int which, double d, double a, double y, const cr_row *row
     default: return k == 0 ? row->partial[0](y, b, row->value(y, b)) : (double)NAN;
   }
 }
-static const char *const slip_words[] = {
-  "the factor %s is missing", "its value stands in place of the derivative %s", "one minus its value stands in place of the derivative %s",
-  "its operand stands in place of the derivative %s", "the factor %s is squared", "the factor %s divides instead of multiplying",
-  "the derivative %s is taken at its value instead of its operand"};
+static const char *const slip_words[] = {"the factor %s is missing",
+                                         "its value stands in place of the derivative %s",
+                                         "one minus its value stands in place of the derivative %s",
+                                         "its operand stands in place of the derivative %s",
+                                         "the factor %s is squared",
+                                         "the factor %s divides instead of multiplying",
+                                         "the derivative %s is taken at its value instead of its operand"};
 enum { SLIPS = sizeof slip_words / sizeof *slip_words };
 
 static bool try_row(slip *s, uint32_t id, int k, const cr_sweep *main_sweep, double *share) {
@@ -244,7 +258,8 @@ static bool try_row(slip *s, uint32_t id, int k, const cr_sweep *main_sweep, dou
     if (!try_share(s, share, 1)) continue;
     char text[200], words[256], factor[160], number[40] = "";
     uint32_t origin = r->origin[id];
-    if (y.count == 1) cr_number_text(row->partial[k](cr_array_get(&a, 0), cr_array_get(&b, 0), cr_array_get(&y, 0)), 6, number);
+    if (y.count == 1)
+      cr_number_text(row->partial[k](cr_array_get(&a, 0), cr_array_get(&b, 0), cr_array_get(&y, 0)), 6, number);
     snprintf(factor, sizeof factor, "%s%s%s", row->partial_text[k], *number ? " = " : "", number);
     snprintf(words, sizeof words, slip_words[which], factor);
     return found(s, cr__keep_text(s->c->tape, "at %s: %s", cr__node_text(r->user, origin, text, sizeof text), words));
@@ -312,7 +327,8 @@ static bool try_single(slip *s, bool unexplained) {
   static const double factors[] = {-1, 2, 0.5};
   for (int k = 0; k < 3 && !words; k++)
     if (agrees(s, s->claimed[at[0]], factors[k] * s->truth[at[0]])) words = factor_words(s, factors[k], "it");
-  if (!words && s->c->o.digits > 0 && is_typo(s->claimed[at[0]], s->truth[at[0]], s->c->o.digits)) words = "a single digit is mistyped";
+  if (!words && s->c->o.digits > 0 && is_typo(s->claimed[at[0]], s->truth[at[0]], s->c->o.digits))
+    words = "a single digit is mistyped";
   if (right < 2 ? !words : !words && !unexplained) return false;
   if (right < 2) return found(s, words);
   return found(s, cr__keep_text(s->c->tape, "only %s is wrong%s%s", label, words ? ": " : "", words ? words : ""));
@@ -329,8 +345,8 @@ static bool try_any_factor(slip *s) {
   if (counted < 2 || s->claimed[best] == 0) return false;
   double factor = s->claimed[best] / s->truth[best];
   char number[40];
-  return try_factor(s, factor) &&
-         found(s, cr__keep_text(s->c->tape, "every claimed number is %s times the true one", cr_number_text(factor, 6, number)));
+  return try_factor(s, factor) && found(s, cr__keep_text(s->c->tape, "every claimed number is %s times the true one",
+                                                         cr_number_text(factor, 6, number)));
 }
 
 const char *cr__diagnose_claims(cr__checker *c, const double *truth, const double *claimed) {

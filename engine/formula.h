@@ -109,7 +109,7 @@ CR_API void cr_program_bind(cr_program *p, const char *name, cr_var value);
  * a shape or an index tensor is asked for. */
 CR_API cr_status cr_program_bind_text(cr_program *p, const char *name, const char *literal, size_t length);
 
-enum { CR_MAX_RESULTS = 8 };
+enum { CR_MAX_RESULTS = 64 };
 typedef struct cr_results {
   int n;                       /* values of the last expression statement; 0 when it was an assignment or definition */
   cr_var value[CR_MAX_RESULTS];

@@ -11,9 +11,14 @@ static cr_var full_like(cr_tape *t, uint32_t id, double value) {
   return t->table->full(t, (cr_dtype)a.dtype, a.rank, a.dim, value);
 }
 
-/* g times a partial, where a literal 1, -1 or 0 needs no product. */
+static bool is_one(const cr_tape *t, cr_var v) {
+  return cr__op_bits(&t->node[v.id]) == CR__CONST && t->slot[v.id].num == 1;
+}
+
+/* g times a partial, where a 1, -1 or 0 needs no product. */
 static cr_var times_partial(cr_tape *t, cr_var g, cr_var partial, double literal) {
   if (literal == 0) return none(t);
+  if (isnan(literal) && is_one(t, g) && !cr__is_record(t, partial.id)) return partial;
   if (literal == 1) return g;
   if (literal == -1) return t->table->neg(g);
   if (!isnan(literal)) return t->table->mul(g, cr_const(t, literal));
@@ -111,7 +116,7 @@ static bool open_span(span *s, cr_tape *t, int m, const cr_var *y, int n, const 
   if (!check_handles(t, m, y, false, "output") || !check_handles(t, n, x, true, "input")) return false;
   for (int k = 0; k < n; k++) s->lo = x[k].id < s->lo ? x[k].id : s->lo;
   for (int k = 0; k < m; k++) s->hi = y[k].id > s->hi ? y[k].id : s->hi;
-  if (s->hi < s->lo || !n || !m) s->lo = 1, s->hi = 1;
+  if (s->hi < s->lo) s->hi = s->lo; /* an input recorded after the outputs: nothing depends on it */
   s->var = cr__resize_on(t, NULL, 0, span_bytes(s));
   if (!s->var) return false;
   memset(s->var, 0, span_bytes(s));

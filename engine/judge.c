@@ -46,8 +46,7 @@ static void walk_to(const cr__path *p, double step) {
   const double *from = p->c->point;
   if (p->u)
     for (int64_t k = 0; k < p->c->size; k++) p->point[k] = from[k] + step * p->u[k];
-  else
-    p->point[p->i] = from[p->i] + step;
+  else p->point[p->i] = from[p->i] + step;
 }
 
 double cr__dot(const double *a, const double *b, int64_t n) {
@@ -162,24 +161,24 @@ static void judge_sides(cr__checker *c, cr__line *l, cr_check_entry *e, bool clo
     if (!close && on_boundary) e->note = cr__keep_text(c->tape, "%s; the conventions there do not add up", kink_note(c, l));
     return;
   }
-  e->numeric = NAN;
+  e->numeric = (double)NAN;
   e->note = kink_note(c, l);
   e->verdict = inside ? CR_KINK : CR_DISAGREE;
   if (!inside) e->note = cr__keep_text(c->tape, "%s; outside the slopes of the two sides", e->note);
 }
 
 void cr__judge(cr__checker *c, cr__line *l, cr_check_entry *e, double floor) {
-  e->left = e->right = NAN;
+  e->left = e->right = (double)NAN;
   e->note = "";
   if (!cr__line_open(l)) {
-    e->numeric = NAN, e->error = INFINITY, e->digits = 0;
+    e->numeric = (double)NAN, e->error = HUGE_VAL, e->digits = 0;
     e->verdict = CR_INCONCLUSIVE;
     e->note = "the function is not finite here";
     c->report->evaluations += l->evaluations;
     return;
   }
   cr__slope s = cr__slope_of(l);
-  e->numeric = s.value, e->error = s.error, e->digits = NAN;
+  e->numeric = s.value, e->error = s.error, e->digits = (double)NAN;
   double size = fmax(fabs(e->analytic), fabs(s.value)), natural = fmax(fmax(size, c->gradient_size), fabs(l->value));
   double limit = c->o.tolerance * size + 4 * s.error + floor;
   bool close = isfinite(e->analytic) && fabs(e->analytic - s.value) <= limit;
@@ -188,4 +187,3 @@ void cr__judge(cr__checker *c, cr__line *l, cr_check_entry *e, double floor) {
   e->digits = isnan(e->numeric) ? 0 : agreeing_digits(e->analytic, e->numeric, fmax(fmax(1e-6 * natural, e->error), floor));
   c->report->evaluations += l->evaluations;
 }
-

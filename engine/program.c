@@ -228,6 +228,10 @@ static int results_of(run *r, const cr__value *v, int max, cr_var *out) {
   }
   bool tuple = v->kind == CR__TUPLE_VALUE;
   int n = 0;
+  if (tuple && v->n > CR_MAX_RESULTS) {
+    cr__stop(&r->e, r->tree, CR_OVER_LIMIT, "%u results, at most %d", v->n, CR_MAX_RESULTS);
+    return 0;
+  }
   for (uint32_t i = 0; i < (tuple ? v->n : 1) && n < max && !r->e.failed; i++)
     out[n++] = cr__to_node(&r->e, tuple ? &v->as.item[i] : v, r->tree);
   return n;

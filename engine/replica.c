@@ -13,9 +13,7 @@ static uint64_t mix(uint64_t x) {
   return x ^ x >> 31;
 }
 
-double cr__uniform_at(uint64_t seed, uint64_t k) {
-  return ldexp((double)(mix(mix(seed) + k) >> 11), -52) - 1 + 0x1p-53;
-}
+double cr__uniform_at(uint64_t seed, uint64_t k) { return ldexp((double)(mix(mix(seed) + k) >> 11), -52) - 1 + 0x1p-53; }
 
 double cr__normal_at(uint64_t seed, uint64_t k) {
   double radius = 0.5 * (cr__uniform_at(seed, 2 * k) + 1), angle = 3.141592653589793 * cr__uniform_at(seed, 2 * k + 1);
@@ -31,8 +29,7 @@ double *cr__replica_numbers(cr__replica *r, int64_t count) { return take(r, (siz
 static cr_dtype widened(cr_dtype d) { return d == CR_FLOAT32 ? CR_FLOAT64 : d; }
 
 static cr_var copy_leaf(cr__replica *r, const cr_tape *from, uint32_t id, bool input) {
-  if (!cr__is_record(from, id))
-    return input ? cr_input(r->tape, from->slot[id].num) : cr_const(r->tape, from->slot[id].num);
+  if (!cr__is_record(from, id)) return input ? cr_input(r->tape, from->slot[id].num) : cr_const(r->tape, from->slot[id].num);
   cr_array a = cr__array_of(from, id);
   cr_dtype d = widened((cr_dtype)a.dtype);
   cr_var v = input ? cr_tensor_of(r->tape, d, a.rank, a.dim, NULL) : cr_constant_of(r->tape, d, a.rank, a.dim, NULL);
@@ -310,8 +307,7 @@ bool cr__replica_gradient(cr__replica *r, const double *v, double *gradient) {
   cr_mark mark = cr_mark_here(r->tape);
   cr_var cotangent = cr__replica_cotangent(r, v);
   cr_sweep *s = cotangent.id ? cr_backward_from(r->y, cotangent) : NULL;
-  for (int k = 0; s && k < r->n; k++)
-    cr_adjoint_read(s, r->x[k], gradient + r->offset[k], r->offset[k + 1] - r->offset[k]);
+  for (int k = 0; s && k < r->n; k++) cr_adjoint_read(s, r->x[k], gradient + r->offset[k], r->offset[k + 1] - r->offset[k]);
   cr_sweep_release(s);
   cr__rewind(r->tape, mark);
   return s && r->tape->error == CR_OK;

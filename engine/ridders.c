@@ -52,7 +52,7 @@ static bool central(cr__line *l, double h, double *slope) {
 /* One more column of the tableau: a[j] is the estimate of order j from the step before, which is replaced. Returns the
  * error of the best new entry. */
 static double extend(double *a, int n, double newest, double factor, double ratio, double *best) {
-  double error = INFINITY, before = a[0];
+  double error = HUGE_VAL, before = a[0];
   a[0] = newest;
   for (int j = 1; j <= n; j++, factor *= ratio) {
     double next = (a[j - 1] * factor - before) / (factor - 1);
@@ -69,11 +69,11 @@ static double extend(double *a, int n, double newest, double factor, double rati
 
 /* Samples off the branch or not finite discard the columns so far: the next steps are shorter. */
 static cr__slope tableau(cr__line *l, double start) {
-  cr__slope s = {.value = NAN, .error = INFINITY};
-  double a[COLUMNS], last = NAN, ratio = shrink * shrink;
+  cr__slope s = {.value = (double)NAN, .error = HUGE_VAL};
+  double a[COLUMNS], last = (double)NAN, ratio = shrink * shrink;
   int n = 0;
   for (int k = 0; k < COLUMNS; k++) {
-    double h = exact_step(l, start * pow(shrink, -k)), slope, value = NAN;
+    double h = exact_step(l, start * pow(shrink, -k)), slope, value = (double)NAN;
     if (h == 0) break;
     if (!central(l, h, &slope)) {
       n = 0;
@@ -105,7 +105,7 @@ static void rank(cr__slope s, cr__slope *best, cr__slope *second) {
 
 cr__slope cr__slope_of(cr__line *l) {
   static const double length[STARTS] = {0x1p-2, 0x1p-5, 0x1p-8, 0x1p-11};
-  cr__slope best = {.value = NAN, .error = INFINITY}, second = best;
+  cr__slope best = {.value = (double)NAN, .error = HUGE_VAL}, second = best;
   for (int set = 0; set < 2; set++) {
     if (set && l->scale[1] == l->scale[0]) break;
     for (int k = 0; k < STARTS; k++) rank(tableau(l, length[k] * l->scale[set]), &best, &second);
@@ -125,7 +125,7 @@ static double growth(cr__line *l, int side) {
   uint64_t branches;
   for (int k = 0; k < 3; k++) {
     double h = exact_step(l, side * ldexp(l->scale[1], -20 - 7 * k));
-    if (h == 0 || !sample(l, h, &value, &branches)) return NAN;
+    if (h == 0 || !sample(l, h, &value, &branches)) return (double)NAN;
     slope[k] = (value - l->value) / h;
   }
   bool grows = fabs(slope[1]) > 2 * fabs(slope[0]) && fabs(slope[2]) > 2 * fabs(slope[1]) &&
@@ -135,11 +135,11 @@ static double growth(cr__line *l, int side) {
 
 /* Chords to one side of the point, on the branch that is taken right beside it. */
 static cr__slope side_tableau(cr__line *l, int side, double start, uint64_t beside) {
-  cr__slope s = {.value = NAN, .error = INFINITY};
-  double a[COLUMNS], last = NAN;
+  cr__slope s = {.value = (double)NAN, .error = HUGE_VAL};
+  double a[COLUMNS], last = (double)NAN;
   int n = 0;
   for (int k = 0; k < COLUMNS; k++) {
-    double h = exact_step(l, side * start * pow(shrink, -k)), value, best = NAN;
+    double h = exact_step(l, side * start * pow(shrink, -k)), value, best = (double)NAN;
     uint64_t branches;
     if (h == 0) break;
     if (!sample(l, h, &value, &branches) || branches != beside) {
@@ -156,7 +156,7 @@ static cr__slope side_tableau(cr__line *l, int side, double start, uint64_t besi
 }
 
 cr__slope cr__one_sided(cr__line *l, int side) {
-  cr__slope best = {.value = NAN, .error = INFINITY}, second = best;
+  cr__slope best = {.value = (double)NAN, .error = HUGE_VAL}, second = best;
   double value, h = exact_step(l, side * ldexp(l->scale[1], -30));
   uint64_t beside;
   if (h == 0 || !sample(l, h, &value, &beside)) return best;
@@ -181,7 +181,7 @@ static bool plain_at(void *user, double step, double *value, uint64_t *branches)
 double cr_slope(double (*f)(void *user, double step), void *user, double *error) {
   plain p = {f, user};
   cr__line l = {.at = plain_at, .user = &p, .scale = {1, 1}};
-  cr__slope s = {.value = NAN, .error = INFINITY};
+  cr__slope s = {.value = (double)NAN, .error = HUGE_VAL};
   if (cr__line_open(&l)) s = cr__slope_of(&l);
   if (error) *error = s.error;
   return s.value;

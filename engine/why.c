@@ -13,7 +13,8 @@ typedef struct page {
 #ifdef __GNUC__
 __attribute__((format(printf, 2, 3)))
 #endif
-static void put(page *p, const char *format, ...) {
+static void
+put(page *p, const char *format, ...) {
   if (p->length + 1 >= p->size) return;
   va_list args;
   va_start(args, format);
@@ -100,7 +101,9 @@ static bool find_ways(ways *w, cr_tape *t, uint32_t x, uint32_t y) {
   return true;
 }
 
-static void close_ways(ways *w) { cr__resize(&w->tape->counted, w->by_value, 4 * (size_t)w->count * sizeof *w->by_value, 0); }
+static void close_ways(ways *w) {
+  cr__resize(&w->tape->counted, w->by_value, 4 * (size_t)w->count * sizeof *w->by_value, 0);
+}
 
 /* A way turned round, from x to y, into w->value_length, which is done with; long ones are shortened in the middle. */
 static void put_way(page *p, ways *w, const uint32_t *from, uint32_t y) {

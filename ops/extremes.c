@@ -96,7 +96,8 @@ static cr_status shares_eval(cr_eval *c) {
   return CR_OK;
 }
 static const cr_op shares_op = {
-  .name = "extreme_shares", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .infer = cr__same_shape,
+  .name = "extreme_shares", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes),
+  .infer = cr__same_shape,
   .eval = shares_eval, .vjp = cr__no_vjp, .jvp = cr__no_jvp, .show = cr__axes_show};
 
 static cr_var shares(cr_var x, cr_var y, const cr__axes *a) {
@@ -130,10 +131,12 @@ static uint64_t extreme_decide(int n, const cr_array *in, const cr_array *out, c
 }
 static const cr_op amax_op = {
   .name = "amax", .arity = 1, .attr_size = sizeof(cr__axes), .infer = value_infer, .eval = amax_eval, .vjp = extreme_vjp,
-  .jvp = extreme_jvp, .decide = extreme_decide, .show = cr__axes_show, .latex = "\\max %a", .rule = "an even share to each largest element"};
+  .jvp = extreme_jvp, .decide = extreme_decide, .show = cr__axes_show, .latex = "\\max %a",
+  .rule = "an even share to each largest element"};
 static const cr_op amin_op = {
   .name = "amin", .arity = 1, .attr_size = sizeof(cr__axes), .infer = value_infer, .eval = amin_eval, .vjp = extreme_vjp,
-  .jvp = extreme_jvp, .decide = extreme_decide, .show = cr__axes_show, .latex = "\\min %a", .rule = "an even share to each smallest element"};
+  .jvp = extreme_jvp, .decide = extreme_decide, .show = cr__axes_show, .latex = "\\min %a",
+  .rule = "an even share to each smallest element"};
 
 cr_var cr_amax(cr_var x, int n_axes, const int *axes, int keepdim) { return record_over(x, &amax_op, n_axes, axes, keepdim); }
 cr_var cr_amin(cr_var x, int n_axes, const int *axes, int keepdim) { return record_over(x, &amin_op, n_axes, axes, keepdim); }
@@ -192,10 +195,14 @@ static void call_min(cr_call *c) { call_extreme(c, cr_amin, cr_min_along, cr_min
 static void call_max_with_indices(cr_call *c) { call_along(c, cr_max_along); }
 
 const cr_function cr__extreme_functions[] = {
-  {.signature = "amax(input, dim=(), keepdim=False)", .call = call_amax, .family = "reduction", .doc = "Largest element over axes; NaN wins.",
-   .derivative = "an even share to each largest element", .kinks = "even split at ties", .samples = "amax(x:(2,3)); amax(x:(2,3), dim=1, keepdim=True)"},
-  {.signature = "amin(input, dim=(), keepdim=False)", .call = call_amin, .family = "reduction", .doc = "Smallest element over axes; NaN wins.",
-   .derivative = "an even share to each smallest element", .kinks = "even split at ties", .samples = "amin(x:(2,3)); amin(x:(2,3), dim=1, keepdim=True)"},
+  {.signature = "amax(input, dim=(), keepdim=False)", .call = call_amax, .family = "reduction",
+   .doc = "Largest element over axes; NaN wins.",
+   .derivative = "an even share to each largest element", .kinks = "even split at ties",
+   .samples = "amax(x:(2,3)); amax(x:(2,3), dim=1, keepdim=True)"},
+  {.signature = "amin(input, dim=(), keepdim=False)", .call = call_amin, .family = "reduction",
+   .doc = "Smallest element over axes; NaN wins.",
+   .derivative = "an even share to each smallest element", .kinks = "even split at ties",
+   .samples = "amin(x:(2,3)); amin(x:(2,3), dim=1, keepdim=True)"},
   {.signature = "argmax(input, dim=None, keepdim=False)", .call = call_argmax, .family = "reduction", .derivative = "none",
    .samples = "argmax(x:(2,3)); argmax(x:(2,3), dim=1, keepdim=True)",
    .doc = "Index of the first largest element, int64; without dim into all elements in row-major order; NaN is largest."},
@@ -204,13 +211,16 @@ const cr_function cr__extreme_functions[] = {
    .doc = "Index of the first smallest element, int64; without dim into all elements in row-major order; NaN is smallest."},
   {.signature = "max(input, dim=None, keepdim=False, *, other=None)", .call = call_max, .family = "reduction",
    .doc = "max(input): the largest element. max(input, dim, keepdim): (values, indices) along an axis. max(input, other): elementwise.",
-   .derivative = "to the largest elements", .kinks = "max(input) and max(input, other): even split at ties; max(input, dim): the first index",
+   .derivative = "to the largest elements",
+   .kinks = "max(input) and max(input, other): even split at ties; max(input, dim): the first index",
    .samples = "max(x:(2,3)); max(x:(2,3), 1); max(x:(3), y:(3))"},
   {.signature = "min(input, dim=None, keepdim=False, *, other=None)", .call = call_min, .family = "reduction",
    .doc = "min(input): the smallest element. min(input, dim, keepdim): (values, indices) along an axis. min(input, other): elementwise.",
-   .derivative = "to the smallest elements", .kinks = "min(input) and min(input, other): even split at ties; min(input, dim): the first index",
+   .derivative = "to the smallest elements",
+   .kinks = "min(input) and min(input, other): even split at ties; min(input, dim): the first index",
    .samples = "min(x:(2,3)); min(x:(2,3), 1); min(x:(3), y:(3))"},
   {.signature = "max_with_indices(input, dim, keepdim=False)", .call = call_max_with_indices, .family = "reduction",
-   .doc = "(values, indices) of the largest element along an axis.", .derivative = "the cotangent to the element at the index",
+   .doc = "(values, indices) of the largest element along an axis.",
+   .derivative = "the cotangent to the element at the index",
    .kinks = "the first index at ties", .samples = "max_with_indices(x:(2,3), dim=1)"},
   {.signature = NULL}};

@@ -127,7 +127,8 @@ static void call_nll_loss(cr_call *c) {
 static void call_cross_entropy(cr_call *c) {
   int reduction = arg_reduction(c, 4, false);
   cr_var x = cr_arg_var(c, 0), weight = arg_weight(c, 2);
-  cr_var target = cr_arg_is_integer(c, 1) ? cr_arg_index(c, 1) : cr_arg_var(c, 1);
+  cr_var target = cr_arg_var(c, 1);
+  if (cr_rank(target) < cr_rank(x)) target = cr_arg_index(c, 1); /* a list of classes, written out */
   if (reduction >= 0)
     cr_return(c, cr_cross_entropy(x, target, weight, cr_arg_int(c, 3), cr_arg_number(c, 5), (cr_reduction)reduction));
 }
@@ -165,9 +166,11 @@ const cr_function cr__loss_functions[] = {
   {.signature = "reduce_loss(loss, reduction='mean', weight=None, batchmean=False)", .call = call_reduce_loss, LOSS,
    .doc = "The mean, sum or, with 'none', all of the losses; with weights the mean is over the sum of weights.",
    .samples = "reduce_loss(x:(2,3)); reduce_loss(x:(3), 'mean', w:(3)>0)"},
-  {.signature = "mse_loss(input, target, reduction='mean', weight=None)", .formula = "reduce_loss(square(input - target), reduction, weight)", LOSS,
+  {.signature = "mse_loss(input, target, reduction='mean', weight=None)",
+   .formula = "reduce_loss(square(input - target), reduction, weight)", LOSS,
    .doc = "Squared error.", .samples = "mse_loss(x:(3), y:(3)); mse_loss(x:(2,3), y:(2,3), weight=w:(3)>0); mse_loss(x:(3), y:(3), reduction='sum')"},
-  {.signature = "l1_loss(input, target, reduction='mean', weight=None)", .formula = "reduce_loss(abs(input - target), reduction, weight)", LOSS,
+  {.signature = "l1_loss(input, target, reduction='mean', weight=None)",
+   .formula = "reduce_loss(abs(input - target), reduction, weight)", LOSS,
    .doc = "Absolute error.", .kinks = "0 at 0", .samples = "l1_loss(x:(3), y:(3)); l1_loss(x:(3), y:(3), reduction='none')"},
   {.signature = "huber_loss(input, target, reduction='mean', delta=1.0, weight=None)", LOSS,
    .formula = "d = input - target; reduce_loss(where(abs(d) <= delta, 0.5 * d * d, delta * (abs(d) - 0.5 * delta)), reduction, weight)",
@@ -190,26 +193,32 @@ const cr_function cr__loss_functions[] = {
               "binary_cross_entropy_with_logits(x:(2,3), t:(2,3)[0.1,0.9], pos_weight=w:(3)>0)"},
   {.signature = "nll_loss(input, target, weight=None, ignore_index=-100, reduction='mean')", .call = call_nll_loss, LOSS,
    .doc = "-input at the class of each row; classes are axis 1, or 0 of a vector. The mean is over the weights of the targets.",
-   .derivative = "-weight at the targets", .samples = "nll_loss(x:(4,3), t:(4)<3); nll_loss(x:(2,3,2), t:(2,2)<3, weight=w:(3)>0, reduction='sum')"},
+   .derivative = "-weight at the targets",
+   .samples = "nll_loss(x:(4,3), t:(4)<3); nll_loss(x:(2,3,2), t:(2,2)<3, weight=w:(3)>0, reduction='sum')"},
   {.signature = "cross_entropy(input, target, weight=None, ignore_index=-100, reduction='mean', label_smoothing=0.0)", LOSS,
    .call = call_cross_entropy, .doc = "nll_loss of log_softmax(input); targets are classes, or probabilities in the shape of input.",
    .derivative = "softmax(x) - target",
    .samples = "cross_entropy(x:(4,3), t:(4)<3); cross_entropy(x:(4,3), t:(4)<3, weight=w:(3)>0, label_smoothing=0.1); "
               "cross_entropy(x:(2,3), q:(2,3)[0.1,0.9], reduction='none')"},
-  {.signature = "hinge_loss(input, target, reduction='mean')", .formula = "reduce_loss(relu(1 - target * input), reduction)", LOSS,
+  {.signature = "hinge_loss(input, target, reduction='mean')", .formula = "reduce_loss(relu(1 - target * input), reduction)",
+   LOSS,
    .doc = "max(0, 1 - t x) for targets of 1 and -1.", .kinks = "0 at the margin", .samples = "hinge_loss(x:(4), t:(4))"},
-  {.signature = "squared_hinge_loss(input, target, reduction='mean')", .formula = "reduce_loss(square(relu(1 - target * input)), reduction)", LOSS,
+  {.signature = "squared_hinge_loss(input, target, reduction='mean')",
+   .formula = "reduce_loss(square(relu(1 - target * input)), reduction)", LOSS,
    .doc = "max(0, 1 - t x)^2 for targets of 1 and -1.", .samples = "squared_hinge_loss(x:(4), t:(4))"},
   {.signature = "kl_div(input, target, reduction='mean', log_target=False)", LOSS,
    .formula = "loss = log_target ? exp(target) * (target - input) : xlogy(target, target) - target * input; "
               "reduce_loss(loss, reduction, batchmean=True)",
    .doc = "t (log(t) - input) of log-probabilities input; reduction may also be 'batchmean'.", .domain = "target > 0",
    .samples = "kl_div(x:(2,3), t:(2,3)>0, reduction='batchmean'); kl_div(x:(3), t:(3), log_target=True)"},
-  {.signature = "soft_margin_loss(input, target, reduction='mean')", .formula = "reduce_loss(log1pexp(-target * input), reduction)", LOSS,
+  {.signature = "soft_margin_loss(input, target, reduction='mean')",
+   .formula = "reduce_loss(log1pexp(-target * input), reduction)", LOSS,
    .doc = "log(1 + exp(-t x)).", .samples = "soft_margin_loss(x:(4), t:(4))"},
-  {.signature = "log_cosh_loss(input, target, reduction='mean')", .formula = "reduce_loss(log_cosh(input - target), reduction)", LOSS,
+  {.signature = "log_cosh_loss(input, target, reduction='mean')",
+   .formula = "reduce_loss(log_cosh(input - target), reduction)", LOSS,
    .doc = "log(cosh(x - t)).", .samples = "log_cosh_loss(x:(4), t:(4))"},
-  {.signature = "gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction='mean')", .call = call_gaussian_nll_loss, LOSS,
+  {.signature = "gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction='mean')",
+   .call = call_gaussian_nll_loss, LOSS,
    .doc = "(log(var) + (x - t)^2 / var) / 2, with log(2 pi) / 2 if full; var is at least eps.", .domain = "var > 0",
    .samples = "gaussian_nll_loss(x:(3), t:(3), v:(3)>0); gaussian_nll_loss(x:(2,3), t:(2,3), v:(2)>0, full=True)"},
   {.signature = "poisson_nll_loss(input, target, log_input=True, full=False, eps=1e-8, reduction='mean')", LOSS,
@@ -221,12 +230,14 @@ const cr_function cr__loss_functions[] = {
   {.signature = "margin_ranking_loss(input1, input2, target, margin=0.0, reduction='mean')", LOSS,
    .formula = "reduce_loss(relu(margin - target * (input1 - input2)), reduction)", .doc = "max(0, margin - t (x1 - x2)).",
    .kinks = "0 at the margin", .samples = "margin_ranking_loss(x:(4), y:(4), t:(4), margin=0.5)"},
-  {.signature = "triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, reduction='mean')", LOSS,
+  {.signature = "triplet_margin_loss(anchor, positive, negative, margin=1.0, p=2.0, eps=1e-6, swap=False, reduction='mean')",
+   LOSS,
    .formula = "near = vector_norm(anchor - positive + eps, p, -1); far = vector_norm(anchor - negative + eps, p, -1); "
               "least = swap ? minimum(far, vector_norm(positive - negative + eps, p, -1)) : far; "
               "reduce_loss(relu(margin + near - least), reduction)",
    .doc = "max(0, margin + |anchor - positive| - |anchor - negative|) over the last axis.", .kinks = "0 at the margin",
    .samples = "triplet_margin_loss(a:(2,3), p:(2,3), n:(2,3), margin=3.0); triplet_margin_loss(a:(2,3), p:(2,3), n:(2,3), margin=3.0, p=3, swap=True)"},
   {.signature = "cosine_similarity(x1, x2, dim=1, eps=1e-8)", .call = call_cosine_similarity, LOSS,
-   .doc = "The dot product along an axis over the lengths, each at least eps.", .samples = "cosine_similarity(x:(2,3), y:(2,3)); cosine_similarity(x:(3), y:(2,3), -1)"},
+   .doc = "The dot product along an axis over the lengths, each at least eps.",
+   .samples = "cosine_similarity(x:(2,3), y:(2,3)); cosine_similarity(x:(3), y:(2,3), -1)"},
   {.signature = NULL}};

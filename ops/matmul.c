@@ -58,7 +58,10 @@ DOT(dot_f64, double)
 DOT(dot_f32, float)
 
 #if CR_HAVE_BLAS
-/* The larger stride of a matrix one of whose strides is 1, as BLAS wants it; 0 when it must be copied first. */
+/* A threaded BLAS may round the last digit of large products differently for another number of threads; without BLAS, and
+ * below its threshold, the order of summation is fixed.
+ *
+ * The larger stride of a matrix one of whose strides is 1, as BLAS wants it; 0 when it must be copied first. */
 static int leading(int64_t rows, int64_t cols, int64_t row, int64_t col, CBLAS_TRANSPOSE *how) {
   if ((col == 1 || cols == 1) && (row >= cols || rows == 1)) {
     *how = CblasNoTrans;

@@ -27,7 +27,8 @@ static cr_var center(cr_var x, const cr__axes *a);
 static void center_vjp(cr_vjp_rule *c) { c->d[0] = center(c->g, c->attr); }
 static const cr_op center_op = {
   .name = "center", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes), .prepare = cr__prepare_float,
-  .infer = cr__same_shape, .eval = center_eval, .vjp = center_vjp, .show = cr__axes_show, .latex = "\\left(%a - \\overline{%a}\\right)",
+  .infer = cr__same_shape, .eval = center_eval, .vjp = center_vjp, .show = cr__axes_show,
+  .latex = "\\left(%a - \\overline{%a}\\right)",
   .rule = "the cotangent minus its mean"};
 
 static cr_var center(cr_var x, const cr__axes *a) { return cr_record(x.tape, &center_op, 1, &x, &(cr__axes){a->mask, 1}); }
@@ -188,9 +189,11 @@ const cr_function cr__moment_functions[] = {
    .derivative = "2 (x - mean) / (n - correction)",
    .samples = "var(x:(4)); var(x:(2,3), dim=1, correction=0); var(x:(2,3,2), dim=(0,-1), keepdim=True)"},
   {.signature = "std(input, dim=None, *, correction=1, keepdim=False)", .call = call_std, .family = "reduction",
-   .doc = "Standard deviation, the root of var.", .derivative = "(x - mean) / ((n - correction) std)", .kinks = "derivative 0 where std is 0",
+   .doc = "Standard deviation, the root of var.", .derivative = "(x - mean) / ((n - correction) std)",
+   .kinks = "derivative 0 where std is 0",
    .samples = "std(x:(4)); std(x:(2,3), dim=1, correction=0); std(x:(2,3,2), dim=(0,-1), keepdim=True)"},
-  {.signature = "vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None)", .call = call_vector_norm, .family = "reduction",
+  {.signature = "vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None)", .call = call_vector_norm,
+   .family = "reduction",
    .doc = "The p-norm of all elements, or of each row along dim: any ord, inf, -inf; 0 counts what is not 0. No power overflows.",
    .derivative = "sign(x) |x / y|^(p - 1)", .kinks = "derivative 0 at 0; ord = inf: even split at a tie",
    .samples = "vector_norm(x:(4)); vector_norm(x:(2,3), 3, dim=1); vector_norm(x:(3), 1); vector_norm(x:(2,3), inf, dim=0, keepdim=True); "

@@ -110,11 +110,13 @@ static void call_instance_norm(cr_call *c) {
 #define NORMALISATION .family = "normalisation"
 
 const cr_function cr__norm_functions[] = {
-  {.signature = "layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5)", .call = call_layer_norm, NORMALISATION,
+  {.signature = "layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5)", .call = call_layer_norm,
+   NORMALISATION,
    .doc = "Mean 0 and variance 1 over the last axes, whose sizes are normalized_shape; then weight and bias.",
    .samples = "layer_norm(x:(2,3), [3]); layer_norm(x:(2,2,2), [2,2], w:(2,2), b:(2,2))"},
   {.signature = "rms_norm(input, normalized_shape, weight=None, eps=None)", .call = call_rms_norm, NORMALISATION,
-   .doc = "Over the root of the mean square of the last axes; eps None is the dtype's epsilon.", .samples = "rms_norm(x:(2,3), [3], w:(3))"},
+   .doc = "Over the root of the mean square of the last axes; eps None is the dtype's epsilon.",
+   .samples = "rms_norm(x:(2,3), [3], w:(3))"},
   {.signature = "batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5)",
    .call = call_batch_norm, NORMALISATION,
    .doc = "Per channel, axis 1: by the running statistics, or in training by those of the batch. momentum has no effect on the result.",
@@ -124,7 +126,8 @@ const cr_function cr__norm_functions[] = {
   {.signature = "instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5)",
    .call = call_instance_norm, NORMALISATION, .doc = "Mean 0 and variance 1 over each channel of each sample.",
    .samples = "instance_norm(x:(2,2,3), weight=w:(2), bias=b:(2))"},
-  {.signature = "normalize(input, p=2.0, dim=1, eps=1e-12)", .formula = "input / clamp(vector_norm(input, p, dim, True), eps)", NORMALISATION,
+  {.signature = "normalize(input, p=2.0, dim=1, eps=1e-12)",
+   .formula = "input / clamp(vector_norm(input, p, dim, True), eps)", NORMALISATION,
    .doc = "Vectors along an axis brought to p-norm 1; shorter ones than eps are divided by eps.",
    .samples = "normalize(x:(2,3)); normalize(x:(3), 1.0, 0)"},
   {.signature = NULL}};

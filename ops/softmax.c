@@ -195,7 +195,8 @@ static void softmax_vjp(cr_vjp_rule *c) { c->d[0] = softmax_through(c->out, c->g
 static cr_var softmax_jvp(cr_jvp_rule *c) { return softmax_through(c->out, c->dot[0], c->attr); }
 static const cr_op softmax_op = {
   .name = "softmax", .arity = 1, .attr_size = sizeof(softmax_attr), .prepare = cr__prepare_float, .infer = cr__same_shape,
-  .eval = softmax_eval, .vjp = softmax_vjp, .jvp = softmax_jvp, .show = softmax_show, .latex = "\\operatorname{softmax}\\left(%a\\right)",
+  .eval = softmax_eval, .vjp = softmax_vjp, .jvp = softmax_jvp, .show = softmax_show,
+  .latex = "\\operatorname{softmax}\\left(%a\\right)",
   .rule = "y (g - sum(y g))"};
 
 static cr_var softmax_over(cr_var x, unsigned mask, int empty_is_zero) {
@@ -211,7 +212,8 @@ static cr_var log_softmax_jvp(cr_jvp_rule *c) {
   return deviate(c->dot[0], softmax_over(c->in[0], mask, 0), mask);
 }
 static const cr_op log_softmax_op = {
-  .name = "log_softmax", .arity = 1, .attr_size = sizeof(softmax_attr), .prepare = cr__prepare_float, .infer = cr__same_shape,
+  .name = "log_softmax", .arity = 1, .attr_size = sizeof(softmax_attr), .prepare = cr__prepare_float,
+  .infer = cr__same_shape,
   .eval = log_softmax_eval, .vjp = log_softmax_vjp, .jvp = log_softmax_jvp, .show = softmax_show,
   .latex = "\\ln\\operatorname{softmax}\\left(%a\\right)", .rule = "g - exp(y) sum(g)"};
 
@@ -281,14 +283,18 @@ static void call_logmeanexp(cr_call *c) { call_over(c, cr_logmeanexp); }
 
 const cr_function cr__softmax_functions[] = {
   {.signature = "softmax(input, dim=-1, *, dtype=None)", .call = call_softmax, .family = "activation",
-   .doc = "exp(x) over its sum along an axis; a row of -inf gives NaN.", .derivative = "y (g - sum(y g))", .samples = "softmax(x:(2,3)); softmax(x:(2,3), dim=0)"},
+   .doc = "exp(x) over its sum along an axis; a row of -inf gives NaN.", .derivative = "y (g - sum(y g))",
+   .samples = "softmax(x:(2,3)); softmax(x:(2,3), dim=0)"},
   {.signature = "log_softmax(input, dim=-1, *, dtype=None)", .call = call_log_softmax, .family = "activation",
-   .doc = "log of softmax, without its rounding.", .derivative = "g - softmax(x) sum(g)", .samples = "log_softmax(x:(2,3)); log_softmax(x:(2,3), dim=0)"},
+   .doc = "log of softmax, without its rounding.", .derivative = "g - softmax(x) sum(g)",
+   .samples = "log_softmax(x:(2,3)); log_softmax(x:(2,3), dim=0)"},
   {.signature = "softmin(input, dim=-1)", .formula = "softmax(-input, dim)", .family = "activation", .doc = "softmax of -x.",
    .samples = "softmin(x:(2,3))"},
   {.signature = "logsumexp(input, dim, keepdim=False)", .call = call_logsumexp, .family = "reduction",
    .doc = "log of the sum of exponentials over axes (None: all); a row of -inf gives -inf.", .derivative = "softmax(x)",
-   .kinks = "derivative 0 on a row of -inf", .samples = "logsumexp(x:(2,3), 1); logsumexp(x:(2,3), None); logsumexp(x:(2,3,2), (0,2), keepdim=True)"},
+   .kinks = "derivative 0 on a row of -inf",
+   .samples = "logsumexp(x:(2,3), 1); logsumexp(x:(2,3), None); logsumexp(x:(2,3,2), (0,2), keepdim=True)"},
   {.signature = "logmeanexp(input, dim, keepdim=False)", .call = call_logmeanexp, .family = "reduction",
-   .doc = "log of the mean of exponentials over axes (None: all).", .derivative = "softmax(x)", .samples = "logmeanexp(x:(2,3), 1); logmeanexp(x:(2,3), None)"},
+   .doc = "log of the mean of exponentials over axes (None: all).", .derivative = "softmax(x)",
+   .samples = "logmeanexp(x:(2,3), 1); logmeanexp(x:(2,3), None)"},
   {.signature = NULL}};

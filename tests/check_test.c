@@ -44,10 +44,16 @@ static void slopes_are_sharp(void **state) {
 /* A user's op, sigmoid, whose rules contain one of the usual slips */
 
 enum { RIGHT, SIGN, TWICE, HALF, VALUE_ONLY, NO_FACTOR, SQUARED, OPERAND, NOTHING, FORWARD_ONLY, SECOND_ONLY, SLIPS };
-static const char *const slip_says[SLIPS] = {
-  [SIGN] = "wrong sign", [TWICE] = "twice too large", [HALF] = "half of what", [VALUE_ONLY] = "it is the value of the op",
-  [NO_FACTOR] = "it is 1", [SQUARED] = "squared", [OPERAND] = "it is the first operand", [NOTHING] = "it is 0",
-  [FORWARD_ONLY] = "forward = reverse", [SECOND_ONLY] = "second order"};
+static const char *const slip_says[SLIPS] = {[SIGN] = "wrong sign",
+                                             [TWICE] = "twice too large",
+                                             [HALF] = "half of what",
+                                             [VALUE_ONLY] = "it is the value of the op",
+                                             [NO_FACTOR] = "it is 1",
+                                             [SQUARED] = "squared",
+                                             [OPERAND] = "it is the first operand",
+                                             [NOTHING] = "it is 0",
+                                             [FORWARD_ONLY] = "forward = reverse",
+                                             [SECOND_ONLY] = "second order"};
 
 typedef struct slip_attr {
   int slip;
@@ -83,15 +89,22 @@ static cr_var slipped(int slip, cr_var g, cr_var a, cr_var y) {
 
 static void slip_vjp(cr_vjp_rule *c) {
   int slip = ((const slip_attr *)c->attr)->slip;
-  c->d[0] = slipped(slip == FORWARD_ONLY ? RIGHT : slip, c->g, c->in[0], slip == SECOND_ONLY ? cr_stop_gradient(c->out) : c->out);
+  c->d[0] =
+      slipped(slip == FORWARD_ONLY ? RIGHT : slip, c->g, c->in[0], slip == SECOND_ONLY ? cr_stop_gradient(c->out) : c->out);
 }
 static cr_var slip_jvp(cr_jvp_rule *c) {
   int slip = ((const slip_attr *)c->attr)->slip;
-  return slipped(slip == FORWARD_ONLY ? TWICE : slip, c->dot[0], c->in[0], slip == SECOND_ONLY ? cr_stop_gradient(c->out) : c->out);
+  return slipped(slip == FORWARD_ONLY ? TWICE : slip, c->dot[0], c->in[0],
+                 slip == SECOND_ONLY ? cr_stop_gradient(c->out) : c->out);
 }
 
-static const cr_op slip_op = {.name = "my_sigmoid", .arity = 1, .attr_size = sizeof(slip_attr), .infer = same_shape, .eval = slip_eval,
-                              .vjp = slip_vjp, .jvp = slip_jvp};
+static const cr_op slip_op = {.name = "my_sigmoid",
+                              .arity = 1,
+                              .attr_size = sizeof(slip_attr),
+                              .infer = same_shape,
+                              .eval = slip_eval,
+                              .vjp = slip_vjp,
+                              .jvp = slip_jvp};
 
 static void slips_are_named(void **state) {
   (void)state;
@@ -130,7 +143,9 @@ static cr_status product_eval(cr_eval *c) {
 enum { TRANSPOSED, FORGOTTEN, EXCHANGED, NOT_TRANSPOSED, PRODUCTS };
 static cr_var turn(cr_var x) { return cr_permute(x, 2, (int[]){1, 0}); }
 static const cr_op *product_op(void);
-static cr_var product(cr_var a, cr_var b, int slip) { return cr_record(a.tape, product_op(), 2, (cr_var[]){a, b}, &(slip_attr){slip}); }
+static cr_var product(cr_var a, cr_var b, int slip) {
+  return cr_record(a.tape, product_op(), 2, (cr_var[]){a, b}, &(slip_attr){slip});
+}
 static void product_vjp(cr_vjp_rule *c) {
   int slip = ((const slip_attr *)c->attr)->slip;
   cr_var da = product(c->g, turn(c->in[1]), slip), db = product(turn(c->in[0]), c->g, slip);
@@ -138,8 +153,13 @@ static void product_vjp(cr_vjp_rule *c) {
   if (slip != FORGOTTEN) c->d[1] = slip == EXCHANGED ? da : slip == NOT_TRANSPOSED ? product(c->in[0], c->g, slip) : db;
 }
 static const cr_op *product_op(void) {
-  static const cr_op op = {.name = "my_product", .arity = 2, .kind = CR_BILINEAR, .attr_size = sizeof(slip_attr), .infer = product_infer,
-                           .eval = product_eval, .vjp = product_vjp};
+  static const cr_op op = {.name = "my_product",
+                           .arity = 2,
+                           .kind = CR_BILINEAR,
+                           .attr_size = sizeof(slip_attr),
+                           .infer = product_infer,
+                           .eval = product_eval,
+                           .vjp = product_vjp};
   return &op;
 }
 
@@ -157,7 +177,8 @@ static void matrix_slips_are_caught(void **state) {
   }
 }
 
-/* Mutants: the reverse rule of every op in every sample is spoilt in turn. Each must be caught, unless what it hands on is 0. */
+/* Mutants: the reverse rule of every op in every sample is spoilt in turn. Each must be caught, unless what it hands on is
+ * 0. */
 
 enum { FLIPPED, DOUBLED, DROPPED, SHIFTED, MUTATIONS };
 static struct {
@@ -174,7 +195,7 @@ static void mutant_vjp(cr_vjp_rule *c) {
     mutant.of->vjp(&original);
   } else {
     for (int k = 0; k < c->n; k++) {
-      double literal = NAN;
+      double literal = (double)NAN;
       if (!c->wanted[k]) continue;
       cr_var d = cr__row_partial(t, mutant.of, k, c->in[0], c->in[c->n - 1], c->out, &literal);
       c->d[k] = !d.id ? cr_mul(c->g, cr_const(t, literal)) : cr_guarded_mul(c->g, d);
@@ -201,7 +222,7 @@ static cr_var spoil(const sample *s, cr_tape *t, cr_var y, uint32_t node, cr_var
     } else {
       cr_array a = cr_view(v);
       int inline_node = !cr__is_record(s->tape, id);
-      copy[id] = inline_node ? (cr_is_input(v) ? cr_input(t, cr_value(v)) : cr_const(t, cr_value(v)))
+      copy[id] = inline_node      ? (cr_is_input(v) ? cr_input(t, cr_value(v)) : cr_const(t, cr_value(v)))
                  : cr_is_input(v) ? cr_tensor_of(t, (cr_dtype)a.dtype, a.rank, a.dim, a.data)
                                   : cr_constant_of(t, (cr_dtype)a.dtype, a.rank, a.dim, a.data);
     }
@@ -363,7 +384,8 @@ static void claims_are_explained(void **state) {
   expect_claim(q, 1, &x, (double[]){2 * 1.5}, 0, "left out");
   int64_t dims[] = {2, 3};
   double data[] = {1, 2, 3, -1, 0.5, 2.5}, twice[6], turned[6];
-  cr_var A = cr_name(cr_tensor_of(t, CR_FLOAT64, 2, dims, data), "A"), mean = cr_mul(cr_const(t, 1.0 / 6), cr_sum_all(cr_square(A)));
+  cr_var A = cr_name(cr_tensor_of(t, CR_FLOAT64, 2, dims, data), "A"),
+         mean = cr_mul(cr_const(t, 1.0 / 6), cr_sum_all(cr_square(A)));
   for (int k = 0; k < 6; k++) twice[k] = 2 * data[k], turned[k] = data[k % 2 * 3 + k / 2] / 3;
   expect_claim(mean, 1, &A, twice, 0, "6 times too large");
   expect_claim(mean, 1, &A, turned, 0, "transposed");
@@ -389,7 +411,8 @@ static void a_function_from_outside(void **state) {
   cr_report *r;
   assert_int_equal(cr_check_values(t, outside, NULL, 3, x, right, NULL, NULL, &r), CR_OK);
   assert_int_equal(r->kinks, 1);
-  assert_int_equal(cr_check_values(t, outside, NULL, 3, x, wrong, (const char *const[]){"a", "b", "c"}, NULL, &r), CR_MISMATCH);
+  assert_int_equal(cr_check_values(t, outside, NULL, 3, x, wrong, (const char *const[]){"a", "b", "c"}, NULL, &r),
+                   CR_MISMATCH);
   assert_int_equal(r->entry[1].verdict, CR_DISAGREE);
   assert_int_equal(r->entry[2].verdict, CR_DISAGREE);
   assert_contains(r->text, "outside the slopes");
@@ -472,9 +495,11 @@ static void nonfinite_values_are_traced(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(slopes_are_sharp), cmocka_unit_test(slips_are_named), cmocka_unit_test(matrix_slips_are_caught),
-    cmocka_unit_test(no_mutant_survives), cmocka_unit_test(kinks_are_not_failures), cmocka_unit_test(claims_are_explained),
-    cmocka_unit_test(a_function_from_outside), cmocka_unit_test(float32_is_judged_in_float64), cmocka_unit_test(misuse_is_an_error),
-    cmocka_unit_test(why_finds_ways_and_cuts), cmocka_unit_test(nonfinite_values_are_traced)};
+      cmocka_unit_test(slopes_are_sharp),           cmocka_unit_test(slips_are_named),
+      cmocka_unit_test(matrix_slips_are_caught),    cmocka_unit_test(no_mutant_survives),
+      cmocka_unit_test(kinks_are_not_failures),     cmocka_unit_test(claims_are_explained),
+      cmocka_unit_test(a_function_from_outside),    cmocka_unit_test(float32_is_judged_in_float64),
+      cmocka_unit_test(misuse_is_an_error),         cmocka_unit_test(why_finds_ways_and_cuts),
+      cmocka_unit_test(nonfinite_values_are_traced)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -61,7 +61,8 @@ static int any_input(const cr_var *x, int n) {
 
 static void check_one(outcome *o, cr_var y, int n, const cr_var *x, const char *what) {
   cr_report *r;
-  cr_check_options options = {.struct_size = sizeof options, .weighted = 1, .max_coordinates = 24, .directions = 2, .seed = 7};
+  cr_check_options options = {
+      .struct_size = sizeof options, .weighted = 1, .max_coordinates = 24, .directions = 2, .seed = 7};
   o->cases++;
   if (cr_dtype_of(y) < CR_FLOAT32 || !n) {
     double first = cr_count(y) ? cr_array_get(&(cr_array[]){cr_view(y)}[0], 0) : 0;
@@ -118,9 +119,10 @@ static void range_of(const char *domain, char operand, char *suffix, size_t size
 static void check_row(outcome *o, const char *name, const cr_op *op) {
   static const struct {
     const char *a, *b, *form; /* shapes, and how the operands are written: $ is an operand */
-  } shapes[] = {{"()", "()", "$a, $b"},         {"(3)", "(3)", "$a, $b"},      {"(2,3)", "(2,3)", "$a, $b"},
-                {"(3,1)", "(1,2)", "$a, $b"},   {"(0)", "(0)", "$a, $b"},      {"(3,2)", "(2,3)", "permute($a, (1,0)), $b"},
-                {"(17)", "()", "$a, $b"},       {"(1,3)", "(2,3)", "broadcast_to($a, (2,3)), $b"}};
+  } shapes[] = {{"()", "()", "$a, $b"},       {"(3)", "(3)", "$a, $b"},
+                {"(2,3)", "(2,3)", "$a, $b"}, {"(3,1)", "(1,2)", "$a, $b"},
+                {"(0)", "(0)", "$a, $b"},     {"(3,2)", "(2,3)", "permute($a, (1,0)), $b"},
+                {"(17)", "()", "$a, $b"},     {"(1,3)", "(2,3)", "broadcast_to($a, (2,3)), $b"}};
   char ra[80], rb[80], text[512];
   range_of(op->row->domain, 'a', ra, sizeof ra);
   range_of(op->row->domain, 'b', rb, sizeof rb);
@@ -131,7 +133,8 @@ static void check_row(outcome *o, const char *name, const cr_op *op) {
       if (op->arity == 1 && !strncmp(s, ", $b", 4)) break;
       if (*s == '$') {
         s++;
-        n += (size_t)snprintf(text + n, sizeof text - n, "%c:%s%s", *s, *s == 'a' ? shapes[k].a : shapes[k].b, *s == 'a' ? ra : rb);
+        n += (size_t)snprintf(text + n, sizeof text - n, "%c:%s%s", *s, *s == 'a' ? shapes[k].a : shapes[k].b,
+                              *s == 'a' ? ra : rb);
       } else {
         text[n++] = *s;
       }
@@ -163,7 +166,10 @@ static const cr_op *row_behind(const cr_function *f) {
     size_t n = 0;
     if (op->infix)
       for (const char *s = op->infix; *s && n + 8 < sizeof infix; s++)
-        n += (size_t)snprintf(infix + n, sizeof infix - n, "%s", *s == 'a' ? "input" : *s == 'b' ? "other" : (char[]){*s, 0});
+        n += (size_t)snprintf(infix + n, sizeof infix - n, "%s",
+                              *s == 'a'   ? "input"
+                              : *s == 'b' ? "other"
+                                          : (char[]){*s, 0});
     snprintf(name, sizeof name, op->arity == 1 ? "%s(input)" : "%s(input, other)", op->name);
     if (!strcmp(f->formula, name) || (op->infix && !strcmp(f->formula, infix))) return op;
   }

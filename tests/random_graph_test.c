@@ -31,44 +31,75 @@ typedef struct range {
 typedef struct unary {
   const char *name;
   cr_var (*record)(cr_var x);
-  double lo, hi;                 /* domain, kept at a distance from its edges */
-  range fixed;                   /* of results; lo = hi: the function is monotone and its ends tell */
+  double lo, hi; /* domain, kept at a distance from its edges */
+  range fixed;   /* of results; lo = hi: the function is monotone and its ends tell */
 } unary;
 
-static const unary unaries[] = {
-  {"sin", cr_sin, -20, 20, {-1, 1}},         {"cos", cr_cos, -20, 20, {-1, 1}},       {"tanh", cr_tanh, -5, 5, {0, 0}},
-  {"sigmoid", cr_sigmoid, -8, 8, {0, 0}},    {"exp", cr_exp, -5, 2.5, {0, 0}},        {"log", cr_log, 0.1, 1e3, {0, 0}},
-  {"sqrt", cr_sqrt, 0.1, 1e3, {0, 0}},       {"square", cr_square, -5, 5, {0, 25}},   {"neg", cr_neg, -1e3, 1e3, {0, 0}},
-  {"abs", cr_abs, -30, 30, {0, 30}},         {"relu", cr_relu, -30, 30, {0, 0}},      {"reciprocal", cr_reciprocal, 0.2, 1e3, {0, 0}},
-  {"atan", cr_atan, -30, 30, {0, 0}},        {"erf", cr_erf, -4, 4, {0, 0}},          {"log1p", cr_log1p, -0.8, 1e3, {0, 0}},
-  {"log1pexp", cr_log1pexp, -9, 30, {0, 0}}, {"expm1", cr_expm1, -5, 2.5, {0, 0}},    {"asinh", cr_asinh, -30, 30, {0, 0}},
-  {"silu", cr_silu, -9, 9, {-0.3, 9}},       {"cbrt", cr_cbrt, 0.1, 30, {0, 0}},      {"asin", cr_asin, -0.9, 0.9, {0, 0}},
-  {"atanh", cr_atanh, -0.9, 0.9, {0, 0}},    {"acosh", cr_acosh, 1.1, 30, {0, 0}},    {"lgamma", cr_lgamma, 0.2, 9, {-0.2, 11}},
-  {"floor", cr_floor, -30, 30, {0, 0}},      {"sinh", cr_sinh, -3, 3, {0, 0}},        {"erfc", cr_erfc, -4, 4, {0, 0}},
-  {"rsqrt", cr_rsqrt, 0.1, 30, {0, 0}},      {"gauss", cr_gauss, -3, 3, {0, 1}},      {"logsigmoid", cr_logsigmoid, -9, 9, {0, 0}}};
+static const unary unaries[] = {{"sin", cr_sin, -20, 20, {-1, 1}},      {"cos", cr_cos, -20, 20, {-1, 1}},
+                                {"tanh", cr_tanh, -5, 5, {0, 0}},       {"sigmoid", cr_sigmoid, -8, 8, {0, 0}},
+                                {"exp", cr_exp, -5, 2.5, {0, 0}},       {"log", cr_log, 0.1, 1e3, {0, 0}},
+                                {"sqrt", cr_sqrt, 0.1, 1e3, {0, 0}},    {"square", cr_square, -5, 5, {0, 25}},
+                                {"neg", cr_neg, -1e3, 1e3, {0, 0}},     {"abs", cr_abs, -30, 30, {0, 30}},
+                                {"relu", cr_relu, -30, 30, {0, 0}},     {"reciprocal", cr_reciprocal, 0.2, 1e3, {0, 0}},
+                                {"atan", cr_atan, -30, 30, {0, 0}},     {"erf", cr_erf, -4, 4, {0, 0}},
+                                {"log1p", cr_log1p, -0.8, 1e3, {0, 0}}, {"log1pexp", cr_log1pexp, -9, 30, {0, 0}},
+                                {"expm1", cr_expm1, -5, 2.5, {0, 0}},   {"asinh", cr_asinh, -30, 30, {0, 0}},
+                                {"silu", cr_silu, -9, 9, {-0.3, 9}},    {"cbrt", cr_cbrt, 0.1, 30, {0, 0}},
+                                {"asin", cr_asin, -0.9, 0.9, {0, 0}},   {"atanh", cr_atanh, -0.9, 0.9, {0, 0}},
+                                {"acosh", cr_acosh, 1.1, 30, {0, 0}},   {"lgamma", cr_lgamma, 0.2, 9, {-0.2, 11}},
+                                {"floor", cr_floor, -30, 30, {0, 0}},   {"sinh", cr_sinh, -3, 3, {0, 0}},
+                                {"erfc", cr_erfc, -4, 4, {0, 0}},       {"rsqrt", cr_rsqrt, 0.1, 30, {0, 0}},
+                                {"gauss", cr_gauss, -3, 3, {0, 1}},     {"logsigmoid", cr_logsigmoid, -9, 9, {0, 0}}};
 
 typedef struct binary {
   const char *name;
   cr_var (*record)(cr_var x, cr_var y);
-  range a, b;                    /* domains; the function is monotone in each operand on them */
+  range a, b; /* domains; the function is monotone in each operand on them */
 } binary;
 
-static const binary binaries[] = {{"add", cr_add, {-1e3, 1e3}, {-1e3, 1e3}},     {"sub", cr_sub, {-1e3, 1e3}, {-1e3, 1e3}},
-                                  {"mul", cr_mul, {-30, 30}, {-30, 30}},         {"div", cr_div, {-30, 30}, {0.2, 30}},
-                                  {"pow", cr_pow, {0.2, 4}, {-3, 3}},            {"maximum", cr_maximum, {-30, 30}, {-30, 30}},
-                                  {"minimum", cr_minimum, {-30, 30}, {-30, 30}}, {"atan2", cr_atan2, {0.1, 30}, {0.1, 30}},
-                                  {"hypot", cr_hypot, {0.1, 30}, {0.1, 30}},     {"logaddexp", cr_logaddexp, {-9, 9}, {-9, 9}}};
+static const binary binaries[] = {{"add", cr_add, {-1e3, 1e3}, {-1e3, 1e3}},
+                                  {"sub", cr_sub, {-1e3, 1e3}, {-1e3, 1e3}},
+                                  {"mul", cr_mul, {-30, 30}, {-30, 30}},
+                                  {"div", cr_div, {-30, 30}, {0.2, 30}},
+                                  {"pow", cr_pow, {0.2, 4}, {-3, 3}},
+                                  {"maximum", cr_maximum, {-30, 30}, {-30, 30}},
+                                  {"minimum", cr_minimum, {-30, 30}, {-30, 30}},
+                                  {"atan2", cr_atan2, {0.1, 30}, {0.1, 30}},
+                                  {"hypot", cr_hypot, {0.1, 30}, {0.1, 30}},
+                                  {"logaddexp", cr_logaddexp, {-9, 9}, {-9, 9}}};
 enum { UNARIES = sizeof unaries / sizeof *unaries, BINARIES = sizeof binaries / sizeof *binaries };
 
 /* Steps over whole tensors. */
-enum { SUM, MEAN, PROD, AMAX, LOGSUMEXP, SOFTMAX, CUMSUM, CUMPROD, SORT, FLIP, TURN, RESHAPE, WHERE, MATMUL, JOIN, TAKE, GATHER, SCAN, VARIANCE, WHOLES };
-static const char *const whole_names[WHOLES] = {"sum",  "mean",    "prod",  "amax",   "logsumexp",   "softmax",      "cumsum", "cumprod", "sort", "flip",
-                                                "turn", "reshape", "where", "matmul", "concatenate", "index_select", "gather", "linear_scan", "variance"};
+enum {
+  SUM,
+  MEAN,
+  PROD,
+  AMAX,
+  LOGSUMEXP,
+  SOFTMAX,
+  CUMSUM,
+  CUMPROD,
+  SORT,
+  FLIP,
+  TURN,
+  RESHAPE,
+  WHERE,
+  MATMUL,
+  JOIN,
+  TAKE,
+  GATHER,
+  SCAN,
+  VARIANCE,
+  WHOLES
+};
+static const char *const whole_names[WHOLES] = {
+    "sum",  "mean",    "prod",  "amax",   "logsumexp",   "softmax",      "cumsum", "cumprod",     "sort",    "flip",
+    "turn", "reshape", "where", "matmul", "concatenate", "index_select", "gather", "linear_scan", "variance"};
 
 typedef struct step {
   enum { LEAF, UNARY, BINARY, WHOLE, SQUASH } kind;
   int which, a, b, c, axis;
-  double value;                  /* of a leaf; factor of a squash */
+  double value; /* of a leaf; factor of a squash */
 } step;
 
 enum { MOST_STEPS = 64, N = 3 };
@@ -83,7 +114,8 @@ static int rows_of(cr_var v) { return cr_rank(v) == 2; }
 /* Records one step; poison where shapes do not fit. e < 0: on tensors of shape (N, N); else on scalars, as element e. */
 static cr_var record(cr_tape *t, const program *p, const step *s, const cr_var *v, int e) {
   (void)p;
-  cr_var a = s->kind == LEAF ? cr_poison(t) : v[s->a], b = s->kind == LEAF ? cr_poison(t) : v[s->b], c = s->kind == LEAF ? a : v[s->c];
+  cr_var a = s->kind == LEAF ? cr_poison(t) : v[s->a], b = s->kind == LEAF ? cr_poison(t) : v[s->b],
+         c = s->kind == LEAF ? a : v[s->c];
   int64_t square[] = {N, N};
   switch (s->kind) {
     case LEAF: {
@@ -114,7 +146,9 @@ static cr_var record(cr_tape *t, const program *p, const step *s, const cr_var *
     case WHERE: return cr_where(cr_gt(c, cr_mul(c, c)), a, b);
     case MATMUL: return both && cr_dim(a, 1) == cr_dim(b, 0) ? cr_matmul(a, b) : cr_matmul(a, cr_transpose(a, 0, 1));
     case JOIN: return cr_slice_axis(cr_concatenate(2, (cr_var[]){a, a}, axis), axis, 1, cr_dim(a, axis) + 1, 1);
-    case TAKE: return cr_index_select(a, axis, cr_constant_of(t, CR_INT64, 1, (int64_t[]){N}, (int64_t[]){0, 0, cr_dim(a, axis) - 1}));
+    case TAKE:
+      return cr_index_select(a, axis,
+                             cr_constant_of(t, CR_INT64, 1, (int64_t[]){N}, (int64_t[]){0, 0, cr_dim(a, axis) - 1}));
     case GATHER: return cr_gather(a, axis, cr_argsort(a, axis, 1));
     case SCAN: return cr_linear_scan(cr_sin(a), a, cr_poison(t), axis, s->c % 2);
     default: return cr_poison(t);
@@ -123,7 +157,9 @@ static cr_var record(cr_tape *t, const program *p, const step *s, const cr_var *
 
 /* Ranges of results */
 
-static range hull4(double a, double b, double c, double d) { return (range){fmin(fmin(a, b), fmin(c, d)), fmax(fmax(a, b), fmax(c, d))}; }
+static range hull4(double a, double b, double c, double d) {
+  return (range){fmin(fmin(a, b), fmin(c, d)), fmax(fmax(a, b), fmax(c, d))};
+}
 
 static double at2(const binary *f, double a, double b) {
   cr_tape *t = cr_new();
@@ -158,8 +194,10 @@ static int range_of(const program *p, const step *s, range *out) {
     return 1;
   }
   switch (s->which) {
-    case SUM: case CUMSUM: *out = (range){fmin(a.lo, N * a.lo), fmax(a.hi, N * a.hi)}; return m < 10;
-    case PROD: case CUMPROD: *out = (range){-pow(fmax(m, 1), N), pow(fmax(m, 1), N)}; return m < 3;
+    case SUM:
+    case CUMSUM: *out = (range){fmin(a.lo, N * a.lo), fmax(a.hi, N * a.hi)}; return m < 10;
+    case PROD:
+    case CUMPROD: *out = (range){-pow(fmax(m, 1), N), pow(fmax(m, 1), N)}; return m < 3;
     case LOGSUMEXP: *out = (range){a.lo, a.hi + log(N)}; return 1;
     case SOFTMAX: *out = (range){0, 1}; return m < 9;
     case VARIANCE: *out = (range){0, 2 * m * m}; return m < 4;
@@ -189,7 +227,8 @@ static void grow(program *p, dice *d) {
     append(p, s, r);
     double size = fmax(fabs(r.lo), fabs(r.hi));
     if (size > 8 && p->n < MOST_STEPS)
-      append(p, (step){.kind = SQUASH, .a = p->n - 1, .b = p->n - 1, .c = p->n - 1, .value = 3 / size}, (range){3 * r.lo / size, 3 * r.hi / size});
+      append(p, (step){.kind = SQUASH, .a = p->n - 1, .b = p->n - 1, .c = p->n - 1, .value = 3 / size},
+             (range){3 * r.lo / size, 3 * r.hi / size});
     return;
   }
 }
@@ -300,7 +339,8 @@ static void expression(writer *w, int depth);
 
 static void put_call(writer *w, int depth) {
   char name[64];
-  static const char *const keywords[] = {"dim=0", "dim=-1", "keepdim=True", "axis=(0,1)", "alpha=0.5", "reduction='sum'", "p=2", "eps=1e-5"};
+  static const char *const keywords[] = {"dim=0",     "dim=-1",          "keepdim=True", "axis=(0,1)",
+                                         "alpha=0.5", "reduction='sum'", "p=2",          "eps=1e-5"};
   put(w, function_name(cr_function_at(w->tape, pick(&w->d, w->functions)), name, sizeof name));
   put(w, "(");
   int n = 1 + pick(&w->d, 3);
@@ -323,8 +363,10 @@ static void put_list(writer *w, int depth) {
 }
 
 static void expression(writer *w, int depth) {
-  static const char *const atoms[] = {"x", "y", "A", "B", "v", "i", "m", "2", "0.5", "-1", "3", "1e-3", "None", "True", "pi", "'mean'", "0", "inf"};
-  static const char *const operators[] = {" + ", " - ", " * ", " / ", "^", " @ ", " // ", " % ", " < ", " == ", " && ", " ? ", "**"};
+  static const char *const atoms[] = {"x",  "y", "A",    "B",    "v",    "i",  "m",      "2", "0.5",
+                                      "-1", "3", "1e-3", "None", "True", "pi", "'mean'", "0", "inf"};
+  static const char *const operators[] = {" + ", " - ", " * ",  " / ",  "^",   " @ ", " // ",
+                                          " % ", " < ", " == ", " && ", " ? ", "**"};
   static const char *const tails[] = {"[0]", "[:, 1]", ".T", "[..., None]", "[i]", "[::-1]", "[m]", "[-1:]"};
   double r = toss(&w->d);
   if (depth <= 0 || r < 0.25) {
@@ -405,7 +447,8 @@ static cr_tape *expression_tape(cr_program **p, cr_var *x) {
   *p = cr_program_new(t, CR_FLOAT64);
   x[0] = cr_input(t, 0.7), x[1] = cr_input(t, -1.3);
   x[2] = cr_tensor_of(t, CR_FLOAT64, 2, dims, data), x[3] = cr_tensor_of(t, CR_FLOAT64, 2, other, data);
-  cr_program_bind(*p, "x", x[0]), cr_program_bind(*p, "y", x[1]), cr_program_bind(*p, "A", x[2]), cr_program_bind(*p, "B", x[3]);
+  cr_program_bind(*p, "x", x[0]), cr_program_bind(*p, "y", x[1]), cr_program_bind(*p, "A", x[2]),
+      cr_program_bind(*p, "B", x[3]);
   cr_program_bind(*p, "v", cr_tensor_of(t, CR_FLOAT32, 1, &two, (float[]){1, 2}));
   cr_program_bind(*p, "i", cr_constant_of(t, CR_INT64, 1, &two, (int64_t[]){1, 0}));
   cr_program_bind(*p, "m", cr_constant_of(t, CR_BOOL, 1, &two, (uint8_t[]){1, 0}));
@@ -434,7 +477,8 @@ static int run_expressions(long n, uint64_t seed) {
     evaluate(&w, t, p, x, &count);
   }
   cr_free(t);
-  printf("%ld expressions: %ld values, %ld gradients, %ld errors, %ld without a text\n", n, count.values, count.gradients, count.errors, count.silent);
+  printf("%ld expressions: %ld values, %ld gradients, %ld errors, %ld without a text\n", n, count.values, count.gradients,
+         count.errors, count.silent);
   return count.silent == 0;
 }
 

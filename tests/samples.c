@@ -21,7 +21,7 @@ typedef struct placeholder {
   char name[64];
   int rank;
   int64_t dim[CR_MAX_RANK], count;
-  char kind;                /* 'n' normal, 'u' uniform in (lo, hi), 'c' choice, 'i' index below hi, 'm' mask */
+  char kind; /* 'n' normal, 'u' uniform in (lo, hi), 'c' choice, 'i' index below hi, 'm' mask */
   double lo, hi, choice[8];
   int n_choices, constant;
 } placeholder;
@@ -89,11 +89,12 @@ static cr_var make_input(cr_tape *t, const placeholder *p, cr_dtype dtype, uint6
   cr_array a = cr_view(v);
   for (int64_t k = 0; v.id && k < a.count; k++) {
     double r = uniform(seed, (uint64_t)k);
-    cr_array_set(&a, k, p->kind == 'n' ? normal(seed, (uint64_t)k)
-                        : p->kind == 'u' ? p->lo + (p->hi - p->lo) * r
-                        : p->kind == 'i' ? floor(p->hi * r)
-                        : p->kind == 'm' ? r < 0.5
-                                         : p->choice[(int)(r * p->n_choices)]);
+    cr_array_set(&a, k,
+                 p->kind == 'n'   ? normal(seed, (uint64_t)k)
+                 : p->kind == 'u' ? p->lo + (p->hi - p->lo) * r
+                 : p->kind == 'i' ? floor(p->hi * r)
+                 : p->kind == 'm' ? r < 0.5
+                                  : p->choice[(int)(r * p->n_choices)]);
   }
   return v;
 }

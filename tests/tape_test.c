@@ -62,6 +62,22 @@ static void perturbations_are_not_confused(void **state) {
   cr_free(t);
 }
 
+static void an_input_recorded_after_the_output(void **state) {
+  (void)state;
+  cr_tape *t = cr_new();
+  cr_var v = cr_input(t, 2), y, x, g[2], dot;
+  for (int k = 0; k < 100; k++) v = cr_sin(v);
+  y = cr_mul(v, v);
+  x = cr_input(t, 3);
+  assert_int_equal(cr_grad(y, 1, &x, g), CR_OK);
+  assert_true(cr_value(g[0]) == 0);
+  assert_int_equal(cr_jvp(1, &y, 1, &x, &x, &dot), CR_OK);
+  assert_true(cr_value(dot) == 0);
+  assert_int_equal(cr_grad(y, 2, (cr_var[]){v, x}, g), CR_OK);
+  assert_true(cr_value(g[0]) == 2 * cr_value(v) && cr_value(g[1]) == 0);
+  cr_free(t);
+}
+
 static void ten_million_nodes_deep(void **state) {
   (void)state;
   enum { DEPTH = 10000000 };
@@ -265,6 +281,7 @@ int main(void) {
     cmocka_unit_test(symbolic_derivatives_of_any_order),
     cmocka_unit_test(forward_mode_agrees_with_reverse),
     cmocka_unit_test(perturbations_are_not_confused),
+    cmocka_unit_test(an_input_recorded_after_the_output),
     cmocka_unit_test(ten_million_nodes_deep),
     cmocka_unit_test(a_reset_takes_back_and_stale_handles_are_caught),
     cmocka_unit_test(two_tapes_never_meet),
