@@ -12,7 +12,7 @@ static void call_div(cr_call *c) {
   const char *mode = cr_arg_given(c, 2) ? cr_arg_text(c, 2) : "";
   if (!*mode) cr_return(c, cr_div(x, y));
   else if (!strcmp(mode, "floor")) cr_return(c, cr_floor_divide(x, y));
-  else if (strcmp(mode, "trunc")) cr_fail(cr_call_tape(c), CR_BAD_ARGUMENT, "div: rounding_mode '%s' is neither 'floor', 'trunc' nor None", mode);
+  else if (strcmp(mode, "trunc")) cr_fail(x.tape, CR_BAD_ARGUMENT, "div: rounding_mode '%s' is neither 'floor' nor 'trunc'", mode);
   else if (is_integer(x) && is_integer(y)) cr_return(c, cr_floor_divide(cr_sub(x, cr_fmod(x, y)), y));
   else cr_return(c, cr_trunc(cr_div(x, y)));
 }
@@ -29,7 +29,8 @@ static void call_nan_to_num(cr_call *c) {
   cr_return(c, cr_where(cr_eq(x, cr_const(x.tape, -inf)), arg_or(c, 3, -most), y));
 }
 
-#define ALIAS(name, of) {.signature = name "(input)", .formula = of "(input)", .family = "elementwise", .doc = "Another name of " of "."}
+#define ALIAS(name, of) \
+  {.signature = name "(input)", .formula = of "(input)", .family = "elementwise", .doc = "Another name of " of "."}
 #define ALIAS2(name, of) \
   {.signature = name "(input, other)", .formula = of "(input, other)", .family = "elementwise",
    .doc = "Another name of " of "."}
@@ -87,9 +88,10 @@ const cr_function cr__arithmetic_functions[] = {
   {.signature = "addcdiv(input, tensor1, tensor2, *, value=1)", .formula = "input + value * (tensor1 / tensor2)",
    .family = "elementwise",
    .doc = "input + value tensor1 / tensor2.", .samples = "addcdiv(x:(3), y:(3), z:(3)>0, value=0.5)"},
-  ALIAS("negative", "neg"), ALIAS("absolute", "abs"), ALIAS("arcsin", "asin"), ALIAS("arccos", "acos"), ALIAS("arctan", "atan"),
-  ALIAS("arcsinh", "asinh"), ALIAS("arccosh", "acosh"), ALIAS("arctanh", "atanh"), ALIAS("gammaln", "lgamma"), ALIAS("psi", "digamma"),
-  ALIAS("fix", "trunc"), ALIAS("expit", "sigmoid"), ALIAS("swish", "silu"),
-  ALIAS2("multiply", "mul"), ALIAS2("arctan2", "atan2"), ALIAS2("equal_elementwise", "eq"), ALIAS2("not_equal", "ne"), ALIAS2("less", "lt"),
-  ALIAS2("less_equal", "le"), ALIAS2("greater", "gt"), ALIAS2("greater_equal", "ge"),
+  ALIAS("negative", "neg"), ALIAS("absolute", "abs"), ALIAS("arcsin", "asin"), ALIAS("arccos", "acos"),
+  ALIAS("arctan", "atan"), ALIAS("arcsinh", "asinh"), ALIAS("arccosh", "acosh"), ALIAS("arctanh", "atanh"),
+  ALIAS("gammaln", "lgamma"), ALIAS("psi", "digamma"), ALIAS("fix", "trunc"), ALIAS("expit", "sigmoid"),
+  ALIAS("swish", "silu"), ALIAS2("multiply", "mul"), ALIAS2("arctan2", "atan2"), ALIAS2("equal_elementwise", "eq"),
+  ALIAS2("not_equal", "ne"), ALIAS2("less", "lt"), ALIAS2("less_equal", "le"), ALIAS2("greater", "gt"),
+  ALIAS2("greater_equal", "ge"),
   {.signature = NULL}};

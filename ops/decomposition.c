@@ -244,7 +244,8 @@ cr_var cr_matrix_norm(cr_var x, cr_matrix_norm_kind kind, int row_axis, int colu
   int64_t dims[CR_MAX_RANK];
   if (cr_is_poison(x)) return x;
   if (row < 0 || column < 0 || row == column)
-    return cr_fail(x.tape, CR_BAD_ARGUMENT, "matrix_norm: axes %d and %d of a tensor of rank %d", row_axis, column_axis, a.rank);
+    return cr_fail(x.tape, CR_BAD_ARGUMENT, "matrix_norm: axes %d and %d of a tensor of rank %d", row_axis, column_axis,
+                   a.rank);
   for (int i = 0; i < a.rank; i++) {
     if (i == row || i == column) continue;
     order[n] = i;
@@ -307,12 +308,14 @@ static void call_matrix_norm(cr_call *c) {
   int kind = norm_kind(c), n = cr_arg_ints(c, 2, 2, axes);
   if (kind < 0 || n < 0) return;
   if (n != 2) cr_fail(cr_call_tape(c), CR_BAD_ARGUMENT, "matrix_norm: dim is a pair of axes");
-  else cr_return(c, cr_matrix_norm(cr_arg_var(c, 0), (cr_matrix_norm_kind)kind, (int)axes[0], (int)axes[1], cr_arg_bool(c, 3)));
+  else
+    cr_return(c, cr_matrix_norm(cr_arg_var(c, 0), (cr_matrix_norm_kind)kind, (int)axes[0], (int)axes[1], cr_arg_bool(c, 3)));
 }
 
 const cr_function cr__decomposition_functions[] = {
   {.signature = "eigvalsh(A, UPLO='L')", .call = call_eigvalsh, .family = "linear algebra",
-   .doc = "Eigenvalues of (A + A^T)/2, ascending; both triangles are read whatever UPLO says.", .derivative = "V diag(g) V^T",
+   .doc = "Eigenvalues of (A + A^T)/2, ascending; both triangles are read whatever UPLO says.",
+   .derivative = "V diag(g) V^T",
    .kinks = "equal eigenvalues: the sum over them has its derivative",
    .samples = "eigvalsh(x:(2,2)); eigvalsh(x:(3,3)); eigvalsh(x:(2,2,2))"},
   {.signature = "eigh(A, UPLO='L')", .call = call_eigh, .family = "linear algebra",
@@ -324,11 +327,15 @@ const cr_function cr__decomposition_functions[] = {
    .samples = "svdvals(x:(2,2)); svdvals(x:(3,2)); svdvals(x:(2,3)); svdvals(x:(2,2,2))"},
   {.signature = "svd(A, full_matrices=False)", .call = call_svd, .family = "linear algebra",
    .doc = "U, s (descending) and V^T of A = U diag(s) V^T, thin: min(m, n) singular vectors, up to their signs.",
-   .derivative = "U (F o (U^T gU - gU^T U)) S V^T + (I - U U^T) gU S^-1 V^T and its mirror, F_ij = 1/(s_j^2 - s_i^2), 0 for equal ones",
+   .derivative = "U (F o (U^T gU - gU^T U)) S V^T + (I - U U^T) gU S^-1 V^T and its mirror, F_ij = 1/(s_j^2 - s_i^2), 0 "
+                 "for equal ones",
    .kinks = "equal singular values: right for functions that do not depend on the choice of vectors"},
-  {.signature = "matrix_norm(A, ord='fro', dim=(-2, -1), keepdim=False)", .call = call_matrix_norm, .family = "linear algebra",
-   .doc = "Norm of matrices: 'fro', 'nuc', 1 and -1 (largest, smallest column sum), inf and -inf (row sum), 2 and -2 (singular value).",
-   .derivative = "that of the sums, extremes and singular values it is made of", .kinks = "0 at the zero matrix for 'fro'; ties share",
+  {.signature = "matrix_norm(A, ord='fro', dim=(-2, -1), keepdim=False)", .call = call_matrix_norm,
+   .family = "linear algebra",
+   .doc = "Norm of matrices: 'fro', 'nuc', 1 and -1 (largest, smallest column sum), inf and -inf (row sum), 2 and -2 "
+          "(singular value).",
+   .derivative = "that of the sums, extremes and singular values it is made of",
+   .kinks = "0 at the zero matrix for 'fro'; ties share",
    .samples = "matrix_norm(x:(2,3)); matrix_norm(x:(3,2), 'nuc'); matrix_norm(x:(2,2), 1); matrix_norm(x:(2,3), inf); "
               "matrix_norm(x:(2,2), 2); matrix_norm(x:(2,2), -2); matrix_norm(x:(2,2,3), ord=-1, dim=(0, 2), keepdim=True)"},
   {.signature = NULL}};

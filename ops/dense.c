@@ -97,7 +97,7 @@ enum { REFINED = 64 }; /* larger systems would pay more for the residual than th
 void cr__solve(int64_t n, int64_t m, const double *a, double *b, double *lu, double *right, int64_t *pivot) {
   memcpy(lu, a, (size_t)(n * n) * sizeof *lu);
   if (!cr__lu(n, lu, pivot)) {
-    fill(b, n * m, NAN);
+    fill(b, n * m, (double)NAN);
     return;
   }
   /* right keeps B, then becomes the correction; the residual needs rows of A against columns of X, so goes row by row */
@@ -119,7 +119,7 @@ void cr__cholesky(int64_t n, double *a) {
       if (j < i) a[i * n + j] = s / a[j * n + j];
       else if (s > 0) a[i * n + i] = sqrt(s);
       else {
-        fill(a, n * n, NAN);
+        fill(a, n * n, (double)NAN);
         return;
       }
     }

@@ -1,6 +1,6 @@
-/* Determinants. The derivative of det is the matrix of cofactors, which exists where the inverse does not, so that a singular
- * matrix has its exact gradient. Up to 4 x 4 cofactors are polynomials and have all their derivatives; above, one of rank
- * n - 1 or less is had from the singular value decomposition, up to the second derivative of det. */
+/* Determinants. The derivative of det is the matrix of cofactors, which exists where the inverse does not, so that a
+ * singular matrix has its exact gradient. Up to 4 x 4 cofactors are polynomials and have all their derivatives; above, one
+ * of rank n - 1 or less is had from the singular value decomposition, up to the second derivative of det. */
 #include <limits.h>
 #include <math.h>
 #include <string.h>
@@ -55,7 +55,8 @@ static double minor_of(int n, const double *const *row, int j) {
 
 /* Sum over the assignments of operands to the rows other than i; b holds n - 1 matrices. */
 static double mixed_element(int n, const double *b, int i, int j) {
-  static const int order[3][6][3] = {{{0}}, {{0, 1}, {1, 0}}, {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}};
+  static const int order[3][6][3] = {
+      {{0}}, {{0, 1}, {1, 0}}, {{0, 1, 2}, {0, 2, 1}, {1, 0, 2}, {1, 2, 0}, {2, 0, 1}, {2, 1, 0}}};
   static const int orders[3] = {1, 2, 6};
   double sum = 0;
   for (int p = 0; p < orders[n - 2]; p++) {
@@ -76,7 +77,8 @@ static cr_status mixed_eval(cr_eval *c) {
       cr__batch_load(&b, k, matrix + q * n * n);
     }
     for (int i = 0; i < n; i++)
-      for (int j = 0; j < n; j++) cofactor[i * n + j] = mixed_element(n, matrix, i, j) / ((const mixed_attr *)c->attr)->divisor;
+      for (int j = 0; j < n; j++)
+        cofactor[i * n + j] = mixed_element(n, matrix, i, j) / ((const mixed_attr *)c->attr)->divisor;
     cr__batch_store(&y, k, cofactor);
   }
   return CR_OK;
@@ -195,7 +197,8 @@ static cr_status cofactor_slope_eval(cr_eval *c) {
 
 static cr_var cofactor_slope(cr_var a, cr_var d);
 
-/* The same derivative where A is invertible, C <C, D> / det - C D^T C / det with C = det A^-T, to be differentiated again. */
+/* The same derivative where A is invertible, C <C, D> / det - C D^T C / det with C = det A^-T, to be differentiated again.
+ */
 static cr_var smooth_slope(cr_var a, cr_var d) {
   cr_var inverse = cr_matrix_transpose(cr_inv(a)), trace = cr__sum_last(cr_mul(inverse, d), 2, 0);
   cr_var turned = cr_matmul(cr_matmul(inverse, cr_matrix_transpose(d)), inverse);
@@ -221,9 +224,14 @@ static cr_var cofactor_slope(cr_var a, cr_var d) { return cr_record(a.tape, &cof
 
 static void cofactor_vjp(cr_vjp_rule *c) { c->d[0] = cofactor_slope(c->in[0], c->g); }
 static cr_var cofactor_jvp(cr_jvp_rule *c) { return cofactor_slope(c->in[0], c->dot[0]); }
-static const cr_op cofactor_op = {
-  .name = "cofactor", .arity = 1, .prepare = prepare_matrices, .infer = like_first, .eval = cofactor_eval, .vjp = cofactor_vjp,
-  .jvp = cofactor_jvp, .rule = "cofactor_slope(A, g)"};
+static const cr_op cofactor_op = {.name = "cofactor",
+                                  .arity = 1,
+                                  .prepare = prepare_matrices,
+                                  .infer = like_first,
+                                  .eval = cofactor_eval,
+                                  .vjp = cofactor_vjp,
+                                  .jvp = cofactor_jvp,
+                                  .rule = "cofactor_slope(A, g)"};
 
 cr_var cr_cofactor(cr_var a) {
   cr_array x = cr_view(a);
@@ -253,9 +261,15 @@ static cr_status det_eval(cr_eval *c) {
 }
 static void det_vjp(cr_vjp_rule *c) { c->d[0] = times_matrix(c->g, cr_cofactor(c->in[0])); }
 static cr_var det_jvp(cr_jvp_rule *c) { return cr__sum_last(cr_mul(cr_cofactor(c->in[0]), c->dot[0]), 2, 0); }
-static const cr_op det_op = {
-  .name = "det", .arity = 1, .prepare = prepare_matrices, .infer = one_number, .eval = det_eval, .vjp = det_vjp, .jvp = det_jvp,
-  .latex = "\\det\\left(%a\\right)", .rule = "g times the cofactors of A"};
+static const cr_op det_op = {.name = "det",
+                             .arity = 1,
+                             .prepare = prepare_matrices,
+                             .infer = one_number,
+                             .eval = det_eval,
+                             .vjp = det_vjp,
+                             .jvp = det_jvp,
+                             .latex = "\\det\\left(%a\\right)",
+                             .rule = "g times the cofactors of A"};
 
 cr_var cr_det(cr_var a) { return cr_record(a.tape, &det_op, 1, &a, NULL); }
 
@@ -287,9 +301,16 @@ static cr_var log_det_jvp(cr_jvp_rule *c) {
   return cr__sum_last(cr_guarded_mul(c->dot[0], inverse_transposed(c->in[0])), 2, 0);
 }
 static cr_var no_jvp(cr_jvp_rule *c) { return cr_poison(c->tape); }
-static const cr_op det_sign_op = {
-  .name = "sign_det", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(slogdet_attr), .prepare = prepare_matrices,
-  .infer = one_number, .eval = slogdet_eval, .jvp = no_jvp, .latex = "\\operatorname{sgn}\\det\\left(%a\\right)", .rule = "none"};
+static const cr_op det_sign_op = {.name = "sign_det",
+                                  .arity = 1,
+                                  .kind = CR_PIECEWISE_CONSTANT,
+                                  .attr_size = sizeof(slogdet_attr),
+                                  .prepare = prepare_matrices,
+                                  .infer = one_number,
+                                  .eval = slogdet_eval,
+                                  .jvp = no_jvp,
+                                  .latex = "\\operatorname{sgn}\\det\\left(%a\\right)",
+                                  .rule = "none"};
 static const cr_op log_det_op = {
   .name = "log_abs_det", .arity = 1, .attr_size = sizeof(slogdet_attr), .prepare = prepare_matrices, .infer = one_number,
   .eval = slogdet_eval, .vjp = log_det_vjp, .jvp = log_det_jvp, .latex = "\\ln\\left|\\det\\left(%a\\right)\\right|",

@@ -84,8 +84,8 @@ static bool note_sizes(einsum *e, int k) {
     int64_t *size = &e->size[l->axis[i]];
     if (!e->seen[l->axis[i]] || *size == 1) *size = a.dim[i];
     else if (a.dim[i] != *size && a.dim[i] != 1) {
-      cr_fail(e->tape, CR_BAD_SHAPE, "einsum: '%s': axis %d of operand %d has size %lld where another has %lld", e->equation, i,
-              k + 1, (long long)a.dim[i], (long long)*size);
+      cr_fail(e->tape, CR_BAD_SHAPE, "einsum: '%s': axis %d of operand %d has size %lld where another has %lld", e->equation,
+              i, k + 1, (long long)a.dim[i], (long long)*size);
       return false;
     }
     e->seen[l->axis[i]] = true;
@@ -238,7 +238,8 @@ static bool contract(einsum *e, int k) {
 
 cr_var cr_einsum(cr_tape *t, const char *equation, int n, const cr_var *operands) {
   einsum e = {.tape = t, .equation = equation, .n = n};
-  if (n < 1 || n > MAX_OPERANDS) return cr_fail(t, CR_BAD_ARGUMENT, "einsum: %d operands, 1 to %d are taken", n, MAX_OPERANDS);
+  if (n < 1 || n > MAX_OPERANDS)
+    return cr_fail(t, CR_BAD_ARGUMENT, "einsum: %d operands, 1 to %d are taken", n, MAX_OPERANDS);
   for (int k = 0; k < n; k++) {
     if (cr_is_poison(operands[k])) return cr_poison(t);
     e.operand[k] = operands[k];

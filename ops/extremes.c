@@ -74,10 +74,14 @@ static cr_var record_over(cr_var x, const cr_op *op, int n_axes, const int *axes
   cr__axes a = {0, keepdim};
   return cr__axes_of(x, op->name, n_axes, axes, &a) ? cr_record(x.tape, op, 1, &x, &a) : cr_poison(x.tape);
 }
-cr_var cr_argmax(cr_var x, int n_axes, const int *axes, int keepdim) { return record_over(x, &argmax_op, n_axes, axes, keepdim); }
-cr_var cr_argmin(cr_var x, int n_axes, const int *axes, int keepdim) { return record_over(x, &argmin_op, n_axes, axes, keepdim); }
+cr_var cr_argmax(cr_var x, int n_axes, const int *axes, int keepdim) {
+  return record_over(x, &argmax_op, n_axes, axes, keepdim);
+}
+cr_var cr_argmin(cr_var x, int n_axes, const int *axes, int keepdim) {
+  return record_over(x, &argmin_op, n_axes, axes, keepdim);
+}
 
-/* amax, amin: the derivative is split evenly among equal extremes (and among NaNs, which are the result wherever they are) */
+/* amax, amin: the derivative is split evenly among equal extremes, and among NaNs, which are the result where there are any */
 
 /* shares(x, y): 1/m for each of the m elements of a row that are its extreme y, 0 elsewhere. */
 static cr_status shares_eval(cr_eval *c) {
@@ -138,8 +142,12 @@ static const cr_op amin_op = {
   .jvp = extreme_jvp, .decide = extreme_decide, .show = cr__axes_show, .latex = "\\min %a",
   .rule = "an even share to each smallest element"};
 
-cr_var cr_amax(cr_var x, int n_axes, const int *axes, int keepdim) { return record_over(x, &amax_op, n_axes, axes, keepdim); }
-cr_var cr_amin(cr_var x, int n_axes, const int *axes, int keepdim) { return record_over(x, &amin_op, n_axes, axes, keepdim); }
+cr_var cr_amax(cr_var x, int n_axes, const int *axes, int keepdim) {
+  return record_over(x, &amax_op, n_axes, axes, keepdim);
+}
+cr_var cr_amin(cr_var x, int n_axes, const int *axes, int keepdim) {
+  return record_over(x, &amin_op, n_axes, axes, keepdim);
+}
 
 /* max, min along an axis: the value follows the index */
 
@@ -158,8 +166,12 @@ static cr_var extreme_along(cr_var x, const cr_op *op, int axis, int keepdim, cr
   *index = cr_reshape(*index, to.rank, to.dim);
   return cr_reshape(values, to.rank, to.dim);
 }
-cr_var cr_max_along(cr_var x, int axis, int keepdim, cr_var *index) { return extreme_along(x, &argmax_op, axis, keepdim, index); }
-cr_var cr_min_along(cr_var x, int axis, int keepdim, cr_var *index) { return extreme_along(x, &argmin_op, axis, keepdim, index); }
+cr_var cr_max_along(cr_var x, int axis, int keepdim, cr_var *index) {
+  return extreme_along(x, &argmax_op, axis, keepdim, index);
+}
+cr_var cr_min_along(cr_var x, int axis, int keepdim, cr_var *index) {
+  return extreme_along(x, &argmin_op, axis, keepdim, index);
+}
 
 /* Names in the expression language */
 
@@ -179,7 +191,8 @@ static void call_argmin(cr_call *c) { call_over(c, cr_argmin); }
 static void call_along(cr_call *c, along f) {
   cr_var index;
   int64_t axis = cr_arg_int(c, 1);
-  cr_var values = f(cr_arg_var(c, 0), axis < -CR_MAX_RANK || axis > CR_MAX_RANK ? CR_MAX_RANK : (int)axis, cr_arg_bool(c, 2), &index);
+  if (axis < -CR_MAX_RANK || axis > CR_MAX_RANK) axis = CR_MAX_RANK; /* refused there */
+  cr_var values = f(cr_arg_var(c, 0), (int)axis, cr_arg_bool(c, 2), &index);
   cr_return(c, values);
   cr_return(c, index);
 }
@@ -210,12 +223,14 @@ const cr_function cr__extreme_functions[] = {
    .samples = "argmin(x:(2,3)); argmin(x:(2,3), dim=1, keepdim=True)",
    .doc = "Index of the first smallest element, int64; without dim into all elements in row-major order; NaN is smallest."},
   {.signature = "max(input, dim=None, keepdim=False, *, other=None)", .call = call_max, .family = "reduction",
-   .doc = "max(input): the largest element. max(input, dim, keepdim): (values, indices) along an axis. max(input, other): elementwise.",
+   .doc = "max(input): the largest element. max(input, dim, keepdim): (values, indices) along an axis. max(input, other): "
+          "elementwise.",
    .derivative = "to the largest elements",
    .kinks = "max(input) and max(input, other): even split at ties; max(input, dim): the first index",
    .samples = "max(x:(2,3)); max(x:(2,3), 1); max(x:(3), y:(3))"},
   {.signature = "min(input, dim=None, keepdim=False, *, other=None)", .call = call_min, .family = "reduction",
-   .doc = "min(input): the smallest element. min(input, dim, keepdim): (values, indices) along an axis. min(input, other): elementwise.",
+   .doc = "min(input): the smallest element. min(input, dim, keepdim): (values, indices) along an axis. min(input, "
+          "other): elementwise.",
    .derivative = "to the smallest elements",
    .kinks = "min(input) and min(input, other): even split at ties; min(input, dim): the first index",
    .samples = "min(x:(2,3)); min(x:(2,3), 1); min(x:(3), y:(3))"},

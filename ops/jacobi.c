@@ -15,7 +15,7 @@ static bool all_finite(int64_t n, const double *a) {
 }
 
 static void fill_nan(double *a, int64_t n) {
-  for (int64_t i = 0; i < n; i++) a[i] = NAN;
+  for (int64_t i = 0; i < n; i++) a[i] = (double)NAN;
 }
 
 /* Two vectors with a stride, turned by the angle of cosine c and sine s. */

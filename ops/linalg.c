@@ -22,8 +22,8 @@ static cr_status like_second(cr_infer *c) {
   const cr_array *a = &c->in[0], *b = &c->in[1];
   if (cr__check_matrix(c, 0, 1) != CR_OK || cr__check_matrix(c, 1, 0) != CR_OK) return CR_BAD_SHAPE;
   if (a->dim[a->rank - 1] != b->dim[b->rank - 2]) {
-    cr_fail(c->tape, CR_BAD_SHAPE, "a system of %lld equations has a right side of %lld rows", (long long)a->dim[a->rank - 1],
-            (long long)b->dim[b->rank - 2]);
+    cr_fail(c->tape, CR_BAD_SHAPE, "a system of %lld equations has a right side of %lld rows",
+            (long long)a->dim[a->rank - 1], (long long)b->dim[b->rank - 2]);
     return CR_BAD_SHAPE;
   }
   cr_array_init(c->out, (cr_dtype)b->dtype, b->rank, b->dim);
@@ -87,7 +87,8 @@ cr_var cr_inv(cr_var a) {
   char shape[200];
   if (cr_is_poison(a)) return a;
   if (x.rank < 2 || x.dim[x.rank - 1] != x.dim[x.rank - 2])
-    return cr_fail(a.tape, CR_BAD_SHAPE, "inv: shape %s is not one of square matrices", cr_shape_text(&x, shape, sizeof shape));
+    return cr_fail(a.tape, CR_BAD_SHAPE, "inv: shape %s is not one of square matrices",
+                   cr_shape_text(&x, shape, sizeof shape));
   return solve_columns(a, cr__identity_like(a, x.dim[x.rank - 1]));
 }
 
@@ -181,9 +182,14 @@ static cr_var cholesky_jvp(cr_jvp_rule *c) {
   cr_var p = triangular_columns(c->out, symmetric(c->dot[0]), 0, 0);
   return cr_matmul(c->out, half_lower(right_divide(p, c->out, true)));
 }
-static const cr_op cholesky_op = {
-  .name = "cholesky", .arity = 1, .prepare = prepare_matrices, .infer = like_first, .eval = cholesky_eval, .vjp = cholesky_vjp,
-  .jvp = cholesky_jvp, .rule = "sym(L^-T S L^-1) with S the lower triangle of L^T g, its diagonal halved"};
+static const cr_op cholesky_op = {.name = "cholesky",
+                                  .arity = 1,
+                                  .prepare = prepare_matrices,
+                                  .infer = like_first,
+                                  .eval = cholesky_eval,
+                                  .vjp = cholesky_vjp,
+                                  .jvp = cholesky_jvp,
+                                  .rule = "sym(L^-T S L^-1) with S the lower triangle of L^T g, its diagonal halved"};
 
 cr_var cr_cholesky(cr_var a, int upper) {
   cr_var low = cr_record(a.tape, &cholesky_op, 1, &a, NULL);
@@ -326,7 +332,8 @@ static void call_matrix_power(cr_call *c) { cr_return(c, cr_matrix_power(cr_arg_
 #define POSITIVE(n) "(x:(" #n "," #n ") @ x.T + eye(" #n "))"
 
 const cr_function cr__linalg_functions[] = {
-  {.signature = "det(A) | det_small", .call = call_det, .family = "linear algebra", .doc = "Determinant of the matrices in the last two axes.",
+  {.signature = "det(A) | det_small", .call = call_det, .family = "linear algebra",
+   .doc = "Determinant of the matrices in the last two axes.",
    .derivative = "g times the cofactors of A", .kinks = "none: a singular matrix has its exact gradient",
    .samples = "det(x:(2,2)); det(x:(3,3)); det(x:(2,4,4)); det(x:(5,5))"},
   {.signature = "slogdet(A)", .call = call_slogdet, .family = "linear algebra",
@@ -334,21 +341,27 @@ const cr_function cr__linalg_functions[] = {
    .derivative = "g A^-T for the logarithm, none for the sign", .kinks = "det(A) = 0: (0, -inf), derivative NaN",
    .samples = "slogdet" GOOD(3) "; slogdet(x:(2,2))"},
   {.signature = "logdet(A)", .call = call_logdet, .family = "linear algebra", .doc = "Logarithm of the determinant.",
-   .domain = "det(A) > 0", .derivative = "g A^-T", .kinks = "det(A) = 0: -inf; det(A) < 0: NaN", .samples = "logdet" POSITIVE(3)},
-  {.signature = "inv(A) | inverse", .call = call_inv, .family = "linear algebra", .doc = "Inverse; NaN for a singular matrix.",
+   .domain = "det(A) > 0", .derivative = "g A^-T", .kinks = "det(A) = 0: -inf; det(A) < 0: NaN",
+   .samples = "logdet" POSITIVE(3)},
+  {.signature = "inv(A) | inverse", .call = call_inv, .family = "linear algebra",
+   .doc = "Inverse; NaN for a singular matrix.",
    .domain = "det(A) != 0", .derivative = "-Y^T g Y^T", .samples = "inv" GOOD(3) "; inv(x:(1,1) + 3)"},
   {.signature = "solve(A, B, *, left=True)", .call = call_solve, .family = "linear algebra",
-   .doc = "X of A X = B, or X A = B with left=False; B is a vector or a matrix, NaN for a singular A.", .domain = "det(A) != 0",
+   .doc = "X of A X = B, or X A = B with left=False; B is a vector or a matrix, NaN for a singular A.",
+   .domain = "det(A) != 0",
    .derivative = "W = A^-T g for B, -W X^T for A",
    .samples = "solve(" GOOD(3) ", b:(3)); solve(" GOOD(2) ", b:(2,2,3)); solve(" GOOD(2) ", b:(3,2), left=False)"},
   {.signature = "solve_triangular(A, B, *, upper, left=True, unitriangular=False)", .call = call_solve_triangular,
-   .family = "linear algebra", .doc = "X of T X = B (or X T = B), T one triangle of A; its diagonal is 1 with unitriangular.",
+   .family = "linear algebra",
+   .doc = "X of T X = B (or X T = B), T one triangle of A; its diagonal is 1 with unitriangular.",
    .domain = "no 0 on the diagonal", .derivative = "W = T^-T g for B, the triangle of -W X^T for A",
-   .samples = "solve_triangular(" GOOD(3) ", b:(3,2), upper=False); solve_triangular(" GOOD(2) ", b:(2,1), upper=True, unitriangular=True); "
+   .samples = "solve_triangular(" GOOD(3) ", b:(3,2), upper=False); solve_triangular(" GOOD(2) ", b:(2,1), upper=True, "
+              "unitriangular=True); "
               "solve_triangular(" GOOD(2) ", b:(1,2), upper=True, left=False)"},
   {.signature = "cholesky(A, *, upper=False)", .call = call_cholesky, .family = "linear algebra",
    .doc = "L of L L^T = (A + A^T)/2, lower triangular (or its transpose); NaN unless positive definite.",
-   .domain = "(A + A^T)/2 positive definite", .derivative = "sym(L^-T S L^-1), S the lower triangle of L^T g with half the diagonal",
+   .domain = "(A + A^T)/2 positive definite",
+   .derivative = "sym(L^-T S L^-1), S the lower triangle of L^T g with half the diagonal",
    .samples = "cholesky" POSITIVE(3) "; cholesky(" POSITIVE(2) ", upper=True)"},
   {.signature = "cholesky_solve(B, L, upper=False)", .call = call_cholesky_solve, .family = "linear algebra",
    .doc = "X of L L^T X = B (or U^T U X = B) for a Cholesky factor.", .derivative = "that of two triangular solves",
@@ -361,8 +374,10 @@ const cr_function cr__linalg_functions[] = {
    .derivative = "W = A^+T g for B; for A -W X^T + (B - A X) (A^+ W)^T (tall), -W X^T + A^+T X (g - A^T W)^T (wide)",
    .samples = "lstsq(a:(4,2), b:(4,1)); lstsq(a:(2,4), b:(2,2)); lstsq(" GOOD(2) ", b:(2,1))"},
   {.signature = "pinv(A)", .call = call_pinv, .family = "linear algebra", .doc = "Pseudo-inverse of a matrix of full rank.",
-   .domain = "A of full rank; else NaN", .derivative = "that of lstsq with the identity", .samples = "pinv(a:(4,2)); pinv(a:(2,4))"},
+   .domain = "A of full rank; else NaN", .derivative = "that of lstsq with the identity",
+   .samples = "pinv(a:(4,2)); pinv(a:(2,4))"},
   {.signature = "matrix_power(A, n)", .call = call_matrix_power, .family = "linear algebra",
    .doc = "The n-th power of square matrices; of the inverse for n < 0, the identity for n = 0.",
-   .derivative = "that of the products", .samples = "matrix_power(x:(2,2), 3); matrix_power(" GOOD(2) ", -2); matrix_power(x:(2,2,2), 5)"},
+   .derivative = "that of the products",
+   .samples = "matrix_power(x:(2,2), 3); matrix_power(" GOOD(2) ", -2); matrix_power(x:(2,2,2), 5)"},
   {.signature = NULL}};

@@ -58,8 +58,8 @@ static bool targets_fit(cr_var x, cr_var target, int64_t ignore, const char *nam
   for (int64_t k = 0; k < t.count; k++) {
     int64_t class = cr_array_get_int(&t, k);
     if (class == ignore || (class >= 0 && class < a.dim[axis])) continue;
-    cr_fail(x.tape, CR_BAD_INDEX, "%s: target %lld at position %lld, there are %lld classes", name, (long long)class, (long long)k,
-            (long long)a.dim[axis]);
+    cr_fail(x.tape, CR_BAD_INDEX, "%s: target %lld at position %lld, there are %lld classes", name, (long long)class,
+            (long long)k, (long long)a.dim[axis]);
     return false;
   }
   return true;
@@ -73,14 +73,16 @@ static cr_var along_classes(cr_var weight, cr_var x) {
   return cr_reshape(weight, rank, dims);
 }
 
-static cr_var class_loss(cr_var log_p, cr_var target, cr_var weight, int64_t ignore, double smoothing, int reduction, const char *name) {
+static cr_var class_loss(cr_var log_p, cr_var target, cr_var weight, int64_t ignore, double smoothing, int reduction,
+                         const char *name) {
   cr_tape *t = log_p.tape;
   if (cr_is_poison(log_p) || cr_is_poison(target) || !targets_fit(log_p, target, ignore, name)) return cr_poison(t);
   int axis = class_axis(log_p);
   cr_var zero = cr_const(t, 0), keep = cr_ne(target, cr_const(t, (double)ignore)), class = cr_where(keep, target, zero);
-  cr_var loss = cr_neg(cr_squeeze(cr_gather(log_p, axis, cr_unsqueeze(class, axis)), 1, &axis)), count = cr_cast(keep, cr_dtype_of(log_p));
+  cr_var loss = cr_neg(cr_squeeze(cr_gather(log_p, axis, cr_unsqueeze(class, axis)), 1, &axis));
+  cr_var count = cr_cast(keep, cr_dtype_of(log_p));
   if (!cr_absent(weight)) {
-    cr_var own = cr_reshape(cr_index_select(weight, 0, cr_reshape(class, 1, (int64_t[]){-1})), cr_rank(class), cr_view(class).dim);
+    cr_var own = cr_index_select(weight, 0, class);
     loss = cr_mul(own, loss);
     count = cr_where(keep, own, zero);
   }
@@ -110,7 +112,8 @@ cr_var cr_nll_loss(cr_var log_probability, cr_var target, cr_var weight, int64_t
   return class_loss(log_probability, target, weight, ignore, 0, (int)reduction, "nll_loss");
 }
 
-cr_var cr_cross_entropy(cr_var logits, cr_var target, cr_var weight, int64_t ignore, double label_smoothing, cr_reduction reduction) {
+cr_var cr_cross_entropy(cr_var logits, cr_var target, cr_var weight, int64_t ignore, double label_smoothing,
+                        cr_reduction reduction) {
   cr_var log_p = cr_log_softmax(logits, class_axis(logits));
   if (cr_is_poison(target) || cr_dtype_of(target) < CR_FLOAT32)
     return class_loss(log_p, target, weight, ignore, label_smoothing, (int)reduction, "cross_entropy");
@@ -168,22 +171,26 @@ const cr_function cr__loss_functions[] = {
    .samples = "reduce_loss(x:(2,3)); reduce_loss(x:(3), 'mean', w:(3)>0)"},
   {.signature = "mse_loss(input, target, reduction='mean', weight=None)",
    .formula = "reduce_loss(square(input - target), reduction, weight)", LOSS,
-   .doc = "Squared error.", .samples = "mse_loss(x:(3), y:(3)); mse_loss(x:(2,3), y:(2,3), weight=w:(3)>0); mse_loss(x:(3), y:(3), reduction='sum')"},
+   .doc = "Squared error.", .samples = "mse_loss(x:(3), y:(3)); mse_loss(x:(2,3), y:(2,3), weight=w:(3)>0); "
+                                       "mse_loss(x:(3), y:(3), reduction='sum')"},
   {.signature = "l1_loss(input, target, reduction='mean', weight=None)",
    .formula = "reduce_loss(abs(input - target), reduction, weight)", LOSS,
    .doc = "Absolute error.", .kinks = "0 at 0", .samples = "l1_loss(x:(3), y:(3)); l1_loss(x:(3), y:(3), reduction='none')"},
   {.signature = "huber_loss(input, target, reduction='mean', delta=1.0, weight=None)", LOSS,
-   .formula = "d = input - target; reduce_loss(where(abs(d) <= delta, 0.5 * d * d, delta * (abs(d) - 0.5 * delta)), reduction, weight)",
+   .formula = "d = input - target; reduce_loss(where(abs(d) <= delta, 0.5 * d * d, delta * (abs(d) - 0.5 * delta)), "
+              "reduction, weight)",
    .doc = "Half the squared error up to delta, linear beyond.", .samples = "huber_loss(x:(4), y:(4), delta=0.8)"},
   {.signature = "smooth_l1_loss(input, target, reduction='mean', beta=1.0)", LOSS,
    .formula = "d = input - target; "
               "reduce_loss(beta == 0 ? abs(d) : where(abs(d) < beta, 0.5 * d * d / beta, abs(d) - 0.5 * beta), reduction)",
    .doc = "huber_loss over delta: slope 1 beyond beta.", .samples = "smooth_l1_loss(x:(4), y:(4), beta=0.8)"},
   {.signature = "binary_cross_entropy(input, target, weight=None, reduction='mean')", LOSS,
-   .formula = "loss = cross_entropy_of_probability(input, target); reduce_loss(weight == None ? loss : weight * loss, reduction)",
+   .formula = "loss = cross_entropy_of_probability(input, target); reduce_loss(weight == None ? loss : weight * loss, "
+              "reduction)",
    .doc = "-t log(p) - (1 - t) log(1 - p) of probabilities p, with logs no lower than -100.", .domain = "0 <= input <= 1",
    .kinks = "the denominator p (1 - p) of the derivative is no less than 1e-12",
-   .samples = "binary_cross_entropy(p:(3)[0.1,0.9], t:(3)[0.1,0.9]); binary_cross_entropy(p:(3)[0.1,0.9], t:(3)[0.1,0.9], w:(3)>0)"},
+   .samples = "binary_cross_entropy(p:(3)[0.1,0.9], t:(3)[0.1,0.9]); binary_cross_entropy(p:(3)[0.1,0.9], t:(3)[0.1,0.9], "
+              "w:(3)>0)"},
   {.signature = "binary_cross_entropy_with_logits(input, target, weight=None, reduction='mean', pos_weight=None)", LOSS,
    .formula = "loss = pos_weight == None ? cross_entropy_of_logit(input, target) : "
               "pos_weight * target * log1pexp(-input) + (1 - target) * log1pexp(input); "
@@ -192,11 +199,13 @@ const cr_function cr__loss_functions[] = {
    .samples = "binary_cross_entropy_with_logits(x:(3), t:(3)[0.1,0.9]); "
               "binary_cross_entropy_with_logits(x:(2,3), t:(2,3)[0.1,0.9], pos_weight=w:(3)>0)"},
   {.signature = "nll_loss(input, target, weight=None, ignore_index=-100, reduction='mean')", .call = call_nll_loss, LOSS,
-   .doc = "-input at the class of each row; classes are axis 1, or 0 of a vector. The mean is over the weights of the targets.",
+   .doc = "-input at the class of each row; classes are axis 1, or 0 of a vector. The mean is over the weights of the "
+          "targets.",
    .derivative = "-weight at the targets",
    .samples = "nll_loss(x:(4,3), t:(4)<3); nll_loss(x:(2,3,2), t:(2,2)<3, weight=w:(3)>0, reduction='sum')"},
   {.signature = "cross_entropy(input, target, weight=None, ignore_index=-100, reduction='mean', label_smoothing=0.0)", LOSS,
-   .call = call_cross_entropy, .doc = "nll_loss of log_softmax(input); targets are classes, or probabilities in the shape of input.",
+   .call = call_cross_entropy, .doc = "nll_loss of log_softmax(input); targets are classes, or probabilities in the shape "
+                                      "of input.",
    .derivative = "softmax(x) - target",
    .samples = "cross_entropy(x:(4,3), t:(4)<3); cross_entropy(x:(4,3), t:(4)<3, weight=w:(3)>0, label_smoothing=0.1); "
               "cross_entropy(x:(2,3), q:(2,3)[0.1,0.9], reduction='none')"},
@@ -223,7 +232,8 @@ const cr_function cr__loss_functions[] = {
    .samples = "gaussian_nll_loss(x:(3), t:(3), v:(3)>0); gaussian_nll_loss(x:(2,3), t:(2,3), v:(2)>0, full=True)"},
   {.signature = "poisson_nll_loss(input, target, log_input=True, full=False, eps=1e-8, reduction='mean')", LOSS,
    .formula = "loss = log_input ? exp(input) - target * input : input - target * log(input + eps); "
-              "stirling = full ? where(target > 1, xlogy(target, target) - target + 0.5 * log(6.283185307179586 * target), 0) : 0; "
+              "stirling = full ? where(target > 1, xlogy(target, target) - target + 0.5 * log(6.283185307179586 * "
+              "target), 0) : 0; "
               "reduce_loss(full ? loss + stirling : loss, reduction)",
    .doc = "exp(x) - t x, or x - t log(x); full adds Stirling's log(t!) where t > 1.",
    .samples = "poisson_nll_loss(x:(3), t:(3)>0); poisson_nll_loss(x:(3)>0, t:(3)>0, log_input=False, full=True)"},
@@ -236,7 +246,8 @@ const cr_function cr__loss_functions[] = {
               "least = swap ? minimum(far, vector_norm(positive - negative + eps, p, -1)) : far; "
               "reduce_loss(relu(margin + near - least), reduction)",
    .doc = "max(0, margin + |anchor - positive| - |anchor - negative|) over the last axis.", .kinks = "0 at the margin",
-   .samples = "triplet_margin_loss(a:(2,3), p:(2,3), n:(2,3), margin=3.0); triplet_margin_loss(a:(2,3), p:(2,3), n:(2,3), margin=3.0, p=3, swap=True)"},
+   .samples = "triplet_margin_loss(a:(2,3), p:(2,3), n:(2,3), margin=3.0); triplet_margin_loss(a:(2,3), p:(2,3), n:(2,3), "
+              "margin=3.0, p=3, swap=True)"},
   {.signature = "cosine_similarity(x1, x2, dim=1, eps=1e-8)", .call = call_cosine_similarity, LOSS,
    .doc = "The dot product along an axis over the lengths, each at least eps.",
    .samples = "cosine_similarity(x:(2,3), y:(2,3)); cosine_similarity(x:(3), y:(2,3), -1)"},

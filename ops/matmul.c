@@ -108,7 +108,8 @@ static void one_product(cr_dtype dtype, const product *p) {
 /* The operand itself when its rows or columns lie one after the other without overlap, else a copy that does. */
 static bool dense_operand(cr_eval *c, cr_array *a) {
   int64_t rows = a->dim[a->rank - 2], cols = a->dim[a->rank - 1], row = a->stride[a->rank - 2], col = a->stride[a->rank - 1];
-  if ((col == 1 && row >= cols) || (row == 1 && col >= rows) || ((rows == 1 || cols == 1) && row > 0 && col > 0)) return true;
+  if ((col == 1 && row >= cols) || (row == 1 && col >= rows) || ((rows == 1 || cols == 1) && row > 0 && col > 0))
+    return true;
   cr_array copy;
   cr_array_init(&copy, (cr_dtype)a->dtype, a->rank, a->dim);
   copy.data = cr_scratch(c, (size_t)(a->count ? a->count : 1) * cr_dtype_size((cr_dtype)a->dtype));
@@ -239,7 +240,8 @@ static cr_var free_and_contracted(cr_var x, int n, const int *axes, bool free_fi
     order[(free_first ? *n_free : 0) + i] = axes[i];
     count *= cr_dim(x, axes[i]);
   }
-  return cr_reshape(cr_permute(x, rank, order), 2, free_first ? (int64_t[]){free_count, count} : (int64_t[]){count, free_count});
+  return cr_reshape(cr_permute(x, rank, order), 2,
+                    free_first ? (int64_t[]){free_count, count} : (int64_t[]){count, free_count});
 }
 
 static bool contracted_axes(cr_var x, int n, const int *axes, int *out) {
@@ -353,7 +355,8 @@ static void call_einsum(cr_call *c) {
 
 const cr_function cr__matmul_functions[] = {
   {.signature = "matmul(input, other) | mm | mv | bmm", .call = call_matmul, .family = "matrix product",
-   .doc = "Matrix product over the last two axes, leading axes broadcast; a 1-D operand is a row on the left, a column on the right.",
+   .doc = "Matrix product over the last two axes, leading axes broadcast; a 1-D operand is a row on the left, a column on "
+          "the right.",
    .derivative = "g B^T for A, A^T g for B, summed over axes that were broadcast",
    .samples = "matmul(a:(2,3), b:(3,2)); matmul(a:(3), b:(3)); matmul(a:(2,3), b:(3)); matmul(a:(2,1,2,3), b:(2,3,1))"},
   {.signature = "linear(input, weight, bias=None)", .call = call_linear, .family = "matrix product",
@@ -362,13 +365,15 @@ const cr_function cr__matmul_functions[] = {
   {.signature = "addmm(input, mat1, mat2, *, beta=1, alpha=1)", .formula = "beta * input + alpha * (mat1 @ mat2)",
    .family = "matrix product", .doc = "beta input + alpha (mat1 mat2).",
    .samples = "addmm(c:(2,2), a:(2,3), b:(3,2)); addmm(c:(2), a:(2,1), b:(1,2), beta=0.5, alpha=2)"},
-  {.signature = "dot(input, tensor) | vdot", .call = call_dot, .family = "matrix product", .doc = "Scalar product of two vectors.",
+  {.signature = "dot(input, tensor) | vdot", .call = call_dot, .family = "matrix product",
+   .doc = "Scalar product of two vectors.",
    .derivative = "g times the other operand", .samples = "dot(a:(3), b:(3)); dot(a:(0), b:(0))"},
   {.signature = "inner(input, tensor)", .call = call_inner, .family = "matrix product",
    .doc = "Sum of products over the last axes of both; for vectors the scalar product.",
    .derivative = "g contracted with the other operand", .samples = "inner(a:(3), b:(3)); inner(a:(2,3), b:(2,3))"},
   {.signature = "outer(input, vec2) | ger", .call = call_outer, .family = "matrix product",
-   .doc = "All products of an element of the one vector with one of the other.", .derivative = "g times the other operand, summed",
+   .doc = "All products of an element of the one vector with one of the other.",
+   .derivative = "g times the other operand, summed",
    .samples = "outer(a:(2), b:(3))"},
   {.signature = "cross(input, other, dim=-1)", .call = call_cross, .family = "matrix product",
    .doc = "Vector product along an axis of size 3.", .derivative = "vector products with g",
@@ -376,13 +381,16 @@ const cr_function cr__matmul_functions[] = {
   {.signature = "tensordot(a, b, dims=2)", .call = call_tensordot, .family = "matrix product",
    .doc = "Sum of products over the last dims axes of a and the first of b, or over two lists of axes.",
    .derivative = "g contracted with the other operand",
-   .samples = "tensordot(a:(2,3,2), b:(3,2,2)); tensordot(a:(2), b:(3), dims=0); tensordot(a:(2,3), b:(2,2), dims=[[0],[1]])"},
+   .samples = "tensordot(a:(2,3,2), b:(3,2,2)); tensordot(a:(2), b:(3), dims=0); tensordot(a:(2,3), b:(2,2), "
+              "dims=[[0],[1]])"},
   {.signature = "einsum(equation, *operands)", .call = call_einsum, .family = "matrix product",
    .doc = "Sum of products by labels of axes: letters, repeated ones for a diagonal, an ellipsis, the result after ->.",
    .derivative = "the same sum with g in place of the operand",
    .samples = "einsum('ij,jk->ik', a:(2,3), b:(3,2)); einsum('ii', a:(3,3)); einsum('...i,...i->...', a:(2,3), b:(3)); "
-              "einsum('i,j,k->ik', a:(2), b:(2), c:(3)); einsum('iij->j', a:(2,2,3)); einsum('bij,bjk', a:(2,1,3), b:(2,3,2))"},
+              "einsum('i,j,k->ik', a:(2), b:(2), c:(3)); einsum('iij->j', a:(2,2,3)); einsum('bij,bjk', a:(2,1,3), "
+   "b:(2,3,2))"},
   {.signature = "kron(input, other)", .call = call_kron, .family = "matrix product",
-   .doc = "Kronecker product: every element of the one times the whole of the other.", .derivative = "g times the other operand, summed",
+   .doc = "Kronecker product: every element of the one times the whole of the other.",
+   .derivative = "g times the other operand, summed",
    .samples = "kron(a:(2,2), b:(1,2)); kron(a:(2), b:(3))"},
   {.signature = NULL}};

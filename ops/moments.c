@@ -194,8 +194,10 @@ const cr_function cr__moment_functions[] = {
    .samples = "std(x:(4)); std(x:(2,3), dim=1, correction=0); std(x:(2,3,2), dim=(0,-1), keepdim=True)"},
   {.signature = "vector_norm(x, ord=2, dim=None, keepdim=False, *, dtype=None)", .call = call_vector_norm,
    .family = "reduction",
-   .doc = "The p-norm of all elements, or of each row along dim: any ord, inf, -inf; 0 counts what is not 0. No power overflows.",
+   .doc = "The p-norm of all elements, or of each row along dim: any ord, inf, -inf; 0 counts what is not 0. No power "
+          "overflows.",
    .derivative = "sign(x) |x / y|^(p - 1)", .kinks = "derivative 0 at 0; ord = inf: even split at a tie",
-   .samples = "vector_norm(x:(4)); vector_norm(x:(2,3), 3, dim=1); vector_norm(x:(3), 1); vector_norm(x:(2,3), inf, dim=0, keepdim=True); "
+   .samples = "vector_norm(x:(4)); vector_norm(x:(2,3), 3, dim=1); vector_norm(x:(3), 1); vector_norm(x:(2,3), inf, "
+              "dim=0, keepdim=True); "
               "vector_norm(x:(3)>0, -1.5)"},
   {.signature = NULL}};

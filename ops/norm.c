@@ -26,7 +26,7 @@ static cr_var along_channels(cr_var v, cr_var x) {
 static bool has_channels(cr_var x, const char *name, int least) {
   if (cr_is_poison(x)) return false;
   if (cr_rank(x) >= least) return true;
-  cr_fail(x.tape, CR_BAD_SHAPE, "%s: rank %d; (batch, channels, ...) of rank at least %d is needed", name, cr_rank(x), least);
+  cr_fail(x.tape, CR_BAD_SHAPE, "%s: rank %d; batch, channels, ... make at least %d", name, cr_rank(x), least);
   return false;
 }
 
@@ -67,7 +67,8 @@ static void call_rms_norm(cr_call *c) {
 
 /* By the statistics given: (x - mean) / sqrt(var + eps) per channel. */
 static cr_var by_running(cr_var x, cr_var mean, cr_var var, double eps) {
-  if (cr_absent(mean) || cr_absent(var)) return cr_fail(x.tape, CR_BAD_ARGUMENT, "running_mean and running_var are needed here");
+  if (cr_absent(mean) || cr_absent(var))
+    return cr_fail(x.tape, CR_BAD_ARGUMENT, "running_mean and running_var are needed here");
   cr_var scale = cr_rsqrt(cr_add(along_channels(var, x), cr_const(x.tape, eps)));
   return cr_mul(cr_sub(x, along_channels(mean, x)), scale);
 }
@@ -88,7 +89,8 @@ static void call_group_norm(cr_call *c) {
   cr_array a = cr_view(x);
   int64_t groups = cr_arg_int(c, 1);
   if (groups < 1 || a.dim[1] % groups) {
-    cr_fail(x.tape, CR_BAD_SHAPE, "group_norm: %lld channels do not split into %lld groups", (long long)a.dim[1], (long long)groups);
+    cr_fail(x.tape, CR_BAD_SHAPE, "group_norm: %lld channels do not split into %lld groups", (long long)a.dim[1],
+            (long long)groups);
     return;
   }
   int last = 2;
@@ -117,13 +119,17 @@ const cr_function cr__norm_functions[] = {
   {.signature = "rms_norm(input, normalized_shape, weight=None, eps=None)", .call = call_rms_norm, NORMALISATION,
    .doc = "Over the root of the mean square of the last axes; eps None is the dtype's epsilon.",
    .samples = "rms_norm(x:(2,3), [3], w:(3))"},
-  {.signature = "batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, eps=1e-5)",
+  {.signature = "batch_norm(input, running_mean, running_var, weight=None, bias=None, training=False, momentum=0.1, "
+                "eps=1e-5)",
    .call = call_batch_norm, NORMALISATION,
-   .doc = "Per channel, axis 1: by the running statistics, or in training by those of the batch. momentum has no effect on the result.",
-   .samples = "batch_norm(x:(3,2), m:(2), v:(2)>0, w:(2), b:(2)); batch_norm(x:(3,2,2), None, None, w:(2), b:(2), training=True)"},
+   .doc = "Per channel, axis 1: by the running statistics, or in training by those of the batch. momentum has no effect "
+          "on the result.",
+   .samples = "batch_norm(x:(3,2), m:(2), v:(2)>0, w:(2), b:(2)); batch_norm(x:(3,2,2), None, None, w:(2), b:(2), "
+              "training=True)"},
   {.signature = "group_norm(input, num_groups, weight=None, bias=None, eps=1e-5)", .call = call_group_norm, NORMALISATION,
    .doc = "Mean 0 and variance 1 over each group of channels.", .samples = "group_norm(x:(2,4,3), 2, w:(4), b:(4))"},
-  {.signature = "instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None, use_input_stats=True, momentum=0.1, eps=1e-5)",
+  {.signature = "instance_norm(input, running_mean=None, running_var=None, weight=None, bias=None, "
+                "use_input_stats=True, momentum=0.1, eps=1e-5)",
    .call = call_instance_norm, NORMALISATION, .doc = "Mean 0 and variance 1 over each channel of each sample.",
    .samples = "instance_norm(x:(2,2,3), weight=w:(2), bias=b:(2))"},
   {.signature = "normalize(input, p=2.0, dim=1, eps=1e-12)",

@@ -38,7 +38,8 @@ static double normal(uint64_t seed, uint64_t k) {
   return radius * (k & 1 ? sin(angle) : cos(angle));
 }
 
-static cr_var draw(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed, double (*of)(uint64_t, uint64_t)) {
+static cr_var draw(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed,
+                   double (*of)(uint64_t seed, uint64_t k)) {
   if (dtype < CR_FLOAT32) return cr_fail(t, CR_BAD_DTYPE, "random numbers are float64 or float32");
   cr_var v = cr_constant_of(t, dtype, rank, dims, NULL);
   if (cr_is_poison(v)) return v;
@@ -50,8 +51,12 @@ static cr_var draw(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, ui
   }
   return v;
 }
-cr_var cr_rand(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed) { return draw(t, dtype, rank, dims, seed, uniform); }
-cr_var cr_randn(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed) { return draw(t, dtype, rank, dims, seed, normal); }
+cr_var cr_rand(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed) {
+  return draw(t, dtype, rank, dims, seed, uniform);
+}
+cr_var cr_randn(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed) {
+  return draw(t, dtype, rank, dims, seed, normal);
+}
 
 cr_var cr_dropout(cr_var x, double p, int training, uint64_t seed) {
   cr_array a = cr_view(x);
@@ -68,7 +73,8 @@ cr_var cr_dropout(cr_var x, double p, int training, uint64_t seed) {
 
 static void call_draw(cr_call *c, cr_var (*f)(cr_tape *, cr_dtype, int, const int64_t *, uint64_t)) {
   int64_t dims[CR_MAX_RANK];
-  int rank = cr_arg_ints(c, 0, CR_MAX_RANK, dims), dtype = cr_arg_given(c, 2) ? cr_dtype_of_name(cr_arg_text(c, 2)) : CR_FLOAT64;
+  int rank = cr_arg_ints(c, 0, CR_MAX_RANK, dims);
+  int dtype = cr_arg_given(c, 2) ? cr_dtype_of_name(cr_arg_text(c, 2)) : CR_FLOAT64;
   if (dtype < 0) cr_fail(cr_call_tape(c), CR_BAD_DTYPE, "unknown dtype '%s'", cr_arg_text(c, 2));
   else if (rank >= 0) cr_return(c, f(cr_call_tape(c), (cr_dtype)dtype, rank, dims, (uint64_t)cr_arg_int(c, 1)));
 }

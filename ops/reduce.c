@@ -163,8 +163,9 @@ static cr_var product_beside(cr_var x, int reverse) {
   cr_var one = cr_full(x.tape, (cr_dtype)a.dtype, a.rank, a.dim, 1);
   int64_t n = a.dim[a.rank - 1];
   if (!n) return one;
-  cr_var edge = cr_slice_axis(one, a.rank - 1, 0, 1, 1);
-  return cr_linear_scan(cr__shift(x, a.rank - 1, reverse), cr__at_edge(edge, a.rank - 1, n, reverse), cr_poison(x.tape), -1, reverse);
+  int last = a.rank - 1;
+  cr_var first = cr__at_edge(cr_slice_axis(one, last, 0, 1, 1), last, n, reverse);
+  return cr_linear_scan(cr__shift(x, last, reverse), first, cr_poison(x.tape), last, reverse);
 }
 static cr_var product_of_others(cr_var x, unsigned mask) {
   cr_var rows = cr__axes_last(x, mask);
@@ -259,7 +260,8 @@ const cr_function cr__reduce_functions[] = {
   {.signature = "prod(input, dim=None, keepdim=False, *, dtype=None)", .call = call_prod, .family = "reduction",
    .doc = "Product over axes; integers and bools give int64.",
    .derivative = "the product of all other elements, exact at zeros",
-   .samples = "prod(x:(2,3)); prod(x:(2,3,2), dim=(0,-1)); prod(x:(2,3), dim=1, keepdim=True); prod(x:(3) * stack([0, 1, 2]))"},
+   .samples = "prod(x:(2,3)); prod(x:(2,3,2), dim=(0,-1)); prod(x:(2,3), dim=1, keepdim=True); prod(x:(3) * stack([0, 1, "
+              "2]))"},
   {.signature = "nansum(input, dim=None, keepdim=False, *, dtype=None)", .family = "reduction",
    .formula = "sum(where(isnan(input), 0, input), dim, keepdim, dtype=dtype)", .doc = "Sum of what is not NaN.",
    .derivative = "the cotangent spread, 0 at NaN", .samples = "nansum(x:(2,3)); nansum(x:(2,3), dim=1)"},

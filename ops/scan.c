@@ -111,8 +111,8 @@ cr_var cr_linear_scan(cr_var a, cr_var b, cr_var s0, int axis, int reverse) {
   cr_tape *t = a.tape;
   cr_var in[3] = {a, b, s0};
   int n = cr_absent(s0) ? 2 : 3;
-  if (cr_is_poison(a) || cr_is_poison(b) || cr__one_dtype(t, n, in, 'i') != CR_OK || cr__broadcast_operands(t, 2, in) != CR_OK)
-    return cr_poison(t);
+  if (cr_is_poison(a) || cr_is_poison(b) || cr__one_dtype(t, n, in, 'i') != CR_OK) return cr_poison(t);
+  if (cr__broadcast_operands(t, 2, in) != CR_OK) return cr_poison(t);
   int k = cr__axis_of(in[0], "linear_scan", axis), rank = cr_rank(in[0]);
   if (k < 0) return cr_poison(t);
   if (!rank) return n < 3 ? in[1] : cr_add(cr_mul(in[0], in[2]), in[1]);
@@ -141,8 +141,8 @@ cr_var cr_cumprod(cr_var x, int axis) {
   return cr_count(x) && cr_rank(x) ? scan(x, cr__at_edge(edge_of(x, k, 0), k, cr_dim(x, k), 0), k, 0) : x;
 }
 
-/* logcumsumexp. Its derivative needs sigmoid(x_t - y_{t-1}), the share of the newest term in the sum. That difference is an op
- * of its own, the gap, because y has rounded away what the exponential would need. */
+/* logcumsumexp. Its derivative needs sigmoid(x_t - y_{t-1}), the share of the newest term in the sum. That difference is an
+ * op of its own, the gap, because y has rounded away what the exponential would need. */
 
 static cr_status running_logsumexp(cr_eval *c, bool gap) {
   const scan_attr *s = c->attr;
@@ -297,7 +297,8 @@ const cr_function cr__scan_functions[] = {
   {.signature = "linear_scan(a, b, s0=0, dim=-1, reverse=False)", .call = call_linear_scan, .family = "scan",
    .doc = "The linear recurrence s_t = a_t s_(t-1) + b_t from s0, which has the shape of a without dim.",
    .derivative = "to b, the scan of the cotangent in the other direction; to a, that times s_(t-1)",
-   .samples = "linear_scan(a:(4), b:(4), s:()); linear_scan(a:(2,3), b:(2,3), dim=0); linear_scan(a:(2,3), b:(3), s:(2), reverse=True)"},
+   .samples = "linear_scan(a:(4), b:(4), s:()); linear_scan(a:(2,3), b:(2,3), dim=0); linear_scan(a:(2,3), b:(3), s:(2), "
+              "reverse=True)"},
   {.signature = "cumsum(input, dim, *, dtype=None)", .call = call_cumsum, .family = "scan",
    .doc = "Sums of all elements so far.",
    .derivative = "the cumulative sum of the cotangent from the other end",

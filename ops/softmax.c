@@ -24,8 +24,10 @@ static int64_t largest(const double *x, int64_t n) {
 }
 
 /* Runs a kernel over the rows of operand 0, and of operand 1 beside them, if there is one. */
-static cr_status over_rows(cr_eval *c, unsigned mask, void (*kernel)(double *x, const double *y, int64_t n, int flag), int flag) {
-  cr__rows_view from = cr__rows_of(&c->in[0], mask), beside = cr__rows_of(&c->in[c->n - 1], mask), to = cr__rows_of(c->out, mask);
+typedef void (*row_kernel)(double *x, const double *y, int64_t n, int flag);
+static cr_status over_rows(cr_eval *c, unsigned mask, row_kernel kernel, int flag) {
+  cr__rows_view from = cr__rows_of(&c->in[0], mask), to = cr__rows_of(c->out, mask);
+  cr__rows_view beside = cr__rows_of(&c->in[c->n - 1], mask);
   int64_t n = from.row.count;
   double *x = cr_scratch(c, (size_t)n * sizeof *x), *y = c->n > 1 ? cr_scratch(c, (size_t)n * sizeof *y) : x;
   if (!x || !y) return CR_NO_MEMORY;
@@ -47,7 +49,7 @@ static void softmax_row(double *x, const double *unused, int64_t n, int empty_is
   double top = x[largest(x, n)];
   if (top == -(double)INFINITY && empty_is_zero) {
     fill(x, n, 0);
-  } else if (top == (double)INFINITY && empty_is_zero) { /* the gradient of logsumexp: only the infinite terms are in doubt */
+  } else if (top == (double)INFINITY && empty_is_zero) { /* the gradient of logsumexp: only infinite terms are in doubt */
     for (int64_t i = 0; i < n; i++) x[i] = isinf(x[i]) && x[i] > 0 ? (double)NAN : 0;
   } else if (!isfinite(top)) {
     fill(x, n, (double)NAN);
@@ -99,9 +101,9 @@ static cr_status logsumexp_eval(cr_eval *c) {
   return CR_OK;
 }
 
-/* deviate(v, p): v minus its mean under weights p that sum to 1; and its transpose in v, v - p sum(v). These are the Jacobian of
- * log_softmax both ways, and p times them that of softmax. What is subtracted is taken relative to the element of the largest
- * weight, where it would cancel. Derivatives in p are those along changes of p that leave its sum alone. */
+/* deviate(v, p): v minus its mean under weights p that sum to 1; and its transpose in v, v - p sum(v). These are the
+ * Jacobian of log_softmax both ways, and p times the first is that of softmax. What is subtracted is taken relative to the
+ * element of the largest weight, where it would cancel. Derivatives in p are along changes that leave its sum alone. */
 
 static void deviate_row(double *v, const double *p, int64_t n, int unused) {
   (void)unused;
@@ -190,7 +192,9 @@ static cr_var deviate_transposed(cr_var v, cr_var p, unsigned mask) {
 
 /* softmax: the Jacobian diag(p) - p p^T is symmetric, so both rules are one */
 
-static cr_var softmax_through(cr_var p, cr_var v, const softmax_attr *s) { return cr_guarded_mul(p, deviate(v, p, s->mask)); }
+static cr_var softmax_through(cr_var p, cr_var v, const softmax_attr *s) {
+  return cr_guarded_mul(p, deviate(v, p, s->mask));
+}
 static void softmax_vjp(cr_vjp_rule *c) { c->d[0] = softmax_through(c->out, c->g, c->attr); }
 static cr_var softmax_jvp(cr_jvp_rule *c) { return softmax_through(c->out, c->dot[0], c->attr); }
 static const cr_op softmax_op = {

@@ -1,4 +1,5 @@
-/* Special functions beyond the rows: the incomplete beta function, the multivariate gamma function, and names for the rest. */
+/* Special functions beyond the rows: the incomplete beta function, the multivariate gamma function, and names for the rest.
+ */
 #include <math.h>
 
 #include "ops.h"
@@ -22,7 +23,8 @@ static cr_status betainc_eval(cr_eval *c) {
 /* x^(a-1) (1-x)^(b-1) / B(a, b), in logarithms so that large a and b stay in range */
 static cr_var density(const cr_var *in) {
   cr_tape *t = in[0].tape;
-  cr_var one = cr_const(t, 1), powers = cr_add(cr_xlogy(cr_sub(in[0], one), in[2]), cr_xlog1py(cr_sub(in[1], one), cr_neg(in[2])));
+  cr_var one = cr_const(t, 1),
+         powers = cr_add(cr_xlogy(cr_sub(in[0], one), in[2]), cr_xlog1py(cr_sub(in[1], one), cr_neg(in[2])));
   return cr_exp(cr_sub(powers, cr_betaln(in[0], in[1])));
 }
 
@@ -42,9 +44,15 @@ static cr_var betainc_jvp(cr_jvp_rule *c) {
   }
   return sum;
 }
-static const cr_op betainc_op = {
-  .name = "betainc", .arity = 3, .prepare = betainc_prepare, .infer = betainc_infer, .eval = betainc_eval, .vjp = betainc_vjp,
-  .jvp = betainc_jvp, .latex = "I_{%c}\\left(%a, %b\\right)", .rule = "x: g x^(a-1) (1-x)^(b-1) / B(a, b); a, b: NaN"};
+static const cr_op betainc_op = {.name = "betainc",
+                                 .arity = 3,
+                                 .prepare = betainc_prepare,
+                                 .infer = betainc_infer,
+                                 .eval = betainc_eval,
+                                 .vjp = betainc_vjp,
+                                 .jvp = betainc_jvp,
+                                 .latex = "I_{%c}\\left(%a, %b\\right)",
+                                 .rule = "x: g x^(a-1) (1-x)^(b-1) / B(a, b); a, b: NaN"};
 
 cr_var cr_betainc(cr_var a, cr_var b, cr_var x) { return cr_record(a.tape, &betainc_op, 3, (cr_var[]){a, b, x}, NULL); }
 
@@ -54,7 +62,8 @@ cr_var cr_multigammaln(cr_var x, int64_t p) {
   cr_tape *t = x.tape;
   double half[MANY];
   if (cr_is_poison(x)) return x;
-  if (p < 1 || p > MANY) return cr_fail(t, CR_BAD_ARGUMENT, "multigammaln: p is %lld, 1 to %d are taken", (long long)p, MANY);
+  if (p < 1 || p > MANY)
+    return cr_fail(t, CR_BAD_ARGUMENT, "multigammaln: p is %lld, 1 to %d are taken", (long long)p, MANY);
   for (int64_t j = 0; j < p; j++) half[j] = 0.5 * (double)j;
   cr_dtype dtype = cr_dtype_of(x) == CR_FLOAT32 ? CR_FLOAT32 : CR_FLOAT64;
   cr_var shift = cr_cast(cr_constant_of(t, CR_FLOAT64, 1, &p, half), dtype);
@@ -91,29 +100,36 @@ static void call_betainc(cr_call *c) {
 static void call_multigammaln(cr_call *c) { cr_return(c, cr_multigammaln(cr_arg_var(c, 0), cr_arg_int(c, 1))); }
 
 const cr_function cr__special_functions[] = {
-  {.signature = "polygamma(n, input)", .call = call_polygamma, .family = "special", .doc = "Derivative of order n of digamma.",
+  {.signature = "polygamma(n, input)", .call = call_polygamma, .family = "special",
+   .doc = "Derivative of order n of digamma.",
    .domain = "n = 0, 1, 2, ...", .derivative = "polygamma(n + 1, input)", .kinks = "poles: NaN",
    .samples = "polygamma(1, x:(3)>0); polygamma(0, x:(2)>0)"},
   {.signature = "bessel_in(n, x)", .call = call_bessel_in, .family = "special",
    .doc = "Modified Bessel function of the first kind of integer order n.", .domain = "n integral",
    .derivative = "(bessel_in(n - 1, x) + bessel_in(n + 1, x)) / 2", .samples = "bessel_in(0, x:(3)); bessel_in(2, x:(3))"},
   {.signature = "bessel_ine(n, x)", .call = call_bessel_ine, .family = "special", .doc = "exp(-|x|) bessel_in(n, x).",
-   .domain = "n integral", .derivative = "(bessel_ine(n - 1, x) + bessel_ine(n + 1, x)) / 2 - sign(x) bessel_ine(n, x), without cancellation for n < 2",
+   .domain = "n integral",
+   .derivative = "(bessel_ine(n - 1, x) + bessel_ine(n + 1, x)) / 2 - sign(x) bessel_ine(n, x), without cancellation for "
+                 "n < 2",
    .kinks = "x = 0: the derivative of the symmetric part", .samples = "bessel_ine(0, x:(3)>0); bessel_ine(1, x:(3)>0)"},
-  {.signature = "i0(input)", .formula = "bessel_in(0, input)", .family = "special", .doc = "Modified Bessel function of order 0.",
+  {.signature = "i0(input)", .formula = "bessel_in(0, input)", .family = "special",
+   .doc = "Modified Bessel function of order 0.",
    .samples = "i0(x:(3))"},
   {.signature = "i0e(input)", .formula = "bessel_ine(0, input)", .family = "special", .doc = "exp(-|x|) i0(x).",
    .kinks = "x = 0: derivative 0", .samples = "i0e(x:(3)>0)"},
-  {.signature = "i1(input)", .formula = "bessel_in(1, input)", .family = "special", .doc = "Modified Bessel function of order 1.",
+  {.signature = "i1(input)", .formula = "bessel_in(1, input)", .family = "special",
+   .doc = "Modified Bessel function of order 1.",
    .samples = "i1(x:(3))"},
   {.signature = "i1e(input)", .formula = "bessel_ine(1, input)", .family = "special", .doc = "exp(-|x|) i1(x).",
    .kinks = "x = 0: derivative 1/2", .samples = "i1e(x:(3)>0)"},
-  {.signature = "spherical_jn(n, z)", .call = call_spherical_jn, .family = "special", .doc = "Spherical Bessel function of order n.",
+  {.signature = "spherical_jn(n, z)", .call = call_spherical_jn, .family = "special",
+   .doc = "Spherical Bessel function of order n.",
    .domain = "n = 0, 1, 2, ...", .derivative = "(n j_(n-1) - (n + 1) j_(n+1)) / (2 n + 1)",
    .samples = "spherical_jn(0, x:(3)); spherical_jn(2, x:(3))"},
   {.signature = "betaln(a, b)", .call = call_betaln, .family = "special", .doc = "Logarithm of the beta function.",
    .derivative = "digamma(a) - digamma(a + b), and the same for b", .samples = "betaln(a:(3)>0, b:(3)>0)"},
-  {.signature = "betainc(a, b, x)", .call = call_betainc, .family = "special", .doc = "Regularised incomplete beta function.",
+  {.signature = "betainc(a, b, x)", .call = call_betainc, .family = "special",
+   .doc = "Regularised incomplete beta function.",
    .domain = "a, b >= 0 and 0 <= x <= 1", .derivative = "x^(a-1) (1-x)^(b-1) / B(a, b) for x; none for a and b: NaN",
    .samples = "betainc(2.5, 1.5, x:(3)[0.1,0.9])"},
   {.signature = "multigammaln(input, p) | mvlgamma", .call = call_multigammaln, .family = "special",

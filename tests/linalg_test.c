@@ -56,8 +56,10 @@ static void products_over_strides(void **state) {
     int64_t m = sizes[p % 4], k = sizes[p / 4 % 4], n = sizes[p / 16 % 4];
     int turned = p / 64 % 2, other = p / 128 % 2, single = p / 256 % 2;
     cr_dtype dtype = single ? CR_FLOAT32 : CR_FLOAT64;
-    cr_var a = turned ? cr_matrix_transpose(sample(t, dtype, 2, (int64_t[]){k, m}, 1)) : sample(t, dtype, 2, (int64_t[]){m, k}, 1);
-    cr_var b = other ? cr_matrix_transpose(sample(t, dtype, 2, (int64_t[]){n, k}, 2)) : sample(t, dtype, 2, (int64_t[]){k, n}, 2);
+    cr_var a =
+        turned ? cr_matrix_transpose(sample(t, dtype, 2, (int64_t[]){k, m}, 1)) : sample(t, dtype, 2, (int64_t[]){m, k}, 1);
+    cr_var b =
+        other ? cr_matrix_transpose(sample(t, dtype, 2, (int64_t[]){n, k}, 2)) : sample(t, dtype, 2, (int64_t[]){k, n}, 2);
     assert_true(product_error(a, b, cr_matmul(a, b)) < (single ? 1e-4 : 1e-13));
     cr_var row = cr_broadcast_to(sample(t, dtype, 2, (int64_t[]){1, k}, 3), 2, (int64_t[]){m, k}); /* rows that overlap */
     assert_true(product_error(row, b, cr_matmul(row, b)) < (single ? 1e-4 : 1e-13));
@@ -143,7 +145,9 @@ static void second_derivatives_of_det(void **state) {
     assert_int_equal(cr_hessian(cr_det(a), a, h), CR_OK);
     for (int p = 0; p < n * n; p++)
       for (int q = 0; q < n * n; q++) {
-        double expected = (p == 0 && q == n + 1) || (p == n + 1 && q == 0) ? 1 : (p == 1 && q == n) || (p == n && q == 1) ? -1 : 0;
+        double expected = (p == 0 && q == n + 1) || (p == n + 1 && q == 0) ? 1
+                          : (p == 1 && q == n) || (p == n && q == 1)       ? -1
+                                                                           : 0;
         assert_true(fabs(h[p * n * n + q] - expected) < 1e-14);
       }
     free(h);
@@ -169,7 +173,8 @@ static void determinants_out_of_range(void **state) {
   (void)state;
   cr_tape *t = cr_new();
   double far[] = {1e200, 0, 0, 0, 1e200, 0, 0, 0, 1e-300}, all_big[] = {1e200, 0, 0, -1e200};
-  cr_var a = cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){3, 3}, far), b = cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){2, 2}, all_big), sign;
+  cr_var a = cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){3, 3}, far),
+         b = cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){2, 2}, all_big), sign;
   assert_true(fabs(cr_value(cr_det(a)) / 1e100 - 1) < 1e-14);
   assert_true(fabs(cr_value(cr_slogdet(b, &sign)) / (400 * log(10)) - 1) < 1e-15);
   assert_true(cr_value(sign) == -1);
@@ -222,8 +227,10 @@ static void decompositions(void **state) {
     for (int n = 1; n < 40; n += 6) {
       cr_tape *t = cr_new();
       int64_t rank = m < n ? m : n;
-      cr_var a = sample(t, CR_FLOAT64, 2, (int64_t[]){m, rank / 2 + 1}, 1), b = sample(t, CR_FLOAT64, 2, (int64_t[]){rank / 2 + 1, n}, 2);
-      cr_var x = cr_matmul(a, b), s, v, u = cr_svd(x, &s, &v), vt = cr_matrix_transpose(v), unit = cr_matmul(cr_matrix_transpose(u), u);
+      cr_var a = sample(t, CR_FLOAT64, 2, (int64_t[]){m, rank / 2 + 1}, 1),
+             b = sample(t, CR_FLOAT64, 2, (int64_t[]){rank / 2 + 1, n}, 2);
+      cr_var x = cr_matmul(a, b), s, v, u = cr_svd(x, &s, &v), vt = cr_matrix_transpose(v),
+             unit = cr_matmul(cr_matrix_transpose(u), u);
       cr_var again = cr_matmul(cr_mul(u, s), vt), square = cr_matmul(x, cr_matrix_transpose(x));
       cr_var w = cr_eigvalsh(square), vectors = cr_eigh_vectors(square);
       cr_var same = cr_matmul(cr_mul(vectors, w), cr_matrix_transpose(vectors));
@@ -262,8 +269,9 @@ static void errors_name_what_differs(void **state) {
   cr_var single = cr_cast(b, CR_FLOAT32);
   expect_error(t, cr_matmul(a, b), "inner dimensions 3 and 4 differ");
   expect_error(t, cr_matmul(a, cr_input(t, 2)), "no axis");
-  expect_error(t, cr_matmul(sample(t, CR_FLOAT64, 3, (int64_t[]){2, 2, 3}, 1), sample(t, CR_FLOAT64, 3, (int64_t[]){3, 3, 2}, 1)),
-               "batch shapes (2,) and (3,)");
+  expect_error(
+      t, cr_matmul(sample(t, CR_FLOAT64, 3, (int64_t[]){2, 2, 3}, 1), sample(t, CR_FLOAT64, 3, (int64_t[]){3, 3, 2}, 1)),
+      "batch shapes (2,) and (3,)");
   expect_error(t, cr_matmul(b, cr_matrix_transpose(cr_cast(a, CR_FLOAT64))), "inner dimensions 2 and 3");
   assert_int_equal(cr_dtype_of(cr_matmul(cr_matrix_transpose(single), b)), CR_FLOAT64);
   expect_error(t, cr_inv(a), "(2, 3)");

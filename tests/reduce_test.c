@@ -45,7 +45,8 @@ static void expect_all(const char *formula, int64_t n, const double *x, double v
   }
   expect(g, n, gradient);
   assert_int_equal(cr_jvp(1, &y, 1, &v, &ones, &dot), CR_OK);
-  if (!same(cr_value(dot), along) && fabs(cr_value(dot) - along) > 1e-14) fail_msg("%s: JVP %.17g, not %.17g", formula, cr_value(dot), along);
+  if (!same(cr_value(dot), along) && fabs(cr_value(dot) - along) > 1e-14)
+    fail_msg("%s: JVP %.17g, not %.17g", formula, cr_value(dot), along);
   cr_free(t);
 }
 #define EXPECT(formula, x, value, ...)                                                                    \
