@@ -95,16 +95,16 @@ static void hessian_call(cr_call *c) {
 }
 
 const cr_function cr__builtin_functions[] = {
-  {.signature = "grad(y, x)", .call = grad_call, .family = "derivatives",
+  {.signature = "grad(y, x)", .call = grad_call, .family = "derivatives", .samples = "grad(x:(3)^3, x)",
    .doc = "Gradient of sum(y) with respect to x; a tuple of gradients when x is a list or tuple."},
-  {.signature = "vjp(y, x, cotangent)", .call = vjp_call, .family = "derivatives",
+  {.signature = "vjp(y, x, cotangent)", .call = vjp_call, .family = "derivatives", .samples = "vjp(x:(2)^3, x, [1, 2])",
    .doc = "Cotangent of x for a cotangent of y: the transposed Jacobian times it."},
-  {.signature = "jvp(y, x, tangent)", .call = jvp_call, .family = "derivatives",
+  {.signature = "jvp(y, x, tangent)", .call = jvp_call, .family = "derivatives", .samples = "jvp(x:(2)^3, x, [1, 2])",
    .doc = "Tangent of y for a tangent of x: the Jacobian times it, by forward mode."},
-  {.signature = "hvp(y, x, v)", .call = hvp_call, .family = "derivatives",
+  {.signature = "hvp(y, x, v)", .call = hvp_call, .family = "derivatives", .samples = "hvp(x:(2)^4, x, [1, 2])",
    .doc = "The Hessian of sum(y) times v, forward over reverse."},
-  {.signature = "jacobian(y, x)", .call = jacobian_call, .family = "derivatives",
+  {.signature = "jacobian(y, x)", .call = jacobian_call, .family = "derivatives", .samples = "jacobian(x:(2)^3, x)",
    .doc = "All derivatives of y with respect to x, of the shape of y followed by the shape of x."},
-  {.signature = "hessian(y, x)", .call = hessian_call, .family = "derivatives",
+  {.signature = "hessian(y, x)", .call = hessian_call, .family = "derivatives", .samples = "hessian(x:(2)^4, x)",
    .doc = "Second derivatives of sum(y) with respect to x, of the shape of x twice."},
   {.signature = NULL}};

@@ -185,6 +185,12 @@ static bool decided(const char *op, const cr__value *x) {
   return cr__is_numeric(x) && ((op[0] == '&' && x->as.number == 0) || (op[0] == '|' && x->as.number != 0));
 }
 
+/* An integer tensor beside a number written as 2.0 becomes one of floats; a constant on the tape cannot tell 2.0 from 2. */
+static cr_var beside_fraction(cr__evaluator *e, cr_var v, const cr__value *other) {
+  bool fraction = other->kind == CR__NUMBER && !other->integral;
+  return fraction && cr_dtype_of(v) < CR_FLOAT32 ? e->tape->table->cast(v, e->dtype) : v;
+}
+
 static cr__value operate(cr__evaluator *e, const cr_syntax *s, cr__value x, cr__value y) {
   cr__value out;
   if (decided(s->text, &y)) return cr__truth(y.as.number != 0);
@@ -195,6 +201,8 @@ static cr__value operate(cr__evaluator *e, const cr_syntax *s, cr__value x, cr__
   if (!f || !f->row) return cr__apply(e, s, cr__operator_of(s->text)->function, (cr__value[]){x, y}, 2);
   cr_var in[2] = {cr__to_node(e, &x, s), cr_poison(e->tape)};
   if (!e->failed) in[1] = cr__to_node(e, &y, s);
+  if (!e->failed) in[0] = beside_fraction(e, in[0], &y);
+  if (!e->failed) in[1] = beside_fraction(e, in[1], &x);
   return e->failed ? (cr__value){0} : cr__node_value(e, s, cr_record(e->tape, f->row, 2, in, NULL));
 }
 
@@ -455,7 +463,7 @@ cr_var cr__row_partial(cr_tape *t, const cr_op *op, int k, cr_var a, cr_var b, c
   cr__value v = cr__evaluate(&e, s);
   e.language->work = work;
   cr_var result = cr_poison(t);
-  if (!e.failed && cr__is_numeric(&v)) *literal = v.as.number;
+  if (!e.failed && cr__is_numeric(&v) && !isnan(v.as.number)) *literal = v.as.number; /* a NaN is no structural zero */
   else if (!e.failed) result = cr__to_node(&e, &v, s);
   cr__back_to(&e.language->scratch, spot);
   return result;

@@ -135,12 +135,13 @@ static double agreeing_digits(double a, double b, double least) {
 }
 
 /* The central slope is no use or does not agree: what the two sides say. */
-static void judge_sides(cr__checker *c, cr__line *l, cr_check_entry *e, bool close) {
+static void judge_sides(cr__checker *c, cr__line *l, cr_check_entry *e, bool close, double floor) {
   cr__slope left = cr__one_sided(l, -1), right = cr__one_sided(l, 1);
-  double a = e->analytic, unsure = left.error + right.error;
+  double a = e->analytic;
   bool on_boundary = isnan(e->numeric);
   e->left = left.value, e->right = right.value;
   bool has_left = !isnan(left.value), has_right = !isnan(right.value);
+  double unsure = (has_left ? left.error : 0) + (has_right ? right.error : 0);
   if (!has_left && !has_right) {
     e->verdict = isfinite(e->numeric) && close ? CR_AGREE : isnan(e->numeric) ? CR_INCONCLUSIVE : CR_DISAGREE;
     if (e->verdict == CR_INCONCLUSIVE) e->note = "the function is not finite or too rough nearby";
@@ -149,7 +150,7 @@ static void judge_sides(cr__checker *c, cr__line *l, cr_check_entry *e, bool clo
   double lo = has_left && has_right ? fmin(left.value, right.value) : has_left ? left.value : right.value;
   double hi = has_left && has_right ? fmax(left.value, right.value) : lo;
   double size = fmax(fabs(a), fmax(isfinite(lo) ? fabs(lo) : 0, isfinite(hi) ? fabs(hi) : 0));
-  double slack = isfinite(unsure) && isfinite(size) ? 4 * unsure + 1e-6 * size : 0;
+  double slack = isfinite(unsure) && isfinite(size) ? 4 * unsure + 1e-6 * size + floor : 0;
   bool inside = a >= lo - slack && a <= hi + slack;
   if (lo == hi || (isfinite(lo) && isfinite(hi) && hi - lo <= 100 * unsure + 1e-9 * fabs(hi))) { /* no kink after all */
     if (!isfinite(e->numeric) || isinf(lo)) {
@@ -183,7 +184,7 @@ void cr__judge(cr__checker *c, cr__line *l, cr_check_entry *e, double floor) {
   double limit = c->o.tolerance * size + 4 * s.error + floor;
   bool close = isfinite(e->analytic) && fabs(e->analytic - s.value) <= limit;
   if (!s.suspect && close && s.error <= 1e-4 * natural) e->verdict = CR_AGREE;
-  else judge_sides(c, l, e, close);
+  else judge_sides(c, l, e, close, floor);
   e->digits = isnan(e->numeric) ? 0 : agreeing_digits(e->analytic, e->numeric, fmax(fmax(1e-6 * natural, e->error), floor));
   c->report->evaluations += l->evaluations;
 }

@@ -12,7 +12,7 @@ static void call_div(cr_call *c) {
   const char *mode = cr_arg_given(c, 2) ? cr_arg_text(c, 2) : "";
   if (!*mode) cr_return(c, cr_div(x, y));
   else if (!strcmp(mode, "floor")) cr_return(c, cr_floor_divide(x, y));
-  else if (strcmp(mode, "trunc")) cr_fail(x.tape, CR_BAD_ARGUMENT, "div: rounding_mode '%s' is neither 'floor' nor 'trunc'", mode);
+  else if (strcmp(mode, "trunc")) cr_fail(x.tape, CR_BAD_ARGUMENT, "div: rounding_mode '%s', not 'floor' or 'trunc'", mode);
   else if (is_integer(x) && is_integer(y)) cr_return(c, cr_floor_divide(cr_sub(x, cr_fmod(x, y)), y));
   else cr_return(c, cr_trunc(cr_div(x, y)));
 }
@@ -32,7 +32,7 @@ static void call_nan_to_num(cr_call *c) {
 #define ALIAS(name, of) \
   {.signature = name "(input)", .formula = of "(input)", .family = "elementwise", .doc = "Another name of " of "."}
 #define ALIAS2(name, of) \
-  {.signature = name "(input, other)", .formula = of "(input, other)", .family = "elementwise",
+  {.signature = name "(input, other)", .formula = of "(input, other)", .family = "elementwise", \
    .doc = "Another name of " of "."}
 
 const cr_function cr__arithmetic_functions[] = {

@@ -321,7 +321,8 @@ const cr_function cr__decomposition_functions[] = {
   {.signature = "eigh(A, UPLO='L')", .call = call_eigh, .family = "linear algebra",
    .doc = "Eigenvalues, ascending, and eigenvectors (columns, up to their sign) of (A + A^T)/2.",
    .derivative = "V (diag(gw) + F o V^T gV) V^T, F_ij = 1/(w_j - w_i), 0 for equal ones",
-   .kinks = "equal eigenvalues: right for functions that do not depend on the choice of vectors"},
+   .kinks = "equal eigenvalues: right for functions that do not depend on the choice of vectors",
+   .samples = "(eigh(x:(2,2))[1] * exp(eigh(x)[0])) @ eigh(x)[1].T; (eigh(x:(3,3))[1] * eigh(x)[0]^2) @ eigh(x)[1].T"},
   {.signature = "svdvals(A)", .call = call_svdvals, .family = "linear algebra", .doc = "Singular values, descending.",
    .derivative = "U diag(g) V^T", .kinks = "0: one of the one-sided derivatives",
    .samples = "svdvals(x:(2,2)); svdvals(x:(3,2)); svdvals(x:(2,3)); svdvals(x:(2,2,2))"},
@@ -329,7 +330,8 @@ const cr_function cr__decomposition_functions[] = {
    .doc = "U, s (descending) and V^T of A = U diag(s) V^T, thin: min(m, n) singular vectors, up to their signs.",
    .derivative = "U (F o (U^T gU - gU^T U)) S V^T + (I - U U^T) gU S^-1 V^T and its mirror, F_ij = 1/(s_j^2 - s_i^2), 0 "
                  "for equal ones",
-   .kinks = "equal singular values: right for functions that do not depend on the choice of vectors"},
+   .kinks = "equal singular values: right for functions that do not depend on the choice of vectors",
+   .samples = "(svd(x:(3,2))[0] * svd(x)[1]^3) @ svd(x)[2]; (svd(x:(2,2))[0] * exp(svd(x)[1])) @ svd(x)[2]"},
   {.signature = "matrix_norm(A, ord='fro', dim=(-2, -1), keepdim=False)", .call = call_matrix_norm,
    .family = "linear algebra",
    .doc = "Norm of matrices: 'fro', 'nuc', 1 and -1 (largest, smallest column sum), inf and -inf (row sum), 2 and -2 "

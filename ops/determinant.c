@@ -224,14 +224,9 @@ static cr_var cofactor_slope(cr_var a, cr_var d) { return cr_record(a.tape, &cof
 
 static void cofactor_vjp(cr_vjp_rule *c) { c->d[0] = cofactor_slope(c->in[0], c->g); }
 static cr_var cofactor_jvp(cr_jvp_rule *c) { return cofactor_slope(c->in[0], c->dot[0]); }
-static const cr_op cofactor_op = {.name = "cofactor",
-                                  .arity = 1,
-                                  .prepare = prepare_matrices,
-                                  .infer = like_first,
-                                  .eval = cofactor_eval,
-                                  .vjp = cofactor_vjp,
-                                  .jvp = cofactor_jvp,
-                                  .rule = "cofactor_slope(A, g)"};
+static const cr_op cofactor_op = {
+  .name = "cofactor", .arity = 1, .prepare = prepare_matrices, .infer = like_first, .eval = cofactor_eval,
+  .vjp = cofactor_vjp, .jvp = cofactor_jvp, .rule = "cofactor_slope(A, g)"};
 
 cr_var cr_cofactor(cr_var a) {
   cr_array x = cr_view(a);
@@ -261,15 +256,9 @@ static cr_status det_eval(cr_eval *c) {
 }
 static void det_vjp(cr_vjp_rule *c) { c->d[0] = times_matrix(c->g, cr_cofactor(c->in[0])); }
 static cr_var det_jvp(cr_jvp_rule *c) { return cr__sum_last(cr_mul(cr_cofactor(c->in[0]), c->dot[0]), 2, 0); }
-static const cr_op det_op = {.name = "det",
-                             .arity = 1,
-                             .prepare = prepare_matrices,
-                             .infer = one_number,
-                             .eval = det_eval,
-                             .vjp = det_vjp,
-                             .jvp = det_jvp,
-                             .latex = "\\det\\left(%a\\right)",
-                             .rule = "g times the cofactors of A"};
+static const cr_op det_op = {
+  .name = "det", .arity = 1, .prepare = prepare_matrices, .infer = one_number, .eval = det_eval, .vjp = det_vjp,
+  .jvp = det_jvp, .latex = "\\det\\left(%a\\right)", .rule = "g times the cofactors of A"};
 
 cr_var cr_det(cr_var a) { return cr_record(a.tape, &det_op, 1, &a, NULL); }
 
@@ -301,16 +290,10 @@ static cr_var log_det_jvp(cr_jvp_rule *c) {
   return cr__sum_last(cr_guarded_mul(c->dot[0], inverse_transposed(c->in[0])), 2, 0);
 }
 static cr_var no_jvp(cr_jvp_rule *c) { return cr_poison(c->tape); }
-static const cr_op det_sign_op = {.name = "sign_det",
-                                  .arity = 1,
-                                  .kind = CR_PIECEWISE_CONSTANT,
-                                  .attr_size = sizeof(slogdet_attr),
-                                  .prepare = prepare_matrices,
-                                  .infer = one_number,
-                                  .eval = slogdet_eval,
-                                  .jvp = no_jvp,
-                                  .latex = "\\operatorname{sgn}\\det\\left(%a\\right)",
-                                  .rule = "none"};
+static const cr_op det_sign_op = {
+  .name = "sign_det", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(slogdet_attr),
+  .prepare = prepare_matrices, .infer = one_number, .eval = slogdet_eval, .jvp = no_jvp,
+  .latex = "\\operatorname{sgn}\\det\\left(%a\\right)", .rule = "none"};
 static const cr_op log_det_op = {
   .name = "log_abs_det", .arity = 1, .attr_size = sizeof(slogdet_attr), .prepare = prepare_matrices, .infer = one_number,
   .eval = slogdet_eval, .vjp = log_det_vjp, .jvp = log_det_jvp, .latex = "\\ln\\left|\\det\\left(%a\\right)\\right|",

@@ -81,7 +81,7 @@ cr_var cr_argmin(cr_var x, int n_axes, const int *axes, int keepdim) {
   return record_over(x, &argmin_op, n_axes, axes, keepdim);
 }
 
-/* amax, amin: the derivative is split evenly among equal extremes, and among NaNs, which are the result where there are any */
+/* amax, amin: the derivative is split evenly among equal extremes, and among NaNs, which win */
 
 /* shares(x, y): 1/m for each of the m elements of a row that are its extreme y, 0 elsewhere. */
 static cr_status shares_eval(cr_eval *c) {

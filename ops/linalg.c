@@ -182,14 +182,10 @@ static cr_var cholesky_jvp(cr_jvp_rule *c) {
   cr_var p = triangular_columns(c->out, symmetric(c->dot[0]), 0, 0);
   return cr_matmul(c->out, half_lower(right_divide(p, c->out, true)));
 }
-static const cr_op cholesky_op = {.name = "cholesky",
-                                  .arity = 1,
-                                  .prepare = prepare_matrices,
-                                  .infer = like_first,
-                                  .eval = cholesky_eval,
-                                  .vjp = cholesky_vjp,
-                                  .jvp = cholesky_jvp,
-                                  .rule = "sym(L^-T S L^-1) with S the lower triangle of L^T g, its diagonal halved"};
+static const cr_op cholesky_op = {
+  .name = "cholesky", .arity = 1, .prepare = prepare_matrices, .infer = like_first, .eval = cholesky_eval,
+  .vjp = cholesky_vjp, .jvp = cholesky_jvp,
+  .rule = "sym(L^-T S L^-1) with S the lower triangle of L^T g, its diagonal halved"};
 
 cr_var cr_cholesky(cr_var a, int upper) {
   cr_var low = cr_record(a.tape, &cholesky_op, 1, &a, NULL);

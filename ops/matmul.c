@@ -58,10 +58,7 @@ DOT(dot_f64, double)
 DOT(dot_f32, float)
 
 #if CR_HAVE_BLAS
-/* A threaded BLAS may round the last digit of large products differently for another number of threads; without BLAS, and
- * below its threshold, the order of summation is fixed.
- *
- * The larger stride of a matrix one of whose strides is 1, as BLAS wants it; 0 when it must be copied first. */
+/* The larger stride of a matrix one of whose strides is 1, as BLAS wants it; 0 when it must be copied first. */
 static int leading(int64_t rows, int64_t cols, int64_t row, int64_t col, CBLAS_TRANSPOSE *how) {
   if ((col == 1 || cols == 1) && (row >= cols || rows == 1)) {
     *how = CblasNoTrans;
@@ -74,6 +71,24 @@ static int leading(int64_t rows, int64_t cols, int64_t row, int64_t col, CBLAS_T
   return 0;
 }
 
+static int at_most(int64_t left, int64_t most) { return (int)(left < most ? left : most); }
+
+/* A threaded BLAS rounds the last digit differently for another number of threads. It takes one thread up to 2^18
+ * multiply-adds, so products are cut into tiles of that size, whose order of summation is fixed. */
+enum { TILE = 32, TILE_K = 256 };
+
+static void tile_by_blas(cr_dtype dtype, const product *p, CBLAS_TRANSPOSE ta, int lda, CBLAS_TRANSPOSE tb, int ldb, int64_t row,
+                         int64_t col, int64_t at) {
+  int m = at_most(p->m - row, TILE), n = at_most(p->n - col, TILE), k = at_most(p->k - at, TILE_K), ldc = (int)p->n;
+  int64_t a = row * p->a_row + at * p->a_col, b = at * p->b_row + col * p->b_col, c = row * p->n + col;
+  if (dtype == CR_FLOAT64)
+    cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const double *)p->a + a, lda, (const double *)p->b + b, ldb, at > 0,
+                (double *)p->c + c, ldc);
+  else
+    cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const float *)p->a + a, lda, (const float *)p->b + b, ldb, (float)(at > 0),
+                (float *)p->c + c, ldc);
+}
+
 static bool by_blas(cr_dtype dtype, const product *p) {
   CBLAS_TRANSPOSE ta = CblasNoTrans, tb = CblasNoTrans;
   const int64_t limit = INT_MAX / 2;
@@ -82,9 +97,9 @@ static bool by_blas(cr_dtype dtype, const product *p) {
     return false;
   int lda = leading(p->m, p->k, p->a_row, p->a_col, &ta), ldb = leading(p->k, p->n, p->b_row, p->b_col, &tb);
   if (!lda || !ldb) return false;
-  int m = (int)p->m, n = (int)p->n, k = (int)p->k;
-  if (dtype == CR_FLOAT64) cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, p->a, lda, p->b, ldb, 0, p->c, n);
-  else cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, p->a, lda, p->b, ldb, 0, p->c, n);
+  for (int64_t at = 0; at < p->k; at += TILE_K)
+    for (int64_t row = 0; row < p->m; row += TILE)
+      for (int64_t col = 0; col < p->n; col += TILE) tile_by_blas(dtype, p, ta, lda, tb, ldb, row, col, at);
   return true;
 }
 #else
@@ -387,8 +402,8 @@ const cr_function cr__matmul_functions[] = {
    .doc = "Sum of products by labels of axes: letters, repeated ones for a diagonal, an ellipsis, the result after ->.",
    .derivative = "the same sum with g in place of the operand",
    .samples = "einsum('ij,jk->ik', a:(2,3), b:(3,2)); einsum('ii', a:(3,3)); einsum('...i,...i->...', a:(2,3), b:(3)); "
-              "einsum('i,j,k->ik', a:(2), b:(2), c:(3)); einsum('iij->j', a:(2,2,3)); einsum('bij,bjk', a:(2,1,3), "
-   "b:(2,3,2))"},
+              "einsum('i,j,k->ik', a:(2), b:(2), c:(3)); einsum('iij->j', a:(2,2,3)); "
+              "einsum('bij,bjk', a:(2,1,3), b:(2,3,2))"},
   {.signature = "kron(input, other)", .call = call_kron, .family = "matrix product",
    .doc = "Kronecker product: every element of the one times the whole of the other.",
    .derivative = "g times the other operand, summed",

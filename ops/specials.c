@@ -1,5 +1,4 @@
-/* Special functions beyond the rows: the incomplete beta function, the multivariate gamma function, and names for the rest.
- */
+/* Special functions beyond the rows: incomplete beta and multivariate gamma functions, and names for the rest. */
 #include <math.h>
 
 #include "ops.h"
@@ -44,15 +43,10 @@ static cr_var betainc_jvp(cr_jvp_rule *c) {
   }
   return sum;
 }
-static const cr_op betainc_op = {.name = "betainc",
-                                 .arity = 3,
-                                 .prepare = betainc_prepare,
-                                 .infer = betainc_infer,
-                                 .eval = betainc_eval,
-                                 .vjp = betainc_vjp,
-                                 .jvp = betainc_jvp,
-                                 .latex = "I_{%c}\\left(%a, %b\\right)",
-                                 .rule = "x: g x^(a-1) (1-x)^(b-1) / B(a, b); a, b: NaN"};
+static const cr_op betainc_op = {
+  .name = "betainc", .arity = 3, .prepare = betainc_prepare, .infer = betainc_infer, .eval = betainc_eval,
+  .vjp = betainc_vjp, .jvp = betainc_jvp, .latex = "I_{%c}\\left(%a, %b\\right)",
+  .rule = "x: g x^(a-1) (1-x)^(b-1) / B(a, b); a, b: NaN"};
 
 cr_var cr_betainc(cr_var a, cr_var b, cr_var x) { return cr_record(a.tape, &betainc_op, 3, (cr_var[]){a, b, x}, NULL); }
 

@@ -1,9 +1,10 @@
-/* The checker must agree with what is right, and must catch and name what is wrong: slips, mutants, kinks, claims. */
+/* The checker must agree with what is right, and must catch and name what is wrong: slips, kinks, claims. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -177,154 +178,6 @@ static void matrix_slips_are_caught(void **state) {
   }
 }
 
-/* Mutants: the reverse rule of every op in every sample is spoilt in turn. Each must be caught, unless what it hands on is
- * 0. */
-
-enum { FLIPPED, DOUBLED, DROPPED, SHIFTED, MUTATIONS };
-static struct {
-  const cr_op *of;
-  int kind, operand;
-  cr_op op;
-} mutant;
-
-static void mutant_vjp(cr_vjp_rule *c) {
-  cr_vjp_rule original = *c;
-  cr_tape *t = c->tape;
-  original.op = mutant.of;
-  if (mutant.of->vjp) {
-    mutant.of->vjp(&original);
-  } else {
-    for (int k = 0; k < c->n; k++) {
-      double literal = (double)NAN;
-      if (!c->wanted[k]) continue;
-      cr_var d = cr__row_partial(t, mutant.of, k, c->in[0], c->in[c->n - 1], c->out, &literal);
-      c->d[k] = !d.id ? cr_mul(c->g, cr_const(t, literal)) : cr_guarded_mul(c->g, d);
-    }
-  }
-  cr_var *d = &c->d[mutant.operand];
-  if (!d->id) return;
-  cr_array a = cr_view(*d);
-  if (mutant.kind == FLIPPED) *d = cr_neg(*d);
-  if (mutant.kind == DOUBLED) *d = cr_mul(cr_const(t, 2), *d);
-  if (mutant.kind == DROPPED) *d = cr_poison(t);
-  if (mutant.kind == SHIFTED) *d = cr_mul(*d, cr_add(cr_const(t, 1.001), cr_zeros(t, (cr_dtype)a.dtype, a.rank, a.dim)));
-}
-
-/* The graph again, with op of the node spoilt. 0 when the graph cannot show it. */
-static cr_var spoil(const sample *s, cr_tape *t, cr_var y, uint32_t node, cr_var *x) {
-  cr_var *copy = cr__alloc(t, (y.id + 1) * sizeof *copy);
-  for (uint32_t id = 1; id <= y.id; id++) {
-    cr_var v = cr_node_at(s->tape, id), in[64];
-    int n = cr_operand_count(v);
-    for (int k = 0; k < n; k++) in[k] = copy[cr_operand(v, k).id];
-    if (n || cr_op_of(v)) {
-      copy[id] = cr_record(t, id == node ? &mutant.op : cr_op_of(v), n, in, cr_attributes(v));
-    } else {
-      cr_array a = cr_view(v);
-      int inline_node = !cr__is_record(s->tape, id);
-      copy[id] = inline_node      ? (cr_is_input(v) ? cr_input(t, cr_value(v)) : cr_const(t, cr_value(v)))
-                 : cr_is_input(v) ? cr_tensor_of(t, (cr_dtype)a.dtype, a.rank, a.dim, a.data)
-                                  : cr_constant_of(t, (cr_dtype)a.dtype, a.rank, a.dim, a.data);
-    }
-  }
-  for (int k = 0; k < s->n_inputs; k++) x[k] = copy[s->input[k].id];
-  return copy[y.id];
-}
-
-/* Does the right rule hand anything but zeros to this operand? */
-static int hands_something(cr_var y, cr_var node, int k) {
-  cr_tape *t = y.tape;
-  cr_sweep *s = cr_backward(y);
-  unsigned char wanted[64] = {0};
-  cr_var d[64];
-  if (!s || !cr__differentiable(t, cr_operand(node, k).id)) return 0;
-  wanted[k] = 1;
-  cr_var g = cr_adjoint_var(s, node);
-  if (cr__apply_vjp(t, node.id, g, wanted, d) != CR_OK || !d[k].id) return 0;
-  cr_array a = cr_view(d[k]);
-  double size = 0;
-  for (int64_t j = 0; j < a.count; j++) size = fmax(size, fabs(cr_array_get(&a, j)));
-  return size > 1e-6 && isfinite(size);
-}
-
-/* Does what an operand is handed reach an input? */
-static int reaches_input(const sample *s, cr_var operand) {
-  cr_sweep *sweep = cr_backward(operand);
-  double size = 0, bar[256];
-  for (int k = 0; sweep && k < s->n_inputs; k++) {
-    int64_t n = cr_count(s->input[k]);
-    if (n > 256 || cr_adjoint_read(sweep, s->input[k], bar, n) != CR_OK) return 1;
-    for (int64_t j = 0; j < n; j++) size = fmax(size, fabs(bar[j]));
-  }
-  return size > 0;
-}
-
-typedef struct score {
-  int made, caught;
-} score;
-
-static void mutate_node(const sample *s, cr_var y, cr_var node, score *total, const char *what) {
-  int n = cr_operand_count(node);
-  for (int k = 0; k < n && n <= 64; k++) {
-    if (!hands_something(y, node, k) || !reaches_input(s, cr_operand(node, k))) continue;
-    for (int kind = 0; kind < MUTATIONS; kind++) {
-      cr_tape *t = cr_new();
-      cr_var x[MOST_INPUTS];
-      mutant.of = cr_op_of(node), mutant.kind = kind, mutant.operand = k;
-      mutant.op = *mutant.of;
-      mutant.op.vjp = mutant_vjp;
-      cr_check_options o = {.struct_size = sizeof o, .order = 1, .weighted = 1, .directions = 1, .max_coordinates = 8};
-      cr_var bad = spoil(s, t, y, node.id, x);
-      cr_report *r = NULL;
-      cr_status status = bad.id ? cr_check(bad, s->n_inputs, x, &o, &r) : CR_OK;
-      total->made++;
-      total->caught += status != CR_OK;
-      if (status == CR_OK) print_error("mutant %d of %s, operand %d, in %s survived\n", kind, mutant.of->name, k, what);
-      cr_free(t);
-    }
-  }
-}
-
-static void mutate_sample(const char *text, size_t length, score *total) {
-  char error[400];
-  sample s;
-  if (!sample_make(&s, text, length, CR_FLOAT64, 3, error)) return;
-  const cr_op *seen[64];
-  int n_seen = 0;
-  char what[128];
-  snprintf(what, sizeof what, "%.*s", (int)length, text);
-  cr_var y = s.results.value[0];
-  if (cr_dtype_of(y) >= CR_FLOAT32 && s.n_inputs && cr_count(y)) {
-    cr_var weighted = cr_sum_all(cr_mul(y, cr_add(y, cr_const(s.tape, 1.5)))); /* so that no share cancels in the sum */
-    for (uint32_t id = 1; id <= y.id; id++) {
-      cr_var v = cr_node_at(s.tape, id);
-      int known = !cr_op_of(v) || (cr_op_of(v)->row && !cr_op_of(v)->vjp && cr_op_of(v)->row->result == 'b');
-      for (int k = 0; k < n_seen; k++) known = known || seen[k] == cr_op_of(v);
-      if (known || n_seen == 64) continue;
-      seen[n_seen++] = cr_op_of(v);
-      mutate_node(&s, weighted, v, total, what);
-      cr_clear_error(s.tape);
-    }
-  }
-  sample_free(&s);
-}
-
-static void no_mutant_survives(void **state) {
-  (void)state;
-  score total = {0, 0};
-  cr_tape *t = cr_new();
-  const cr_function *f;
-  for (int k = 0; (f = cr_function_at(t, k)); k++) {
-    const char *rest = f->samples, *text;
-    size_t length;
-    if (f->call && (text = sample_next(&rest, &length))) mutate_sample(text, length, &total);
-  }
-  cr_free(t);
-  print_message("%d of %d mutants caught\n", total.caught, total.made);
-  assert_true(total.made > 0);
-  assert_int_equal(total.caught, total.made);
-}
-
 /* Kinks */
 
 static void kinks_are_not_failures(void **state) {
@@ -451,6 +304,35 @@ static void misuse_is_an_error(void **state) {
   cr_free(t);
 }
 
+static void *ration(void *user, void *p, size_t old_size, size_t new_size) {
+  int *left = user;
+  (void)old_size;
+  if (!new_size) {
+    free(p);
+    return NULL;
+  }
+  return (*left)-- > 0 ? realloc(p, new_size) : NULL;
+}
+
+static void running_out_of_memory_is_an_error(void **state) {
+  (void)state;
+  cr_status status = CR_NO_MEMORY;
+  for (int calls = 0; status != CR_MISMATCH; calls++) {
+    int left = calls;
+    cr_tape *t = cr_new_with(cr_standard_ops(), &(cr_allocator){ration, &left});
+    if (!t) continue;
+    cr_report *r = NULL;
+    cr_var x = cr_input(t, 0.3), y = cr_relu(cr_sin(x));
+    y = cr_add(cr_record(t, &slip_op, 1, &y, &(slip_attr){TWICE}), cr_sum_all(cr_ones(t, CR_FLOAT64, 1, (int64_t[]){3})));
+    status = cr_check(y, 1, &x, NULL, &r);
+    assert_true((status == CR_MISMATCH) == (r != NULL));
+    if (status != CR_MISMATCH) assert_true(status == CR_NO_MEMORY || status == CR_POISONED);
+    if (status != CR_MISMATCH) cr_clear_error(t);
+    cr_check_claims(y, 1, &x, (double[]){0.7}, NULL, &r);
+    cr_free(t);
+  }
+}
+
 /* Why, and where the first value that is not finite arose */
 
 static void why_finds_ways_and_cuts(void **state) {
@@ -494,12 +376,16 @@ static void nonfinite_values_are_traced(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-      cmocka_unit_test(slopes_are_sharp),           cmocka_unit_test(slips_are_named),
-      cmocka_unit_test(matrix_slips_are_caught),    cmocka_unit_test(no_mutant_survives),
-      cmocka_unit_test(kinks_are_not_failures),     cmocka_unit_test(claims_are_explained),
-      cmocka_unit_test(a_function_from_outside),    cmocka_unit_test(float32_is_judged_in_float64),
-      cmocka_unit_test(misuse_is_an_error),         cmocka_unit_test(why_finds_ways_and_cuts),
-      cmocka_unit_test(nonfinite_values_are_traced)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(slopes_are_sharp),
+                                     cmocka_unit_test(slips_are_named),
+                                     cmocka_unit_test(matrix_slips_are_caught),
+                                     cmocka_unit_test(kinks_are_not_failures),
+                                     cmocka_unit_test(claims_are_explained),
+                                     cmocka_unit_test(a_function_from_outside),
+                                     cmocka_unit_test(float32_is_judged_in_float64),
+                                     cmocka_unit_test(misuse_is_an_error),
+                                     cmocka_unit_test(running_out_of_memory_is_an_error),
+                                     cmocka_unit_test(why_finds_ways_and_cuts),
+                                     cmocka_unit_test(nonfinite_values_are_traced)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

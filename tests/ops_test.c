@@ -97,25 +97,6 @@ static void check_sample(outcome *o, const char *text, size_t length, uint64_t s
   }
 }
 
-/* The range of operand 'a' or 'b' in a domain such as "a in (0.2, 4), b in {0, 1}", as a placeholder's suffix. */
-static void range_of(const char *domain, char operand, char *suffix, size_t size) {
-  char key[8];
-  snprintf(key, sizeof key, "%c in ", operand);
-  const char *s = domain ? strstr(domain, key) : NULL;
-  suffix[0] = 0;
-  if (!s) return;
-  s += strlen(key);
-  size_t n = strcspn(s, ")}") + 1;
-  if (n + 1 > size) return;
-  memcpy(suffix, s, n);
-  suffix[n] = 0;
-  if (suffix[0] == '(') suffix[0] = '[', suffix[n - 1] = ']';
-  char *to = suffix;
-  for (const char *from = suffix; *from; from++)
-    if (*from != ' ') *to++ = *from;
-  *to = 0;
-}
-
 static void check_row(outcome *o, const char *name, const cr_op *op) {
   static const struct {
     const char *a, *b, *form; /* shapes, and how the operands are written: $ is an operand */
@@ -124,8 +105,8 @@ static void check_row(outcome *o, const char *name, const cr_op *op) {
                 {"(0)", "(0)", "$a, $b"},     {"(3,2)", "(2,3)", "permute($a, (1,0)), $b"},
                 {"(17)", "()", "$a, $b"},     {"(1,3)", "(2,3)", "broadcast_to($a, (2,3)), $b"}};
   char ra[80], rb[80], text[512];
-  range_of(op->row->domain, 'a', ra, sizeof ra);
-  range_of(op->row->domain, 'b', rb, sizeof rb);
+  sample_range(op->row->domain, 'a', ra, sizeof ra);
+  sample_range(op->row->domain, 'b', rb, sizeof rb);
   if (op->row->partial_text[0] && !strcmp(op->row->partial_text[0], "nan")) strcat(ra, "!"); /* an order */
   for (size_t k = 0; k < sizeof shapes / sizeof *shapes; k++) {
     size_t n = (size_t)snprintf(text, sizeof text, "%s(", name);

@@ -153,6 +153,24 @@ const char *sample_next(const char **rest, size_t *length) {
   return s;
 }
 
+void sample_range(const char *domain, char operand, char *suffix, size_t size) {
+  char key[8];
+  snprintf(key, sizeof key, "%c in ", operand);
+  const char *s = domain ? strstr(domain, key) : NULL;
+  suffix[0] = 0;
+  if (!s) return;
+  s += strlen(key);
+  size_t n = strcspn(s, ")}") + 1;
+  if (n + 1 > size) return;
+  memcpy(suffix, s, n);
+  suffix[n] = 0;
+  if (suffix[0] == '(') suffix[0] = '[', suffix[n - 1] = ']';
+  char *to = suffix;
+  for (const char *from = suffix; *from; from++)
+    if (*from != ' ') *to++ = *from;
+  *to = 0;
+}
+
 const char *function_name(const cr_function *f, char *name, size_t size) {
   snprintf(name, size, "%.*s", (int)strcspn(f->signature, "("), f->signature);
   return name;

@@ -27,6 +27,9 @@ void sample_free(sample *s);
 /* The next case of a list separated by semicolons, NULL at its end; *rest moves on. */
 const char *sample_next(const char **rest, size_t *length);
 
+/* The range of operand 'a' or 'b' in a row's domain, such as "a in (0.2, 4), b in {0, 1}", as a placeholder's suffix. */
+void sample_range(const char *domain, char operand, char *suffix, size_t size);
+
 /* Random numbers in [0, 1), the k-th of a stream. */
 double uniform(uint64_t seed, uint64_t k);
 

@@ -71,6 +71,9 @@ static bool wrong_scale(const search *s) {
       if (fits(s, scaled(p, s->printed, 1 / n), pool_text(p, "a factor 1/n is missing: it is n = %g times too large", n))) return true;
       if (fits(s, scaled(p, tree_negative(p, s->printed), 1 / n), pool_text(p, "the sign, and a factor 1/n with n = %g", n))) return true;
     }
+  }
+  for (int k = 0; (name = cr_program_name(s->l->program, k)); k++) {
+    cr_var v = cr_program_value(s->l->program, name);
     if (cr_is_poison(v) || cr_count(v) != 1 || cr_rank(v)) continue;
     if (fits(s, tree_binary(p, "/", s->printed, tree_name(p, name)), pool_text(p, "a factor %s too many", name))) return true;
     if (fits(s, tree_binary(p, "*", s->printed, tree_name(p, name)), pool_text(p, "a factor %s is missing", name))) return true;
@@ -95,37 +98,48 @@ static tree left(tree s) { return s->first; }
 static tree right(tree s) { return s->first->next; }
 
 static tree swap_product(pool *p, tree s) { return is_binary(s, "@") ? tree_binary(p, "@", right(s), left(s)) : NULL; }
-static tree turn_fraction(pool *p, tree s) { return is_binary(s, "/") ? tree_binary(p, "/", right(s), left(s)) : NULL; }
+static tree turn_fraction(pool *p, tree s) {
+  if (!is_binary(s, "/")) return NULL;
+  bool minus = left(s)->kind == CR_UNARY && left(s)->text[0] == '-';
+  tree down = minus ? left(s)->first : left(s);
+  return tree_binary(p, "/", minus ? tree_negative(p, right(s)) : right(s), down);
+}
 static tree flip_sign(pool *p, tree s) {
   if (is_binary(s, "+")) return tree_binary(p, "-", left(s), right(s));
   return is_binary(s, "-") ? tree_binary(p, "+", left(s), right(s)) : NULL;
 }
-static tree product_to_difference(pool *p, tree s) { return is_binary(s, "*") ? tree_binary(p, "-", left(s), right(s)) : NULL; }
+/* a*b*c as a - b*c */
+static tree product_to_difference(pool *p, tree s) {
+  if (!is_binary(s, "*")) return NULL;
+  if (!is_binary(left(s), "*")) return tree_binary(p, "-", left(s), right(s));
+  tree inner = product_to_difference(p, left(s));
+  return tree_binary(p, "-", left(inner), tree_binary(p, "*", right(inner), right(s)));
+}
 static tree exchange_products(pool *p, tree s) {
   if (is_binary(s, "*")) return tree_binary(p, "@", left(s), right(s));
   return is_binary(s, "@") ? tree_binary(p, "*", left(s), right(s)) : NULL;
 }
 static tree square(pool *p, tree s) { return s->kind == CR_CALL ? tree_binary(p, "^", s, tree_number(p, 2)) : NULL; }
 
+/* The tree with another child in the place of one. */
+static tree with_child(pool *p, tree s, tree old, tree new) {
+  cr_syntax *copy = pool_take(p, sizeof *copy), **link = &copy->first;
+  *copy = *s;
+  copy->next = NULL;
+  for (tree k = s->first; k; k = k->next, link = &(*link)->next) {
+    *link = pool_take(p, sizeof **link);
+    **link = k == old ? *new : *k;
+    (*link)->next = NULL;
+  }
+  return copy;
+}
+
 /* The tree with the edit made at its place-th node, counted from the root; NULL when it does not apply there. */
 static tree edited(pool *p, tree s, edit how, int *place) {
   if (!(*place)--) return how(p, s);
-  cr_syntax *copy = NULL, **link = NULL;
   for (tree k = s->first; k && *place >= 0; k = k->next) {
-    int before = *place;
     tree changed = edited(p, k, how, place);
-    if (*place >= 0 || !changed) continue;
-    (void)before;
-    copy = pool_take(p, sizeof *copy);
-    *copy = *s;
-    copy->next = NULL;
-    link = &copy->first;
-    for (tree m = s->first; m; m = m->next, link = &(*link)->next) {
-      *link = pool_take(p, sizeof **link);
-      **link = m == k ? *changed : *m;
-      (*link)->next = NULL;
-    }
-    return copy;
+    if (changed) return with_child(p, s, k, changed);
   }
   return NULL;
 }
@@ -147,11 +161,22 @@ static bool wrong_place(const search *s) {
   return false;
 }
 
+/* The name replaced at the place-th node only; NULL when it does not stand there. */
+static tree renamed(pool *p, tree s, const tree_binding *with, int *place) {
+  if (!(*place)--) return s->kind == CR_NAME && !strcmp(s->text, with->name) ? tree_replace(p, s, 1, with) : NULL;
+  for (tree k = s->first; k && *place >= 0; k = k->next) {
+    tree changed = renamed(p, k, with, place);
+    if (changed) return with_child(p, s, k, changed);
+  }
+  return NULL;
+}
+
 static bool is_transposed_name(const char *a, const char *b) {
   size_t n = strlen(a);
   return n > 2 && strlen(b) == n && !strncmp(a, b, n - 2) && a[n - 1] == b[n - 2] && a[n - 2] == b[n - 1];
 }
 
+/* One name for another, wherever it stands; then in one place only. */
 static bool wrong_name(const search *s) {
   const char *name[64], *other;
   pool *p = &s->l->pool;
@@ -159,11 +184,67 @@ static bool wrong_name(const search *s) {
   for (int i = 0; i < n; i++)
     for (int k = 0; (other = cr_program_name(s->l->program, k)); k++) {
       if (!strcmp(other, name[i])) continue;
-      tree_binding with = {name[i], tree_name(p, other)};
       const char *what = is_transposed_name(other, name[i]) ? "transposed index: " : "";
-      if (fits(s, tree_replace(p, s->printed, 1, &with), pool_text(p, "%s%s is written for %s", what, name[i], other))) return true;
+      const char *why = pool_text(p, "%s%s is written for %s", what, name[i], other);
+      tree_binding with = {name[i], tree_name(p, other)};
+      if (fits(s, tree_replace(p, s->printed, 1, &with), why)) return true;
+      for (int place = 0; place < tree_size(s->printed); place++) {
+        int at = place;
+        tree changed = renamed(p, s->printed, &with, &at);
+        if (changed && fits(s, changed, why)) return true;
+      }
     }
   return false;
+}
+
+/* An index that is wrong in several names at once: q1, z1 for q2, z2. */
+static bool wrong_index(const search *s) {
+  const char *name[64];
+  pool *p = &s->l->pool;
+  int n = names_in(s->printed, name, 64);
+  for (char from = '1'; from <= '9'; from++)
+    for (char to = '1'; to <= '9'; to++) {
+      tree_binding with[64];
+      int m = 0;
+      for (int i = 0; i < n; i++) {
+        size_t length = strlen(name[i]);
+        if (length != 2 || name[i][1] != from) continue;
+        char *other = pool_text(p, "%c%c", name[i][0], to);
+        if (cr_is_poison(cr_program_value(s->l->program, other))) continue;
+        with[m++] = (tree_binding){name[i], tree_name(p, other)};
+      }
+      /* all of them, or all but one, which has the index by right */
+      for (int skip = -1; m > 1 && skip < m; skip++) {
+        tree_binding some[64];
+        int k = 0;
+        for (int i = 0; i < m; i++)
+          if (i != skip) some[k++] = with[i];
+        if (fits(s, tree_replace(p, s->printed, k, some), pool_text(p, "index %c is written for %c", from, to))) return true;
+      }
+    }
+  cr_clear_error(s->l->tape);
+  return false;
+}
+
+/* grad(L, Y) for which the derivative with respect to something else is printed. */
+static bool wrong_variable(const search *s) {
+  lesson *l = s->l;
+  tree call = tree_parse(&l->pool, l->tape, s->c->left);
+  if (call->kind != CR_CALL || strcmp(call->text, "grad") || call->first->kind != CR_NAME) return false;
+  cr_var y = cr_program_value(l->program, call->first->text), v = evaluate_tree(l, s->printed);
+  const char *name;
+  cr_mark mark = cr_mark_here(l->tape);
+  cr_sweep *sweep = cr_is_poison(y) || cr_is_poison(v) ? NULL : cr_backward(y);
+  bool found = false;
+  for (int k = 0; sweep && !found && (name = cr_program_name(l->program, k)); k++) {
+    cr_var x = cr_program_value(l->program, name);
+    if (cr_is_poison(x) || !cr_is_input(x) || cr_dtype_of(x) < CR_FLOAT32) continue;
+    found = same_numbers(cr_adjoint_var(sweep, x), v);
+    if (found) s->c->why = pool_text(&l->pool, "it is the derivative with respect to %s", name);
+  }
+  cr_clear_error(l->tape);
+  cr_reset(l->tape, mark);
+  return found;
 }
 
 /* Both at once: a lost sign in front and another slip. */
@@ -189,7 +270,9 @@ void judge_formula(lesson *l, claim *c, cr_var truth, tree printed) {
   c->verdict = !trouble && same_numbers(truth, v) ? HOLDS : WRONG;
   c->correct = numbers_text(l, truth);
   if (c->verdict == HOLDS) return;
-  if (wrong_scale(&s) || wrong_shape(&s) || wrong_place(&s) || wrong_name(&s) || sign_and_place(&s)) return;
+  if (wrong_scale(&s) || wrong_variable(&s) || wrong_shape(&s) || wrong_place(&s) || wrong_name(&s) || wrong_index(&s) ||
+      sign_and_place(&s))
+    return;
   c->why = trouble ? trouble : pool_text(&l->pool, "gives %s", numbers_text(l, v));
 }
 

@@ -7,6 +7,8 @@
 
 #include "lesson.h"
 
+#define UNNAMED "derivative_by_" /* of an expression without a name */
+
 typedef struct reader {
   lesson *l;
   const char *path;
@@ -118,8 +120,9 @@ static const char *derive(reader *r, const char *source, const cr_syntax *call) 
     d = s ? cr_adjoint_var(s, x) : cr_poison(l->tape);
   }
   if (cr_is_poison(d)) return stop(r, "%s", cr_error_text(l->tape)), "nan";
-  const char *stem = of->kind == CR_NAME ? of->text : "expression";
-  char *name = pool_text(&l->pool, "%s%s_d%s", call->text[0] == 'j' ? "j" : "d", stem, by->text);
+  const char *stem = of->kind == CR_NAME ? of->text : NULL;
+  const char *name = stem ? pool_text(&l->pool, "%s%s_d%s", call->text[0] == 'j' ? "j" : "d", stem, by->text)
+                          : pool_text(&l->pool, UNNAMED "%s_%d", by->text, r->file_line);
   cr_program_bind(l->program, name, d);
   return name;
 }
@@ -274,7 +277,7 @@ static bool read_sides(reader *r, claim *c, const char *text) {
   const char *left = with_derivatives(r, c->left);
   if (r->failed) return false;
   tree l_tree = tree_parse(&l->pool, l->tape, left);
-  if (l_tree->kind == CR_NAME) c->key = l_tree->text;
+  if (l_tree->kind == CR_NAME && strncmp(l_tree->text, UNNAMED, strlen(UNNAMED))) c->key = l_tree->text;
   cr_var y = evaluate_tree(l, l_tree);
   if (cr_is_poison(y)) return stop(r, "%s", l->error);
   c->numeric = printed_number(c->right, &c->printed, &c->digits);

@@ -71,10 +71,12 @@ static void put_claim(const lesson *l, const claim *c, cr_buffer *b, bool color)
   else if (c->line) cr_put(&text, "  L%-5d", c->line);
   else cr_put(&text, "        ");
   claim_text(l, c, &text);
-  cr_put(b, "%s", text.text ? text.text : "");
+  bool wide = text.text && columns(text.text) > WIDTH;
+  if (wide) paragraph(b, 0, "  ", text.text + strspn(text.text, " "));
+  else cr_put(b, "%s", text.text ? text.text : "");
   int gap = VERDICT_COLUMN - (text.text ? columns(text.text) : 0);
   cr_buffer_free(&text);
-  if (gap < 2) cr_put(b, "\n"), gap = VERDICT_COLUMN;
+  if (gap < 2) cr_put(b, wide ? "" : "\n"), gap = VERDICT_COLUMN;
   spaces(b, gap);
   cr_put(b, "%s%s%s", color ? color_of(c) : "", judgement_text[c->verdict], color ? "\033[0m" : "");
   if (c->label) cr_put(b, " (%s)", c->label);
@@ -103,6 +105,7 @@ static void put_answers(const lesson *l, cr_buffer *b) {
 
 void lesson_text(const lesson *l, cr_buffer *b, bool color) {
   item_kind last = ITEM_SAY;
+  char place[32];
   cr_put(b, "%s%s%s", color ? "\033[1m" : "", l->title, color ? "\033[0m" : "");
   if (l->source[0]) cr_put(b, "  (notes %s%s%s)", l->source, l->lines[0] ? ", lines " : "", l->lines);
   cr_put(b, "\n");
@@ -116,8 +119,8 @@ void lesson_text(const lesson *l, cr_buffer *b, bool color) {
       case ITEM_SAY: paragraph(b, 0, "", x->text); break;
       case ITEM_CLAIM: put_claim(l, &l->claim[x->claim], b, color); break;
       case ITEM_ERRATUM:
-        cr_put(b, "  L%-5d", x->line);
-        paragraph(b, 0, "", x->text);
+        snprintf(place, sizeof place, "  L%-5d", x->line);
+        paragraph(b, 0, place, x->text);
         break;
       case ITEM_QUIZ: paragraph(b, 0, "", x->text); break;
       case ITEM_ASK: paragraph(b, 2, "? ", x->text); break;
@@ -194,7 +197,10 @@ static void put_cell(cr_buffer *b, const char *s) {
   for (; s && *s; s++) cr_put(b, *s == '|' || *s == '*' || *s == '_' ? "\\%c" : "%c", *s);
 }
 
-static bool is_error(const claim *c) { return c->verdict == WRONG || c->verdict == CASCADE || c->verdict == TRUNCATED || c->verdict == CARRIED; }
+/* Claims without a line are the lesson's own, which may be wrong on purpose. */
+static bool is_error(const claim *c) {
+  return c->line && (c->verdict == WRONG || c->verdict == CASCADE || c->verdict == TRUNCATED || c->verdict == CARRIED);
+}
 
 static void put_error(const lesson *l, const claim *c, cr_buffer *b) {
   cr_buffer text = {.tape = b->tape};

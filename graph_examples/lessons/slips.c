@@ -63,7 +63,7 @@ static bool count_factor(const search *s) {
 static bool typo(const search *s) {
   const char *right = s->c->correct, *printed = decimal_text(&s->l->pool, s->c->printed, s->c->digits);
   int apart = 0;
-  if (strlen(right) != strlen(printed)) return false;
+  if (!s->c->digits || strlen(right) != strlen(printed)) return false;
   for (size_t i = 0; right[i]; i++) apart += right[i] != printed[i];
   return apart == 1 && found(s, pool_text(&s->l->pool, "one digit is wrong: %s for %s", s->c->right, right));
 }

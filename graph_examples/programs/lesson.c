@@ -66,8 +66,8 @@ int verb_lesson(context *c) {
   if (!c->n_arguments) return fputs(guide, stdout) < 0 ? STATUS_USAGE : STATUS_GOOD;
   lesson *l = calloc((size_t)c->n_arguments, sizeof *l);
   int status = l ? STATUS_GOOD : complain_memory(), n = 0;
-  while (l && status == STATUS_GOOD && n < c->n_arguments)
-    if (!read_lesson(c, &l[n], c->argument[n++])) status = STATUS_USAGE;
+  for (; l && status == STATUS_GOOD && n < c->n_arguments; n++)
+    if (!read_lesson(c, &l[n], c->argument[n])) status = STATUS_USAGE;
   if (status == STATUS_GOOD) {
     cr_buffer b = {.tape = l[0].tape};
     put_all(c, l, n, &b);
