@@ -458,7 +458,8 @@ cr_var cr_record(cr_tape *t, const cr_op *op, int n, const cr_var *in, const voi
   }
   uint32_t number = cr__number_of(t, op);
   if (!number) goto done;
-  if (all_inline && op->row->result != 'b') {
+  bool standard = number < CR__FIRST_ROW + (uint32_t)*t->table->n_rows; /* the scalar sweep knows these alone */
+  if (all_inline && standard && op->row->result != 'b') {
     result = record_inline(t, number, op, n, operand);
     goto done;
   }
