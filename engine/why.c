@@ -171,7 +171,8 @@ int cr_why(cr_var y, cr_var x, char *text, size_t size) {
   if (!find_ways(&w, t, x.id, y.id)) return 0;
   bool way = x.id <= y.id && w.derivative_length[y.id];
   if (way) {
-    put(&p, "there is a way of %u steps:\n", w.derivative_length[y.id] - 1);
+    uint32_t steps = w.derivative_length[y.id] - 1;
+    put(&p, "derivatives pass along %u operation%s:\n", steps, steps == 1 ? "" : "s");
     put_way(&p, &w, w.by_derivative, y.id);
     if (cr_is_const(x)) put(&p, "\nbut it begins at a constant, for which cr_backward keeps no adjoint: make it an input");
     else put_fading(&p, &w, y);

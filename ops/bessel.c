@@ -174,10 +174,9 @@ static double jn_series(double n, double x)
     return prefix * sum;
 }
 
-/* j_{n+1} = (2n + 1) / x j_n - j_{n-1} (DLMF 10.51.1), stable while n < x */
-static double jn_upward(double n, double x)
+/* j_{n+1} = (2n + 1) / x j_n - j_{n-1} (DLMF 10.51.1), stable while n < x; j_{-1} and j_0 are given */
+static double jn_upward(double n, double x, double before, double at)
 {
-    double before = cos(x) / x, at = sin(x) / x;
     for (double k = 0; k < n; k += 1) {
         double next = (2 * k + 1) / x * at - before;
         before = at;
@@ -224,7 +223,7 @@ static double jn_positive(double n, double x)
         return cos(x) / x;
     if (n > 0 && x * x <= 2 * n + 3)
         return jn_series(n, x);
-    return n == 0 || x >= n + 1 ? jn_upward(n, x) : jn_downward(n, x);
+    return n == 0 || x >= n + 1 ? jn_upward(n, x, cos(x) / x, sin(x) / x) : jn_downward(n, x);
 }
 
 double cr__spherical_jn(double n, double x)
@@ -237,5 +236,18 @@ double cr__spherical_jn(double n, double x)
         return n == 0 ? 1 : (is_odd(n) ? x : 0);
     }
     double r = jn_positive(n, fabs(x));
+    return x < 0 && is_odd(n) ? -r : r;
+}
+
+/* Far out, sin and cos of pi x come from x less its nearest integer: rounding pi x first costs x ulp. */
+double cr__spherical_jn_pi(double n, double x)
+{
+    double size = fabs(x), z = pi * size;
+    if (n == 0)
+        return cr__sinc(x);
+    if (!(n > 0 && z >= n + 1) || isinf(x))
+        return cr__spherical_jn(n, pi * x);
+    double k = nearbyint(size), rest = pi * (size - k), sign = fmod(k, 2) != 0 ? -1 : 1;
+    double r = jn_upward(n, z, sign * cos(rest) / z, sign * sin(rest) / z);
     return x < 0 && is_odd(n) ? -r : r;
 }

@@ -134,6 +134,7 @@ CR_API cr_var cr_bessel_in(cr_var x, cr_var y);           /* Modified Bessel fun
 CR_API cr_var cr_bessel_moment(cr_var x, cr_var y);       /* Mean over t of (1 - cos t)^x exp(-y (1 - cos t)), y >= 0. */
 CR_API cr_var cr_bessel_ine(cr_var x, cr_var y);          /* bessel_in scaled by exp(-|y|). */
 CR_API cr_var cr_spherical_jn(cr_var x, cr_var y);        /* Spherical Bessel function of order x. */
+CR_API cr_var cr_spherical_jn_pi(cr_var x, cr_var y);     /* Spherical Bessel function of order x at pi y. */
 CR_API cr_var cr_sinc(cr_var x);                          /* sin(pi x) / (pi x), and 1 at 0, with every derivative right there. */
 
 /* Elementwise: comparison and logic: no derivative */

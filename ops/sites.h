@@ -120,6 +120,7 @@ static inline cr_var cr_here(cr_var v, const char *file, int line) {
 #define cr_bessel_moment(x, ...) cr_bessel_moment(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
 #define cr_bessel_ine(x, ...) cr_bessel_ine(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
 #define cr_spherical_jn(x, ...) cr_spherical_jn(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
+#define cr_spherical_jn_pi(x, ...) cr_spherical_jn_pi(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
 #define cr_sinc(x) cr_sinc(cr_here(x, __FILE__, __LINE__))
 #define cr_eq(x, ...) cr_eq(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)
 #define cr_ne(x, ...) cr_ne(cr_here(x, __FILE__, __LINE__), __VA_ARGS__)

@@ -43,5 +43,6 @@ double cr__bessel_in(double n, double x);  /* modified Bessel I_n(x) */
 double cr__bessel_ine(double n, double x); /* exp(-|x|) I_n(x) */
 double cr__bessel_moment(double m, double x); /* derivatives of exp(-x) I_0(x): see bessel.c */
 double cr__spherical_jn(double n, double x); /* n >= -1, with j_{-1}(x) = cos(x) / x */
+double cr__spherical_jn_pi(double n, double x); /* of pi x; exact zeros of j_0 at the integers */
 
 #endif

@@ -331,7 +331,8 @@ static void backward(page *p) {
     else if (n->n_terms)
       fan_out(p, n, left.of);
   }
-  if (p->t->n_folded) cr_put(p->b, "  (%d more operations are folded; --depth N or --focus NAME shows others)\n", p->t->n_folded);
+  if (p->t->n_folded)
+    cr_put(p->b, "  (%d more operation%s folded; --depth N or --focus NAME shows others)\n", p->t->n_folded, p->t->n_folded == 1 ? " is" : "s are");
 }
 
 /* On a long path the nodes that the user named are the milestones; slopes between two of them are multiplied. */
@@ -366,7 +367,7 @@ static void paths(page *p) {
     total += p->t->input[k].n_paths;
     listed += p->t->input[k].n_listed;
   }
-  if (!total || edges < 2) return;
+  if (edges < 2 || (total <= 3 && !listed)) return;
   heading(p, "Paths", "the chain rule, written out: products along each path, summed over paths");
   for (int k = 0; k < p->t->n_inputs && listed <= MOST; k++) {
     const trace_input *in = &p->t->input[k];

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE = 48, MOST_WHOLE = 160, FEW_CONSTANTS = 12 };
+enum { PAGE = 40, MOST_WHOLE = 160, FEW_CONSTANTS = 12 };
 
 /* What trace_make works with until the trace is done. */
 typedef struct builder {

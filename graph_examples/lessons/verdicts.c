@@ -194,6 +194,6 @@ void judge_claim(lesson *l, claim *c) {
     c->why = pool_text(&l->pool, "cut off; %s rounds to %s", short_text(&l->pool, c->truth), c->correct);
   } else {
     c->verdict = WRONG;
-    if (!name_slip(l, c)) c->why = "no known slip gives this number";
+    if (!name_slip(l, c) && !c->note) c->why = "no known slip gives this number";
   }
 }

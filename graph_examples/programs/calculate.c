@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "command.h"
 
 static int width_of(const char *label, int width) { return (int)strlen(label) > width ? (int)strlen(label) : width; }
@@ -137,20 +138,87 @@ static void put_answer(const context *c, const query *q, const answer *a, int di
   }
 }
 
-static int put_answer_json(const context *c, const answer *a) {
+/* Where derivatives come from, and where they go wrong */
+
+enum { STORY = 4096 };
+
+static bool add_whys(json_t *object, const query *q) {
+  char text[STORY];
+  json_t *why = json_object();
+  for (int i = 0; i < q->n; i++) {
+    json_t *list = json_array();
+    for (int k = 0; k < q->m; k++) {
+      cr_why(q->y[k], q->x[i].var, text, sizeof text);
+      if (json_array_append_new(list, json_string(text))) return json_decref(list), json_decref(why), false;
+    }
+    if (json_object_set_new(why, q->x[i].name, list)) return json_decref(why), false;
+  }
+  return !json_object_set_new(object, "why", why);
+}
+
+static void put_lines(const char *text) {
+  size_t n = strlen(text);
+  printf(n && text[n - 1] == '\n' ? "%s" : "%s\n", text);
+}
+
+static void put_whys(const query *q) {
+  char text[STORY];
+  for (int k = 0; k < q->m; k++)
+    for (int i = 0; i < q->n; i++) {
+      cr_why(q->y[k], q->x[i].var, text, sizeof text);
+      printf("\n%s: ", q->x[i].name);
+      put_lines(text);
+    }
+}
+
+static bool add_nonfinite(json_t *object, const query *q, bool *found) {
+  char text[STORY];
+  json_t *list = json_array();
+  for (int k = 0; k < q->m; k++) {
+    bool bad = cr_find_nonfinite(q->y[k], text, sizeof text) == 1;
+    *found = *found || bad;
+    if (json_array_append_new(list, bad ? json_string(text) : json_null())) return json_decref(list), false;
+  }
+  return !json_object_set_new(object, "nonfinite", list);
+}
+
+static bool put_nonfinite(const query *q) {
+  char text[STORY];
+  bool found = false;
+  for (int k = 0; k < q->m; k++) {
+    bool bad = cr_find_nonfinite(q->y[k], text, sizeof text) == 1;
+    putchar('\n');
+    put_lines(bad ? text : "every value and every adjoint is finite");
+    found = found || bad;
+  }
+  return found;
+}
+
+static int put_answer_json(const context *c, const query *q, const answer *a) {
   json_t *object = json_object();
+  bool found = false;
   if (!object || !answer_json(a, object)) return complain_memory();
   if (!strcmp(c->verb->name, "grad")) {
     json_object_set(object, "grad", json_object_get(object, "vjp"));
     json_object_del(object, "vjp");
   }
-  return put_json(stdout, object);
+  bool good = !has(c, OPT_WHY) || add_whys(object, q);
+  if (good && has(c, OPT_NONFINITE)) good = add_nonfinite(object, q, &found);
+  if (!good) return json_decref(object), complain_memory();
+  int status = put_json(stdout, object);
+  return status == STATUS_GOOD && found ? STATUS_FAILED : status;
 }
 
 static unsigned want_of(const char *name) {
   for (int k = 0; k < N_WANTS; k++)
     if (!strcmp(name, want_name[k])) return 1u << k;
   return WANT_VJP; /* grad */
+}
+
+static int put_story(const context *c, const query *q, const answer *a, int digits) {
+  put_answer(c, q, a, digits);
+  if (has(c, OPT_WHY)) put_whys(q);
+  return has(c, OPT_NONFINITE) && put_nonfinite(q) ? STATUS_FAILED : STATUS_GOOD;
 }
 
 int verb_derivative(context *c) {
@@ -170,9 +238,9 @@ int verb_derivative(context *c) {
     if (!derive(&q, WANT_VALUE | want, &a))
       status = complain("%s", a.problem.text);
     else if (has(c, OPT_JSON))
-      status = put_answer_json(c, &a);
+      status = put_answer_json(c, &q, &a);
     else
-      put_answer(c, &q, &a, digits), status = STATUS_GOOD;
+      status = put_story(c, &q, &a, digits);
   } else if (x && !tangent) {
     status = complain_memory();
   }

@@ -36,6 +36,8 @@ const option options[N_OPTIONS] = {
   [OPT_FOCUS] = {"focus", "NAME", "only what lies between NAME and the result"},
   [OPT_STEPS] = {"steps", NULL, "wait for a key after each step on a terminal"},
   [OPT_ERRATA] = {"errata", NULL, "the errors that the lessons found, as a page of Markdown"},
+  [OPT_WHY] = {"why", NULL, "for each input the path of operations to the result, or where it is cut"},
+  [OPT_NONFINITE] = {"nonfinite", NULL, "where the first nan or inf arises, forward or backward; exit status 1 if one does"},
   [OPT_MEMORY] = {"memory", "MIB", "give up beyond this much memory"},
   [OPT_JSON] = {"json", NULL, "answer with one line of JSON"},
   [OPT_COLOR] = {"color", "WHEN", "auto (default), always or never; NO_COLOR is honoured"},
@@ -53,12 +55,15 @@ const verb verbs[] = {
    "eval '2^10'\n"
    "eval 'softmax(x)' x=[1,2,3]\n"
    "eval 'a @ b' a='[[1,2],[3,4]]' b=[5,6] --json"},
-  {"grad", EXPRESSION, "the gradient", verb_derivative, deriving,
+  {"grad", EXPRESSION, "the gradient", verb_derivative, deriving | BIT(OPT_WHY) | BIT(OPT_NONFINITE),
    "The value and its derivative with respect to every float input. For a tensor, the gradient of the sum of its elements.",
    "value  list of tensors, one for each output\n"
-   "grad   object of tensors by input\n" TENSOR_KEYS,
+   "grad   object of tensors by input\n"
+   "why    with --why: object by input of texts, one for each output\n"
+   "nonfinite  with --nonfinite: list of texts by output, null where all is finite\n" TENSOR_KEYS,
    "grad 'x^2*sin(y)' x=2 y=3\n"
    "grad 'det(A)' A='[[3,0],[0,4]]'\n"
+   "grad 'x * stop_gradient(y)' x=2 y=3 --why\n"
    "grad 'relu(x)' x=0 --json"},
   {"vjp", EXPRESSION, "vector-Jacobian products: reverse mode", verb_derivative, deriving | BIT(OPT_COTANGENT),
    "The derivative of the sum of cotangent times output with respect to every input.",
