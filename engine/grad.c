@@ -28,7 +28,7 @@ static cr_var times_partial(cr_tape *t, cr_var g, cr_var partial, double literal
 static cr_var through_row(cr_tape *t, uint32_t id, int k, cr_var g) {
   const cr_op *op = t->op[cr__op_number(t, id)];
   cr_var a = cr__handle(t, t->node[id].in[0]), b = op->arity > 1 ? cr__handle(t, t->node[id].in[1]) : a, y = cr__handle(t, id);
-  double literal = NAN;
+  double literal = (double)NAN;
   cr_var partial = cr__row_partial(t, op, k, a, b, y, &literal);
   if (isnan(literal) && !partial.id) return none(t);
   return times_partial(t, g, partial, literal);

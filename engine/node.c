@@ -26,13 +26,13 @@ static bool live(cr_var v) { return v.tape && cr__valid(v.tape, v); }
 cr_array cr_view(cr_var v) { return cr__array_of(v.tape, live(v) ? v.id : 0); }
 
 double cr_value(cr_var v) {
-  if (!live(v)) return NAN;
+  if (!live(v)) return (double)NAN;
   if (!cr__is_record(v.tape, v.id)) return v.tape->slot[v.id].num;
   cr_array a = v.tape->slot[v.id].tensor->array;
   if (a.count == 1) return cr_array_get(&a, 0);
   char shape[200];
   cr_fail(v.tape, CR_BAD_SHAPE, "cr_value: the node has shape %s, not one element", cr_shape_text(&a, shape, sizeof shape));
-  return NAN;
+  return (double)NAN;
 }
 
 cr_status cr_read(cr_var v, double *out, int64_t n) {

@@ -250,13 +250,13 @@ cr_sweep *cr_backward(cr_var y) { return cr_backward_from(y, (cr_var){y.tape, 0,
 static bool in_sweep(const cr_sweep *s, cr_var x) { return s && cr__valid(s->tape, x) && x.id < s->count; }
 
 double cr_adjoint(const cr_sweep *s, cr_var x) {
-  if (!in_sweep(s, x)) return s && x.tape == s->tape && x.id < s->tape->count ? 0 : NAN;
+  if (!in_sweep(s, x)) return s && x.tape == s->tape && x.id < s->tape->count ? 0 : (double)NAN;
   if (!cr__is_record(s->tape, x.id)) return s->of[x.id].num;
   const cr_array *a = s->of[x.id].array;
   if (!a) return 0;
   if (a->count == 1) return cr_array_get(a, 0);
   cr_fail(s->tape, CR_BAD_SHAPE, "cr_adjoint: the node is a tensor; read it with cr_adjoint_read");
-  return NAN;
+  return (double)NAN;
 }
 
 cr_status cr_adjoint_read(const cr_sweep *s, cr_var x, double *out, int64_t n) {

@@ -121,7 +121,7 @@ static bool make_poison(cr_tape *t) {
   double *nan = cr__alloc(t, sizeof *nan);
   if (!r || !nan || !cr__reserve(t)) return false;
   memset(r, 0, sizeof *r);
-  *nan = NAN;
+  *nan = (double)NAN;
   cr_array_init(&r->array, CR_FLOAT64, 0, NULL);
   r->array.data = nan;
   t->node[0] = (cr_node){CR__CONST | CR__RECORD, {0, 0, 0}};

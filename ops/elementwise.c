@@ -148,7 +148,7 @@ static cr_dtype common_dtype(cr_tape *t, int n, const cr_var *in, char result) {
   int d = -1;
   bool fraction = false;
   for (int k = 0; k < n; k++) {
-    int e = cr_dtype_of(in[k]);
+    int e = (int)cr_dtype_of(in[k]);
     if (is_weak(t, in[k])) fraction = fraction || !is_integral(cr_value(in[k]));
     else if (e > d) d = e;
   }

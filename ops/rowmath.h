@@ -20,7 +20,7 @@ static inline double sech2(double x) { return 4 * cr__sigmoid(2 * x) * cr__sigmo
  * where the ratios f_n / f_{n-1} are had from above instead. */
 static inline double ierfcx(double n, double x) {
   enum { START = 400 };
-  if (!(n >= 0 && n <= 100) || n != floor(n)) return NAN;
+  if (!(n >= 0 && n <= 100) || n != floor(n)) return (double)NAN;
   double before = 1.1283791670955126, now = cr__erfcx(x);
   if (x < 1) {
     for (int k = 1; k <= (int)n; k++) {

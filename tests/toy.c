@@ -21,7 +21,7 @@ struct toy {
 
 toy *toy_new(void) {
   toy *t = calloc(1, sizeof *t);
-  if (t) toy_input(t, NAN); /* node 0 is nobody */
+  if (t) toy_input(t, (double)NAN); /* node 0 is nobody */
   return t;
 }
 

@@ -224,7 +224,7 @@ static void write_formulas(builder *b) {
 static double slope_by_hand(builder *b, const trace_node *user, tree local) {
   cr_mark mark = cr_mark_here(b->tape);
   cr_program *p = cr_program_new(b->tape, CR_FLOAT64);
-  double slope = NAN;
+  double slope = (double)NAN;
   if (p) {
     for (int k = -1; k < user->n_in; k++) {
       const trace_node *in = k < 0 ? user : user->in[k] < 0 ? NULL : &b->t->node[user->in[k]];

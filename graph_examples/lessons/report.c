@@ -88,10 +88,13 @@ static void put_summary(const lesson *l, cr_buffer *b) {
   int n[N_JUDGEMENTS] = {0}, kinds = 0;
   for (int k = 0; k < l->n_claims; k++) n[l->claim[k].verdict]++;
   if (!l->n_claims) return;
-  cr_put(b, "\n%d claim%s:", l->n_claims, l->n_claims == 1 ? "" : "s");
+  cr_buffer text = {.tape = b->tape};
+  cr_put(&text, "%d claim%s:", l->n_claims, l->n_claims == 1 ? "" : "s");
   for (int i = 0; i < N_JUDGEMENTS; i++)
-    if (n[i]) cr_put(b, "%s %d %s", kinds++ ? "," : "", n[i], judgement_text[i]);
+    if (n[i]) cr_put(&text, "%s %d %s", kinds++ ? "," : "", n[i], judgement_text[i]);
   cr_put(b, "\n");
+  if (text.text) paragraph(b, 0, "", text.text);
+  cr_buffer_free(&text);
 }
 
 static void put_answers(const lesson *l, cr_buffer *b) {
@@ -107,8 +110,8 @@ void lesson_text(const lesson *l, cr_buffer *b, bool color) {
   item_kind last = ITEM_SAY;
   char place[32];
   cr_put(b, "%s%s%s", color ? "\033[1m" : "", l->title, color ? "\033[0m" : "");
-  if (l->source[0]) cr_put(b, "  (notes %s%s%s)", l->source, l->lines[0] ? ", lines " : "", l->lines);
   cr_put(b, "\n");
+  if (l->source[0]) cr_put(b, "notes %s%s%s\n", l->source, l->lines[0] ? ", lines " : "", l->lines);
   for (int k = 0; k < l->n_items; k++) {
     const item *x = &l->item[k];
     bool apart = x->kind != last || x->kind == ITEM_SAY || x->kind == ITEM_QUIZ;
