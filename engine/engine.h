@@ -130,7 +130,8 @@ CR_API cr_var cr_fail(cr_tape *t, cr_status status, const char *format, ...)
 #endif
   ;
 
-/* The caller's place in its source, for messages. The header sites.h makes every constructor store it; a tape begins with it. */
+/* The caller's place in its source, for messages. The header sites.h makes every constructor store it: a tape begins with a
+ * pointer to one. */
 typedef struct cr_place {
   const char *file;
   int line;

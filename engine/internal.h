@@ -53,7 +53,8 @@ typedef struct cr_name_entry {
 } cr_name_entry;
 
 struct cr_tape {
-  cr_place place;            /* the caller's; first, so that sites.h can store it inline */
+  const cr_place *place;     /* the caller's; first, so that sites.h can store it inline */
+  cr_place given;            /* by cr_site */
   cr_node *node;
   cr_slot *slot;
   uint32_t count, capacity, node_capacity;

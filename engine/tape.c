@@ -256,12 +256,13 @@ cr_var cr_fail(cr_tape *t, cr_status status, const char *format, ...) {
   int more = vsnprintf(t->error_text + n, size - n, format, args);
   va_end(args);
   n = more < 0 ? n : n + (size_t)more;
-  if (t->place.file && n + 1 < size) snprintf(t->error_text + n, size - n, " [%s:%d]", t->place.file, t->place.line);
+  if (t->place && t->place->file && n + 1 < size) snprintf(t->error_text + n, size - n, " [%s:%d]", t->place->file, t->place->line);
   return cr_poison(t);
 }
 
 void cr_site(cr_tape *t, const char *file, int line) {
-  t->place = (cr_place){file, line};
+  t->given = (cr_place){file, line};
+  t->place = &t->given;
 }
 
 bool cr__valid(cr_tape *t, cr_var v) {
@@ -285,7 +286,7 @@ static bool track_site(cr_tape *t, uint32_t id) {
     t->site = site;
     t->sites_capacity = capacity;
   }
-  t->site[id] = t->place;
+  t->site[id] = t->place ? *t->place : (cr_place){NULL, 0};
   return true;
 }
 

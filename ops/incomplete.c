@@ -288,6 +288,15 @@ double cr__gammaincc(double a, double x)
     return incomplete_gamma_edge(a, x, &p) ? 1 - p : incomplete_gamma(a, x, true);
 }
 
+double cr__gamma_pdf(double a, double x)
+{
+    if (!(a > 0 && x >= 0) || (isinf(a) && isinf(x)))
+        return not_a_number;
+    if (x == 0)
+        return a < 1 ? infinity : a == 1;
+    return isinf(x) || isinf(a) ? 0 : gamma_density(a, x) * (a / x);
+}
+
 /* All three forms add numbers of one sign only, so the result is as accurate as
  * P itself: series while log x < digamma(a + 1), else the fraction for Q. */
 double cr__gammainc_da(double a, double x)

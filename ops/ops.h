@@ -129,6 +129,7 @@ CR_API cr_var cr_betaln(cr_var x, cr_var y);              /* Logarithm of the be
 CR_API cr_var cr_zeta(cr_var x, cr_var y);                /* Hurwitz zeta function; no derivative with respect to x. */
 CR_API cr_var cr_gammainc(cr_var x, cr_var y);            /* Regularised lower incomplete gamma function. */
 CR_API cr_var cr_gammaincc(cr_var x, cr_var y);           /* Regularised upper incomplete gamma function. */
+CR_API cr_var cr_gamma_pdf(cr_var x, cr_var y);           /* Density y^(x-1) exp(-y) / Gamma(x) of the gamma distribution. */
 CR_API cr_var cr_gammainc_da(cr_var x, cr_var y);         /* Derivative of gammainc with respect to x; none of its own. */
 CR_API cr_var cr_bessel_in(cr_var x, cr_var y);           /* Modified Bessel function of the first kind of integer order x. */
 CR_API cr_var cr_bessel_moment(cr_var x, cr_var y);       /* Mean over t of (1 - cos t)^x exp(-y (1 - cos t)), y >= 0. */

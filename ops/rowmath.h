@@ -59,7 +59,9 @@ static inline double tanhshrink(double x) {
 }
 
 static inline double square(double x) { return x * x; }
-static inline double direction(double a, double b) { return a == 0 ? 0 : a / hypot(a, b); }
+static inline double direction(double a, double b) {
+  return a == 0 ? 0 : isinf(a) && isfinite(b) ? copysign(1, a) : a / hypot(a, b);
+}
 
 static inline double silu_slope(double x) { return cr__sigmoid(x) * (1 + x * cr__sigmoid(-x)); }
 static inline double gelu_slope(double x) { return cr__ndtr(x) + x * normal_pdf(x); }
@@ -128,6 +130,7 @@ static inline double real_floor_divide(double a, double b) { return floor(a / b)
 #define gammainc(a, b) cr__gammainc(a, b)
 #define gammaincc(a, b) cr__gammaincc(a, b)
 #define gammainc_da(a, b) cr__gammainc_da(a, b)
+#define gamma_pdf(a, b) cr__gamma_pdf(a, b)
 #define bessel_in(n, a) cr__bessel_in(n, a)
 #define bessel_ine(n, a) cr__bessel_ine(n, a)
 #define bessel_moment(n, a) cr__bessel_moment(n, a)

@@ -36,6 +36,7 @@ double cr__betainc(double a, double b, double x); /* I_x(a, b), a, b >= 0, 0 <= 
 double cr__gammainc(double a, double x);  /* P(a, x), a, x >= 0 */
 double cr__gammaincc(double a, double x); /* Q(a, x) = 1 - P(a, x) */
 double cr__gammainc_da(double a, double x); /* d P(a, x) / d a */
+double cr__gamma_pdf(double a, double x);   /* d P(a, x) / d x = x^(a-1) exp(-x) / Gamma(a) */
 
 /* bessel.c: work grows with the order where an order above 10 meets |x| > 30 (I_n,
  * up to order 1000) and for every large order of j_n */

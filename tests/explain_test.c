@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "trace.h"
@@ -58,18 +59,18 @@ static char *written(const story *s, void (*write)(const trace *, cr_buffer *)) 
 static void as_text(const trace *t, cr_buffer *b) { trace_text(t, NULL, b, false); }
 
 static const char *const stories[] = {
-  "x = 1.5; sin(x^2)",
-  "x = 0.7; y = -1.2; x*y + x^2*sin(y) - x/y",
-  "x = 1.1; (exp(sin(x))*cos(1/x^3 + x^3))^4",
-  "x = -0.4; exp(-x^2)*tanh(3*x) + log(1 + x^2)/sqrt(2 + x) - atan(x)",
-  "w = 0.5; v = 1; x = 2; h = sigmoid(w*x); J = (v*h - 3)^2/2; J",
-  "a = 0.3; b = 0.8; a^b + b^a + 2^a",
-  "x = 0.3; z = x*x; z*z + x",
-  "X = [[1, 0.5], [2, 1], [0, 1]]; W = [[0.5, 2.3], [1.5, 3]]; b = [0.1, -0.2]; H = sigmoid(X @ W + b); sum((H - 1)^2)/6",
-  "A = [[1, 2], [3, 4]]; sum(A @ A) + sum(A.T*A)",
-  "x = [0.1, 0.2, 0.3]; s = sum(x); sum(exp(x)*s)",
-  "x = [1, -2, 0.5]; sum(softmax(x)*x)",
-  "x = 2; y = x; relu(y - 1)*3 + abs(x)",
+    "x = 1.5; sin(x^2)",
+    "x = 0.7; y = -1.2; x*y + x^2*sin(y) - x/y",
+    "x = 1.1; (exp(sin(x))*cos(1/x^3 + x^3))^4",
+    "x = -0.4; exp(-x^2)*tanh(3*x) + log(1 + x^2)/sqrt(2 + x) - atan(x)",
+    "w = 0.5; v = 1; x = 2; h = sigmoid(w*x); J = (v*h - 3)^2/2; J",
+    "a = 0.3; b = 0.8; a^b + b^a + 2^a",
+    "x = 0.3; z = x*x; z*z + x",
+    "X = [[1, 0.5], [2, 1], [0, 1]]; W = [[0.5, 2.3], [1.5, 3]]; b = [0.1, -0.2]; H = sigmoid(X @ W + b); sum((H - 1)^2)/6",
+    "A = [[1, 2], [3, 4]]; sum(A @ A) + sum(A.T*A)",
+    "x = [0.1, 0.2, 0.3]; s = sum(x); sum(exp(x)*s)",
+    "x = [1, -2, 0.5]; sum(softmax(x)*x)",
+    "x = 2; y = x; relu(y - 1)*3 + abs(x)",
 };
 enum { N_STORIES = sizeof stories / sizeof *stories };
 
@@ -129,7 +130,8 @@ static void formulas_give_the_gradients(void **state) {
       assert_true(a.count == in->adjoint.count || a.count == 1);
       for (int64_t j = 0; j < in->adjoint.count; j++) {
         double got = cr_array_get(&a, a.count == 1 ? 0 : j), want = in->adjoint.data[j];
-        if (!(fabs(got - want) <= 1e-12 * fmax(1, fabs(want)))) print_error("%s: d/d%s: %.17g, not %.17g\n", stories[i], in->name, got, want);
+        if (!(fabs(got - want) <= 1e-12 * fmax(1, fabs(want))))
+          print_error("%s: d/d%s: %.17g, not %.17g\n", stories[i], in->name, got, want);
         assert_true(fabs(got - want) <= 1e-12 * fmax(1, fabs(want)));
       }
       n++;
@@ -178,9 +180,10 @@ static void rules_are_named(void **state) {
   (void)state;
   static const struct {
     const char *source, *rule;
-  } known[] = {{"x = 2; x + sin(x)", "sum rule"}, {"x = 2; x*sin(x)", "product rule"}, {"x = 2; x/sin(x)", "quotient rule"},
-               {"x = 2; sin(x)^3", "power rule"}, {"x = 2; 3*x", "constant factor"}, {"x = 2; sin(x^2)", "chain rule"},
-               {"x = 2; 2^x", "exponential rule"}, {"x = 2; sin(x)", "derivative of sin"}};
+  } known[] = {{"x = 2; x + sin(x)", "sum rule"},    {"x = 2; x*sin(x)", "product rule"},
+               {"x = 2; x/sin(x)", "quotient rule"}, {"x = 2; sin(x)^3", "power rule"},
+               {"x = 2; 3*x", "constant factor"},    {"x = 2; sin(x^2)", "chain rule"},
+               {"x = 2; 2^x", "exponential rule"},   {"x = 2; sin(x)", "derivative of sin"}};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     story s = tell(known[i].source, 0);
     assert_string_equal(s.t->node[s.t->n_nodes - 1].rule, known[i].rule);
@@ -192,8 +195,9 @@ static void warnings_are_given(void **state) {
   (void)state;
   static const struct {
     const char *source, *warning;
-  } known[] = {{"x = 20; sigmoid(x)", "saturation"}, {"x = 1.00000001; x - 1", "cancellation"}, {"x = 0; relu(x)", "kink"},
-               {"x = 1.5; floor(x)*2", "dead path"}, {"x = -3; relu(x)", "dead path"}, {"x = 800; exp(x)", "not finite"},
+  } known[] = {{"x = 20; sigmoid(x)", "saturation"}, {"x = 1.00000001; x - 1", "cancellation"},
+               {"x = 0; relu(x)", "kink"},           {"x = 1.5; floor(x)*2", "dead path"},
+               {"x = -3; relu(x)", "dead path"},     {"x = 800; exp(x)", "not finite"},
                {"x = 1; y = 2; y^2", "dead path"}};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     story s = tell(known[i].source, 0);
@@ -211,8 +215,10 @@ static void warnings_are_given(void **state) {
 /* (1.755 - 4) * 0.777 = -1.744, as on paper. */
 static void lecture_arithmetic_rounds_every_step(void **state) {
   (void)state;
-  story s = tell("w11 = 0.5; w21 = 1.5; w12 = 2.3; w22 = 3; v1 = 1; v2 = 1; x1 = 1; x2 = 0.5; y = 4; h1 = sigmoid(w11*x1 + w21*x2);"
-                 "h2 = sigmoid(w12*x1 + w22*x2); yhat = v1*h1 + v2*h2; J = (yhat - y)^2/2; J", 3);
+  story s = tell(
+      "w11 = 0.5; w21 = 1.5; w12 = 2.3; w22 = 3; v1 = 1; v2 = 1; x1 = 1; x2 = 0.5; y = 4; h1 = sigmoid(w11*x1 + w21*x2);"
+      "h2 = sigmoid(w12*x1 + w22*x2); yhat = v1*h1 + v2*h2; J = (yhat - y)^2/2; J",
+      3);
   for (int k = 0; k < s.t->n_inputs; k++) {
     const trace_input *in = &s.t->input[k];
     if (!strcmp(in->name, "v1")) assert_true(in->adjoint.data[0] == -1.744);
@@ -238,8 +244,8 @@ static int count(const char *text, const char *part) {
 static void numbers_are_the_same_in_every_format(void **state) {
   (void)state;
   story s = tell("x = 0.7; y = -1.2; x*y + x^2*sin(y) - x/y", 0);
-  char *text = written(&s, as_text), *latex = written(&s, trace_latex), *html = written(&s, trace_html), *json = written(&s, trace_json),
-       *dot = written(&s, trace_dot);
+  char *text = written(&s, as_text), *latex = written(&s, trace_latex), *html = written(&s, trace_html),
+       *json = written(&s, trace_json), *dot = written(&s, trace_dot);
   for (int k = 0; k < s.t->n_nodes; k++) {
     const trace_node *n = &s.t->node[k];
     for (int what = 0; what < 2; what++) {
@@ -350,12 +356,19 @@ static void the_tape_is_left_as_it_was(void **state) {
 }
 
 int main(void) {
-  const struct CMUnitTest tests[] = {
-    cmocka_unit_test(contributions_add_up_to_the_adjoints), cmocka_unit_test(gradients_equal_the_sweep),
-    cmocka_unit_test(formulas_give_the_gradients), cmocka_unit_test(paths_add_up),
-    cmocka_unit_test(taught_derivatives_are_those_of_the_ops), cmocka_unit_test(rules_are_named), cmocka_unit_test(warnings_are_given),
-    cmocka_unit_test(lecture_arithmetic_rounds_every_step), cmocka_unit_test(numbers_are_the_same_in_every_format),
-    cmocka_unit_test(latex_is_closed_and_needs_amsmath_only), cmocka_unit_test(html_loads_nothing), cmocka_unit_test(text_fits_the_page),
-    cmocka_unit_test(large_graphs_fold), cmocka_unit_test(the_tape_is_left_as_it_was)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(contributions_add_up_to_the_adjoints),
+                                     cmocka_unit_test(gradients_equal_the_sweep),
+                                     cmocka_unit_test(formulas_give_the_gradients),
+                                     cmocka_unit_test(paths_add_up),
+                                     cmocka_unit_test(taught_derivatives_are_those_of_the_ops),
+                                     cmocka_unit_test(rules_are_named),
+                                     cmocka_unit_test(warnings_are_given),
+                                     cmocka_unit_test(lecture_arithmetic_rounds_every_step),
+                                     cmocka_unit_test(numbers_are_the_same_in_every_format),
+                                     cmocka_unit_test(latex_is_closed_and_needs_amsmath_only),
+                                     cmocka_unit_test(html_loads_nothing),
+                                     cmocka_unit_test(text_fits_the_page),
+                                     cmocka_unit_test(large_graphs_fold),
+                                     cmocka_unit_test(the_tape_is_left_as_it_was)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

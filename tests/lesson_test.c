@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <setjmp.h>
+
 #include <cmocka.h>
 
 #include "lesson.h"
@@ -55,20 +56,44 @@ typedef struct printed {
 } printed;
 
 static const printed example1[] = {
-  {"z1", 1.25, EXACT, ""}, {"z2", 3.8, EXACT, ""}, {"h1", 0.777, ROUNDED, ""}, {"h2", 0.978, ROUNDED, ""},
-  {"yhat", 1.755, ROUNDED, ""}, {"J", 2.52, ROUNDED, ""},
-  {"dJ_dv1", -1.744, CARRIED, "(1.755 - 4)*0.777 = -1.74437"}, {"dJ_dv2", -2.196, CARRIED, "0.978"},
-  {"dJ_dw11", -0.388, TRUNCATED, "rounds to -0.389"}, {"dJ_dw21", -0.194, ROUNDED, ""}, {"dJ_dw12", -0.048, ROUNDED, ""},
-  {"dJ_dw22", -0.024, ROUNDED, ""}, {"v1_new", 1.174, ROUNDED, ""}, {"v2_new", 1.220, ROUNDED, ""},
-  {"w11_new", 0.539, ROUNDED, ""}, {"w21_new", 1.519, ROUNDED, ""}, {"w12_new", 2.305, ROUNDED, ""}, {"w22_new", 3.002, ROUNDED, ""},
-  {"z1_new", 1.299, ROUNDED, ""}, {"z2_new", 2.806, WRONG, "one digit is wrong: 2.806 for 3.806"}, {"h1_new", 0.786, ROUNDED, ""},
-  {"h2_new", 0.943, CASCADE, "z2_new = 2.806"}, {"yhat_new", 2.073, CASCADE, "h2_new = 0.943"}, {"J_new", 1.857, CASCADE, "yhat_new = 2.073"},
+    {"z1", 1.25, EXACT, ""},
+    {"z2", 3.8, EXACT, ""},
+    {"h1", 0.777, ROUNDED, ""},
+    {"h2", 0.978, ROUNDED, ""},
+    {"yhat", 1.755, ROUNDED, ""},
+    {"J", 2.52, ROUNDED, ""},
+    {"dJ_dv1", -1.744, CARRIED, "(1.755 - 4)*0.777 = -1.74437"},
+    {"dJ_dv2", -2.196, CARRIED, "0.978"},
+    {"dJ_dw11", -0.388, TRUNCATED, "rounds to -0.389"},
+    {"dJ_dw21", -0.194, ROUNDED, ""},
+    {"dJ_dw12", -0.048, ROUNDED, ""},
+    {"dJ_dw22", -0.024, ROUNDED, ""},
+    {"v1_new", 1.174, ROUNDED, ""},
+    {"v2_new", 1.220, ROUNDED, ""},
+    {"w11_new", 0.539, ROUNDED, ""},
+    {"w21_new", 1.519, ROUNDED, ""},
+    {"w12_new", 2.305, ROUNDED, ""},
+    {"w22_new", 3.002, ROUNDED, ""},
+    {"z1_new", 1.299, ROUNDED, ""},
+    {"z2_new", 2.806, WRONG, "one digit is wrong: 2.806 for 3.806"},
+    {"h1_new", 0.786, ROUNDED, ""},
+    {"h2_new", 0.943, CASCADE, "z2_new = 2.806"},
+    {"yhat_new", 2.073, CASCADE, "h2_new = 0.943"},
+    {"J_new", 1.857, CASCADE, "yhat_new = 2.073"},
 };
 static const printed example2[] = {
-  {"z1", 0.5, EXACT, ""}, {"h1", 0.462, ROUNDED, ""}, {"yhat1", 0.462, ROUNDED, ""}, {"J1", 3.221, CARRIED, "0.462"},
-  {"dJ1_dv", -1.173, ROUNDED, ""}, {"dJ1_dw", -1.996, ROUNDED, ""}, {"dJ2_dv", -3.229, CARRIED, "0.762"},
-  {"dJ2_dw", -3.555, CARRIED, "1 - 0.762^2"}, {"dJ3_dv", -5.516, CARRIED, "0.905"}, {"dJ3_dw", -3.309, CARRIED, "0.905"},
-  {"v_new", 4.306, ROUNDED, ""}, {"w_new", 3.953, WRONG, "starts from 1 instead of 0.5"},
+    {"z1", 0.5, EXACT, ""},
+    {"h1", 0.462, ROUNDED, ""},
+    {"yhat1", 0.462, ROUNDED, ""},
+    {"J1", 3.221, CARRIED, "0.462"},
+    {"dJ1_dv", -1.173, ROUNDED, ""},
+    {"dJ1_dw", -1.996, ROUNDED, ""},
+    {"dJ2_dv", -3.229, CARRIED, "0.762"},
+    {"dJ2_dw", -3.555, CARRIED, "1 - 0.762^2"},
+    {"dJ3_dv", -5.516, CARRIED, "0.905"},
+    {"dJ3_dw", -3.309, CARRIED, "0.905"},
+    {"v_new", 4.306, ROUNDED, ""},
+    {"w_new", 3.953, WRONG, "starts from 1 instead of 0.5"},
 };
 _Static_assert(sizeof example1 / sizeof *example1 + sizeof example2 / sizeof *example2 == 36, "all printed numbers");
 
@@ -99,28 +124,31 @@ static void the_printed_numbers_get_their_verdicts(void **state) {
 /* Slips */
 
 static const char net[] =
-  "lesson \"t\"\nx1 = 1.3; x2 = 0.7; w12 = 0.4; w21 = -0.9; v = 1.7; y = 2; rate = 0.3; d = [1, 2, 3, 4, 5, 6, 7]\n"
-  "z = w12*x1 + w21*x2\nh = sigmoid(z)\nJ = (v*h - y)^2/2\nv_new = v - rate*grad(J, v)\nw12_new = w12 - rate*grad(J, w12)\n"
-  "out = v_new*h\n";
+    "lesson \"t\"\nx1 = 1.3; x2 = 0.7; w12 = 0.4; w21 = -0.9; v = 1.7; y = 2; rate = 0.3; d = [1, 2, 3, 4, 5, 6, 7]\n"
+    "z = w12*x1 + w21*x2\nh = sigmoid(z)\nJ = (v*h - y)^2/2\nv_new = v - rate*grad(J, v)\nw12_new = w12 - rate*grad(J, "
+    "w12)\n"
+    "out = v_new*h\n";
 
 static void slips_are_named(void **state) {
   (void)state;
   static const struct {
     const char *claim, *why;
   } slips[] = {
-    {"claim grad(J, w12) = %.4f by (v*h - y)*v*h*(1 - h)*x1", "sign"},
-    {"claim grad(J, v) = %.4f by (v*h - y)*h", "factor 2"},
-    {"claim grad(J, v) = %.5f by (v*h - y)*h", "factor 1/2"},
-    {"claim grad(J, v) = %.4f by (v*h - y)*h", "factor n"},
-    {"claim grad(J, v) = %.6f by (v*h - y)*h", "factor 1/n"},
-    {"claim z = %.4f", "transposed index"},
-    {"claim out = %.4f", "stale value"},
-    {"claim w12_new = %.4f by w12 - rate*dJ_dw12", "wrong start value"},
-    {"claim grad(J, w12) = %.4f by (v*h - y)*v*h*(1 - h)*x1", "a factor is missing: 1 - h"},
+      {"claim grad(J, w12) = %.4f by (v*h - y)*v*h*(1 - h)*x1", "sign"},
+      {"claim grad(J, v) = %.4f by (v*h - y)*h", "factor 2"},
+      {"claim grad(J, v) = %.5f by (v*h - y)*h", "factor 1/2"},
+      {"claim grad(J, v) = %.4f by (v*h - y)*h", "factor n"},
+      {"claim grad(J, v) = %.6f by (v*h - y)*h", "factor 1/n"},
+      {"claim z = %.4f", "transposed index"},
+      {"claim out = %.4f", "stale value"},
+      {"claim w12_new = %.4f by w12 - rate*dJ_dw12", "wrong start value"},
+      {"claim grad(J, w12) = %.4f by (v*h - y)*v*h*(1 - h)*x1", "a factor is missing: 1 - h"},
   };
-  double x1 = 1.3, x2 = 0.7, w12 = 0.4, w21 = -0.9, v = 1.7, y = 2, rate = 0.3, z = w12 * x1 + w21 * x2, h = 1 / (1 + exp(-z));
+  double x1 = 1.3, x2 = 0.7, w12 = 0.4, w21 = -0.9, v = 1.7, y = 2, rate = 0.3, z = w12 * x1 + w21 * x2,
+         h = 1 / (1 + exp(-z));
   double dv = (v * h - y) * h, dw = (v * h - y) * v * h * (1 - h) * x1;
-  double printed_number[] = {-dw, 2 * dv, dv / 2, 7 * dv, dv / 7, w21 * x1 + w21 * x2, v * h, y - rate * dw, (v * h - y) * v * h * x1};
+  double printed_number[] = {
+      -dw, 2 * dv, dv / 2, 7 * dv, dv / 7, w21 * x1 + w21 * x2, v * h, y - rate * dw, (v * h - y) * v * h * x1};
   for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
     char line[300], text[1200], why[300];
     snprintf(line, sizeof line, slips[i].claim, printed_number[i]);
@@ -136,19 +164,21 @@ static void formula_slips_are_named(void **state) {
   static const struct {
     const char *claim, *why;
   } slips[] = {
-    {"claim grad(L, W) = X.T @ (X @ W - T)", "a factor 2 is missing"},
-    {"claim grad(L, W) = -2*X.T @ (X @ W - T)", "the sign"},
-    {"claim grad(L, W) = 2*(X @ W - T) @ X.T", "wrong order"},
-    {"claim grad(L, W) = 2*(X.T @ (X @ W - T)).T", "transposed"},
-    {"claim grad(M, W) = 2*X.T @ (X @ W - T)", "n = 3"},
-    {"claim grad(L, T) = 2*(X @ W - T)", "the sign"},
-    {"claim grad(K, b) = 2*(X @ W + b - T)", "sum over the rows"},
+      {"claim grad(L, W) = X.T @ (X @ W - T)", "a factor 2 is missing"},
+      {"claim grad(L, W) = -2*X.T @ (X @ W - T)", "the sign"},
+      {"claim grad(L, W) = 2*(X @ W - T) @ X.T", "wrong order"},
+      {"claim grad(L, W) = 2*(X.T @ (X @ W - T)).T", "transposed"},
+      {"claim grad(M, W) = 2*X.T @ (X @ W - T)", "n = 3"},
+      {"claim grad(L, T) = 2*(X @ W - T)", "the sign"},
+      {"claim grad(K, b) = 2*(X @ W + b - T)", "sum over the rows"},
   };
   for (size_t i = 0; i < sizeof slips / sizeof *slips; i++) {
     char text[900], why[600];
     snprintf(text, sizeof text,
-             "lesson \"t\"\nX = param [[1, 0.5], [2, -1], [0.3, 0.8]]\nW = param [[0.2, 0.7], [0.4, -0.3]]\nb = param [0.1, 0.6]\n"
-             "T = param [[1, 0], [0, 1], [0.5, 0.2]]\nL = sum((X @ W - T)^2)\nM = L/3\nK = sum((X @ W + b - T)^2)\n%s\n", slips[i].claim);
+             "lesson \"t\"\nX = param [[1, 0.5], [2, -1], [0.3, 0.8]]\nW = param [[0.2, 0.7], [0.4, -0.3]]\nb = param [0.1, "
+             "0.6]\n"
+             "T = param [[1, 0], [0, 1], [0.5, 0.2]]\nL = sum((X @ W - T)^2)\nM = L/3\nK = sum((X @ W + b - T)^2)\n%s\n",
+             slips[i].claim);
     assert_int_equal(verdict_of(text, why, sizeof why), WRONG);
     if (!strstr(why, slips[i].why)) print_error("%s: %s, not %s\n", slips[i].claim, why, slips[i].why);
     assert_non_null(strstr(why, slips[i].why));
@@ -176,9 +206,11 @@ static void quiz_answers_are_the_known_ones(void **state) {
   (void)state;
   static const struct {
     const char *file, *answer;
-  } known[] = {{"004_quiz11.lesson", "df1/dx = 1176"}, {"004_quiz11.lesson", "df2/dx = 992"}, {"004_quiz12.lesson", "J = 1.125"},
-               {"004_quiz12.lesson", "dJ/dv = 1.5"}, {"004_quiz12.lesson", "dJ/dw = 3"}, {"004_quiz12.lesson", "v_new = 1.85"},
-               {"004_quiz12.lesson", "J_new = 0.316012"}, {"004_quiz13.lesson", "dJ/dv = -0.290739"}, {"004_quiz13.lesson", "w_new = 0.106371"}};
+  } known[] = {{"004_quiz11.lesson", "df1/dx = 1176"},    {"004_quiz11.lesson", "df2/dx = 992"},
+               {"004_quiz12.lesson", "J = 1.125"},        {"004_quiz12.lesson", "dJ/dv = 1.5"},
+               {"004_quiz12.lesson", "dJ/dw = 3"},        {"004_quiz12.lesson", "v_new = 1.85"},
+               {"004_quiz12.lesson", "J_new = 0.316012"}, {"004_quiz13.lesson", "dJ/dv = -0.290739"},
+               {"004_quiz13.lesson", "w_new = 0.106371"}};
   for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
     lesson l;
     bool found = false;
@@ -193,9 +225,10 @@ static void quiz_answers_are_the_known_ones(void **state) {
 /* All files */
 
 static const char *const files[] = {
-  "000_layer.lesson", "000_softmax.lesson", "001_dense.lesson", "001_losses.lesson", "001_training.lesson",
-  "002_single_layer.lesson", "002_two_layers.lesson", "003_backpropagation.lesson", "003_losses.lesson", "004_costs.lesson",
-  "004_example1.lesson", "004_example2.lesson", "004_quiz11.lesson", "004_quiz12.lesson", "004_quiz13.lesson", "004_rules.lesson"};
+    "000_layer.lesson",    "000_softmax.lesson",      "001_dense.lesson",      "001_losses.lesson",
+    "001_training.lesson", "002_single_layer.lesson", "002_two_layers.lesson", "003_backpropagation.lesson",
+    "003_losses.lesson",   "004_costs.lesson",        "004_example1.lesson",   "004_example2.lesson",
+    "004_quiz11.lesson",   "004_quiz12.lesson",       "004_quiz13.lesson",     "004_rules.lesson"};
 enum { N_FILES = sizeof files / sizeof *files };
 
 static void lessons_end_as_they_expect(void **state) {
@@ -224,9 +257,16 @@ static void the_errata_page_is_current(void **state) {
 
 static void bad_lessons_are_refused_with_their_line(void **state) {
   (void)state;
-  static const char *const bad[] = {"claim x = 1", "lesson \"t\"\nclaim", "lesson \"t\nsay", "lesson \"t\"\nx = 1 +", "x = 1",
-                                    "lesson \"t\"\nclaim nothing = 2", "lesson \"t\"\nx = 1\nclaim grad(x) = 2",
-                                    "lesson \"t\"\nx = 1\nclaim x = 1 is odd", "lesson \"t\"\nerratum E1", "lesson \"t\"\nanswer"};
+  static const char *const bad[] = {"claim x = 1",
+                                    "lesson \"t\"\nclaim",
+                                    "lesson \"t\nsay",
+                                    "lesson \"t\"\nx = 1 +",
+                                    "x = 1",
+                                    "lesson \"t\"\nclaim nothing = 2",
+                                    "lesson \"t\"\nx = 1\nclaim grad(x) = 2",
+                                    "lesson \"t\"\nx = 1\nclaim x = 1 is odd",
+                                    "lesson \"t\"\nerratum E1",
+                                    "lesson \"t\"\nanswer"};
   for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
     lesson l;
     assert_false(lesson_read(&l, "bad", bad[i], 0, NULL));
@@ -237,10 +277,13 @@ static void bad_lessons_are_refused_with_their_line(void **state) {
 
 int main(int argc, char **argv) {
   folder = argc > 1 ? argv[1] : "graph_examples/lessons";
-  const struct CMUnitTest tests[] = {
-    cmocka_unit_test(the_printed_numbers_get_their_verdicts), cmocka_unit_test(slips_are_named),
-    cmocka_unit_test(formula_slips_are_named), cmocka_unit_test(a_readers_number_is_judged),
-    cmocka_unit_test(quiz_answers_are_the_known_ones), cmocka_unit_test(lessons_end_as_they_expect),
-    cmocka_unit_test(the_errata_page_is_current), cmocka_unit_test(bad_lessons_are_refused_with_their_line)};
+  const struct CMUnitTest tests[] = {cmocka_unit_test(the_printed_numbers_get_their_verdicts),
+                                     cmocka_unit_test(slips_are_named),
+                                     cmocka_unit_test(formula_slips_are_named),
+                                     cmocka_unit_test(a_readers_number_is_judged),
+                                     cmocka_unit_test(quiz_answers_are_the_known_ones),
+                                     cmocka_unit_test(lessons_end_as_they_expect),
+                                     cmocka_unit_test(the_errata_page_is_current),
+                                     cmocka_unit_test(bad_lessons_are_refused_with_their_line)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

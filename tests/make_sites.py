@@ -5,25 +5,24 @@ import re
 import sys
 
 root = pathlib.Path(__file__).resolve().parent.parent
-HEAD = '''/* Makes every constructor pass the caller's file and line, which errors then name. Define CR_NO_SITES to do without.
- * Written by tests/make_sites.py from the prototypes: a macro calls the function of its own name. */
+HEAD = '''/* Makes every constructor store the caller's file and line on the tape, which errors then name. Define CR_NO_SITES to do
+ * without. Written by tests/make_sites.py from the prototypes: a macro calls the function of its own name. */
 #ifndef CR_SITES_H
 #define CR_SITES_H
 
 #include "ops.h"
 
-#ifndef CR_NO_SITES
+/* A place is a constant of its own, so that storing it is one pointer; that takes a GNU extension. */
+#if !defined(CR_NO_SITES) && defined(__GNUC__)
 
-static inline cr_tape *cr_here_on(cr_tape *t, const char *file, int line) {
-  if (t) {
-    cr_place *place = (cr_place *)(void *)t;
-    place->file = file;
-    place->line = line;
-  }
+#define CR_HERE (__extension__({ static const cr_place cr_here_ = {__FILE__, __LINE__}; &cr_here_; }))
+
+static inline cr_tape *cr_here_on(cr_tape *t, const cr_place *place) {
+  if (t) *(const cr_place **)(void *)t = place;
   return t;
 }
-static inline cr_var cr_here(cr_var v, const char *file, int line) {
-  cr_here_on(v.tape, file, line);
+static inline cr_var cr_here(cr_var v, const cr_place *place) {
+  cr_here_on(v.tape, place);
   return v;
 }
 
@@ -42,9 +41,9 @@ def macros():
             if '...' in parameters or name in ('cr_poison', 'cr_find', 'cr_name', 'cr_node_at', 'cr_operand', 'cr_adjoint_var'):
                 continue
             if first.startswith('cr_var '):
-                here = 'cr_here(x, __FILE__, __LINE__)'
+                here = 'cr_here(x, CR_HERE)'
             elif first.startswith('cr_tape *'):
-                here = 'cr_here_on(x, __FILE__, __LINE__)'
+                here = 'cr_here_on(x, CR_HERE)'
             else:
                 continue
             yield f'#define {name}(x{", ..." if rest else ""}) {name}({here}{", __VA_ARGS__" if rest else ""})\n'

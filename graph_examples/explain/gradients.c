@@ -58,7 +58,8 @@ static void chain_formulas(trace *t, tree *formula) {
 /* For tensors, the symbolic gradient that the engine records, read back. */
 static void recorded_formulas(trace *t) {
   cr_mark mark = cr_mark_here(t->tape);
-  cr_var *x = pool_take(&t->pool, (size_t)(t->n_inputs + 1) * sizeof *x), *g = pool_take(&t->pool, (size_t)(t->n_inputs + 1) * sizeof *g);
+  cr_var *x = pool_take(&t->pool, (size_t)(t->n_inputs + 1) * sizeof *x),
+         *g = pool_take(&t->pool, (size_t)(t->n_inputs + 1) * sizeof *g);
   int n = 0;
   for (int k = 0; k < t->n_inputs; k++)
     if (t->input[k].node >= 0) x[n++] = t->node[t->input[k].node].var;

@@ -1,4 +1,5 @@
-/* The trace as a picture: Graphviz's DOT, and through its library SVG and PNG. Values go up the arrows, adjoints come back. */
+/* The trace as a picture: Graphviz's DOT, and through its library SVG and PNG. Values go up the arrows, adjoints come back.
+ */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -49,7 +50,8 @@ static void put_node(const trace *t, cr_buffer *b, int i) {
   cr_put(b, "\"");
   if (n->kind == TRACE_CONSTANT || !n->active) cr_put(b, ", class=\"constant\", style=\"rounded,dashed\"");
   else if (n->wanted) cr_put(b, ", class=\"input\", style=\"rounded,filled\", fillcolor=\"#dbe9f9\", fontcolor=\"#000000\"");
-  else if (i == t->n_nodes - 1) cr_put(b, ", class=\"result\", style=\"rounded,filled\", fillcolor=\"#f9ead0\", fontcolor=\"#000000\"");
+  else if (i == t->n_nodes - 1)
+    cr_put(b, ", class=\"result\", style=\"rounded,filled\", fillcolor=\"#f9ead0\", fontcolor=\"#000000\"");
   cr_put(b, "];\n");
 }
 
@@ -75,9 +77,10 @@ static void put_edge(const trace *t, cr_buffer *b, int user, int operand) {
 
 void trace_dot(const trace *t, cr_buffer *b) {
   enum { WIDE = 8 };
-  cr_put(b, "digraph chainrule {\n  rankdir=%s;\n  bgcolor=\"transparent\";\n"
-            "  node [shape=box, style=rounded, fontname=\"Helvetica\", fontsize=11];\n"
-            "  edge [fontname=\"Helvetica\", fontsize=10, color=\"#777777\", fontcolor=\"#00688b\"];\n",
+  cr_put(b,
+         "digraph chainrule {\n  rankdir=%s;\n  bgcolor=\"transparent\";\n"
+         "  node [shape=box, style=rounded, fontname=\"Helvetica\", fontsize=11];\n"
+         "  edge [fontname=\"Helvetica\", fontsize=10, color=\"#777777\", fontcolor=\"#00688b\"];\n",
          t->n_nodes <= WIDE ? "LR" : "BT");
   for (int i = 0; i < t->n_nodes; i++)
     if (t->node[i].shown) put_node(t, b, i);

@@ -11,35 +11,39 @@ typedef struct page {
   cr_buffer *b;
 } page;
 
-static const char *const head =
-  "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-  "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
+static const char *const head = "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+                                "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>";
 static const char *const after_title =
-  "</title>\n<style>\n"
-  ":root { color-scheme: light dark; --paper: #fcfcfa; --ink: #1b1b1b; --soft: #666; --line: #ddd; --back: #00688b; --mark: #fff3d0; }\n"
-  "@media (prefers-color-scheme: dark) {\n"
-  "  :root { --paper: #16181b; --ink: #e6e6e6; --soft: #9a9a9a; --line: #333; --back: #6cc4e6; --mark: #3a3320; } }\n"
-  "body { background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; }\n"
-  "h1 { font-size: 1.4rem; font-weight: 600; } h2 { font-size: 1.05rem; margin: 2rem 0 .4rem; border-bottom: 1px solid var(--line); }\n"
-  "h2 small, .soft { color: var(--soft); font-weight: 400; }\n"
-  "table { border-collapse: collapse; } td { padding: .15rem .9rem .15rem 0; vertical-align: middle; }\n"
-  ".steps { overflow-x: auto; overflow-y: hidden; padding-bottom: .6rem; } .step { padding: .15rem .3rem; border-radius: .3rem; white-space: nowrap; }\n"
-  ".step.now { background: var(--mark); } .sum { padding-left: 1.6rem; }\n"
-  ".adjoint { color: var(--back); } math { font-size: 1.1em; }\n"
-  "svg { max-width: 100%; height: auto; } svg text { fill: currentColor; } svg .input text, svg .result text { fill: #000; }\n"
-  "svg .node path, svg .node polygon { stroke: currentColor; }\n"
-  "@media print { .steps { overflow: visible; } .hint { display: none; } }\n"
-  "</style>\n</head>\n<body>\n";
+    "</title>\n<style>\n"
+    ":root { color-scheme: light dark; --paper: #fcfcfa; --ink: #1b1b1b; --soft: #666; --line: #ddd; --back: #00688b; "
+    "--mark: #fff3d0; }\n"
+    "@media (prefers-color-scheme: dark) {\n"
+    "  :root { --paper: #16181b; --ink: #e6e6e6; --soft: #9a9a9a; --line: #333; --back: #6cc4e6; --mark: #3a3320; } }\n"
+    "body { background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; margin: 2rem auto; "
+    "max-width: 60rem; padding: 0 1rem; }\n"
+    "h1 { font-size: 1.4rem; font-weight: 600; } h2 { font-size: 1.05rem; margin: 2rem 0 .4rem; border-bottom: 1px solid "
+    "var(--line); }\n"
+    "h2 small, .soft { color: var(--soft); font-weight: 400; }\n"
+    "table { border-collapse: collapse; } td { padding: .15rem .9rem .15rem 0; vertical-align: middle; }\n"
+    ".steps { overflow-x: auto; overflow-y: hidden; padding-bottom: .6rem; } .step { padding: .15rem .3rem; border-radius: "
+    ".3rem; white-space: nowrap; }\n"
+    ".step.now { background: var(--mark); } .sum { padding-left: 1.6rem; }\n"
+    ".adjoint { color: var(--back); } math { font-size: 1.1em; }\n"
+    "svg { max-width: 100%; height: auto; } svg text { fill: currentColor; } svg .input text, svg .result text { fill: "
+    "#000; }\n"
+    "svg .node path, svg .node polygon { stroke: currentColor; }\n"
+    "@media print { .steps { overflow: visible; } .hint { display: none; } }\n"
+    "</style>\n</head>\n<body>\n";
 static const char *const script =
-  "<script>\n"
-  "const steps = [...document.querySelectorAll('.step')]; let at = -1;\n"
-  "addEventListener('keydown', e => {\n"
-  "  const d = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[e.key];\n"
-  "  if (!d || !steps.length) return;\n"
-  "  if (at >= 0) steps[at].classList.remove('now');\n"
-  "  at = Math.max(0, Math.min(steps.length - 1, at + d));\n"
-  "  steps[at].classList.add('now'); steps[at].scrollIntoView({block: 'nearest'}); e.preventDefault();\n"
-  "});\n</script>\n";
+    "<script>\n"
+    "const steps = [...document.querySelectorAll('.step')]; let at = -1;\n"
+    "addEventListener('keydown', e => {\n"
+    "  const d = {ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1}[e.key];\n"
+    "  if (!d || !steps.length) return;\n"
+    "  if (at >= 0) steps[at].classList.remove('now');\n"
+    "  at = Math.max(0, Math.min(steps.length - 1, at + d));\n"
+    "  steps[at].classList.add('now'); steps[at].scrollIntoView({block: 'nearest'}); e.preventDefault();\n"
+    "});\n</script>\n";
 
 static const trace_node *result(const page *p) { return &p->t->node[p->t->n_nodes - 1]; }
 
@@ -58,8 +62,9 @@ static void put_number(page *p, double x) {
   const char *digits = text[0] == '-' ? text + 1 : text, *e = strchr(digits, 'e');
   if (text[0] == '-') cr_put(p->b, "<mo>−</mo>");
   if (!e || !isfinite(x)) cr_put(p->b, "<mn>%s</mn>", digits);
-  else cr_put(p->b, "<mn>%.*s</mn><mo>·</mo><msup><mn>10</mn><mn>%s%s</mn></msup>", (int)(e - digits), digits, e[1] == '-' ? "−" : "",
-              e + 2 + strspn(e + 2, "0"));
+  else
+    cr_put(p->b, "<mn>%.*s</mn><mo>·</mo><msup><mn>10</mn><mn>%s%s</mn></msup>", (int)(e - digits), digits,
+           e[1] == '-' ? "−" : "", e + 2 + strspn(e + 2, "0"));
 }
 
 static void put_factor(page *p, double x) {

@@ -15,6 +15,14 @@ static void put_name(page *p, const char *name) {
   put_tree_latex(p->b, &(cr_syntax){.kind = CR_NAME, .height = 1, .text = name});
 }
 
+/* Words outside formulas. */
+static void put_words(page *p, const char *s) {
+  for (; *s; s++) {
+    if (*s == '^') cr_put(p->b, "\\textasciicircum{}");
+    else cr_put(p->b, strchr("_%#&$", *s) ? "\\%c" : strchr("<>", *s) ? "$%c$" : "%c", *s);
+  }
+}
+
 static void put_number(page *p, double x) {
   char text[40];
   trace_number(p->t, x, text);
@@ -101,7 +109,7 @@ static void put_rules(page *p) {
     if (n->named) put_name(p, n->name), cr_put(p->b, " = ");
     put_tree_latex(p->b, n->whole && n->whole->kind != CR_NAME && tree_size(n->whole) < 40 ? n->whole : n->formula);
     cr_put(p->b, "$ & ");
-    for (const char *c = n->rule; *c; c++) cr_put(p->b, strchr("_%#&$", *c) ? "\\%c" : "%c", *c);
+    put_words(p, n->rule);
     cr_put(p->b, " \\\\[3pt]\n");
   }
   cr_put(p->b, "\\end{tabular}\n");
@@ -144,7 +152,11 @@ static void put_symbols(page *p, const trace_term *term) {
   inner.b = &above;
   put_derivative(&inner, result(p)->name, p->t->node[term->user].name, "");
   if (term->pulled) put_with_adjoint(p->b, term->pulled, put_tree_latex, above.text ? above.text : "");
-  else cr_put(p->b, "\\text{(%s, $g = %s$)}", term->rule, above.text ? above.text : "");
+  else {
+    cr_put(p->b, "\text{");
+    put_words(p, term->rule);
+    cr_put(p->b, ", with } g = %s", above.text ? above.text : "");
+  }
   cr_buffer_free(&above);
 }
 
@@ -242,7 +254,7 @@ static void put_check(page *p) {
   cr_put(p->b, "\n\\section*{Check by differences}\n\\begin{tabular}{lrl}\n");
   for (int k = 0; k < p->t->n_checks; k++) {
     const trace_check *c = &p->t->check[k];
-    for (const char *s = c->label; *s; s++) cr_put(p->b, *s == '_' ? "\\_" : "%c", *s);
+    put_words(p, c->label);
     cr_put(p->b, " & $");
     put_number(p, c->numeric);
     cr_put(p->b, "$ & %s (%.0f digits) \\\\\n", c->verdict, floor(c->digits));
@@ -254,10 +266,7 @@ static void put_warnings(page *p) {
   if (!p->t->n_warnings) return;
   cr_put(p->b, "\n\\section*{Mind}\n");
   for (int k = 0; k < p->t->n_warnings; k++) {
-    for (const char *s = p->t->warning[k]; *s; s++) {
-      if (*s == '^') cr_put(p->b, "\\textasciicircum{}");
-      else cr_put(p->b, strchr("_%#&$", *s) ? "\\%c" : strchr("<>", *s) ? "$%c$" : "%c", *s);
-    }
+    put_words(p, p->t->warning[k]);
     cr_put(p->b, "\n\n");
   }
 }

@@ -18,9 +18,9 @@ static void put_escaped(cr_buffer *b, const char *s, size_t n) {
 
 static const struct {
   const char *name, *letter;
-} greek[] = {{"alpha", "α"}, {"beta", "β"}, {"gamma", "γ"}, {"delta", "δ"}, {"epsilon", "ε"}, {"eta", "η"}, {"theta", "θ"},
-             {"lambda", "λ"}, {"mu", "μ"}, {"nu", "ν"}, {"xi", "ξ"}, {"pi", "π"}, {"rho", "ρ"}, {"sigma", "σ"}, {"tau", "τ"},
-             {"phi", "φ"}, {"chi", "χ"}, {"psi", "ψ"}, {"omega", "ω"}};
+} greek[] = {{"alpha", "α"},  {"beta", "β"}, {"gamma", "γ"}, {"delta", "δ"}, {"epsilon", "ε"}, {"eta", "η"}, {"theta", "θ"},
+             {"lambda", "λ"}, {"mu", "μ"},   {"nu", "ν"},    {"xi", "ξ"},    {"pi", "π"},      {"rho", "ρ"}, {"sigma", "σ"},
+             {"tau", "τ"},    {"phi", "φ"},  {"chi", "χ"},   {"psi", "ψ"},   {"omega", "ω"}};
 
 static void put_stem(cr_buffer *b, const char *s, size_t n) {
   static const char *const accents[] = {"hat", "bar", "tilde"}, *const marks[] = {"^", "¯", "~"};
@@ -66,8 +66,9 @@ static void put_number(cr_buffer *b, double x) {
   char *e = strchr(text, 'e');
   if (signbit(x)) cr_put(b, "<mo>−</mo>");
   if (!e) cr_put(b, "<mn>%s</mn>", text);
-  else cr_put(b, "<mn>%.*s</mn><mo>·</mo><msup><mn>10</mn><mn>%s%s</mn></msup>", (int)(e - text), text, e[1] == '-' ? "−" : "",
-              e + 2 + strspn(e + 2, "0"));
+  else
+    cr_put(b, "<mn>%.*s</mn><mo>·</mo><msup><mn>10</mn><mn>%s%s</mn></msup>", (int)(e - text), text, e[1] == '-' ? "−" : "",
+           e + 2 + strspn(e + 2, "0"));
 }
 
 static void put_list(cr_buffer *b, tree s, const char *open, const char *close) {
@@ -176,20 +177,32 @@ static void put_other(cr_buffer *b, tree s) {
 
 static void put_open(cr_buffer *b, tree s) {
   switch (s->kind) {
-    case CR_NUMBER: put_number(b, s->number); break;
-    case CR_NAME: put_name_mathml(b, s->text); break;
+    case CR_NUMBER:
+      put_number(b, s->number);
+      break;
+    case CR_NAME:
+      put_name_mathml(b, s->text);
+      break;
     case CR_UNARY:
       cr_put(b, "<mo>%s</mo>", s->text[0] == '-' ? "−" : s->text[0] == 'n' ? "¬" : "+");
       put(b, s->first, BIND_PRODUCT);
       break;
-    case CR_BINARY: put_binary(b, s); break;
-    case CR_CALL: put_call(b, s); break;
-    case CR_CHOICE: put_choice(b, s); break;
+    case CR_BINARY:
+      put_binary(b, s);
+      break;
+    case CR_CALL:
+      put_call(b, s);
+      break;
+    case CR_CHOICE:
+      put_choice(b, s);
+      break;
     case CR_LIST:
       if (s->first && s->first->kind == CR_LIST) put_matrix(b, s);
       else put_list(b, s->first, "[", "]");
       break;
-    case CR_TUPLE: put_list(b, s->first, "(", ")"); break;
+    case CR_TUPLE:
+      put_list(b, s->first, "(", ")");
+      break;
     case CR_KEYWORD:
       cr_put(b, "<mi mathvariant=\"normal\">%s</mi><mo>=</mo>", s->text);
       put(b, s->first, BIND_LOWEST);
@@ -199,8 +212,17 @@ static void put_open(cr_buffer *b, tree s) {
       put(b, s->first, BIND_ATOM);
       cr_put(b, "</mrow><mo>%s</mo></msup>", !strcmp(s->text, "T") ? "⊤" : s->text);
       break;
-    case CR_TEXT: case CR_INDEX: case CR_SLICE: case CR_NONE: case CR_ELLIPSIS: case CR_ASSIGN: case CR_DEFINE: case CR_PARAM:
-    case CR_BLOCK: put_other(b, s); break;
+    case CR_TEXT:
+    case CR_INDEX:
+    case CR_SLICE:
+    case CR_NONE:
+    case CR_ELLIPSIS:
+    case CR_ASSIGN:
+    case CR_DEFINE:
+    case CR_PARAM:
+    case CR_BLOCK:
+      put_other(b, s);
+      break;
   }
 }
 

@@ -11,7 +11,8 @@
 static const struct {
   const char *infix, *rule;
 } by_infix[] = {
-  {"a + b", "sum rule"}, {"a - b", "sum rule"}, {"a * b", "product rule"}, {"a / b", "quotient rule"}, {"a @ b", "matrix product"},
+    {"a + b", "sum rule"},      {"a - b", "sum rule"},       {"a * b", "product rule"},
+    {"a / b", "quotient rule"}, {"a @ b", "matrix product"},
 };
 
 static const char *of_power(const trace *t, const trace_node *n) {
@@ -52,20 +53,20 @@ void trace_rules(trace *t, trace_node *n) {
 /* The table writes some derivatives so that they keep their digits; here is the form that is taught, over operands a, b and
  * result y. Both are the same function of a, and explain_test.c compares them. */
 static const trace_form forms[] = {
-  {"sigmoid", "y * (1 - y)"},
-  {"tanh", "1 - y^2"},
-  {"silu", "sigmoid(a) * (1 + a * (1 - sigmoid(a)))"},
-  {"exp2", "log(2) * y"},
-  {"log2", "1 / (a * log(2))"},
-  {"log10", "1 / (a * log(10))"},
-  {"asin", "1 / sqrt(1 - a^2)"},
-  {"acos", "-1 / sqrt(1 - a^2)"},
-  {"asinh", "1 / sqrt(1 + a^2)"},
-  {"acosh", "1 / sqrt(a^2 - 1)"},
-  {"atanh", "1 / (1 - a^2)"},
-  {"erf", "2 / sqrt(pi) * exp(-a^2)"},
-  {"erfc", "-2 / sqrt(pi) * exp(-a^2)"},
-  {NULL, NULL},
+    {"sigmoid", "y * (1 - y)"},
+    {"tanh", "1 - y^2"},
+    {"silu", "sigmoid(a) * (1 + a * (1 - sigmoid(a)))"},
+    {"exp2", "log(2) * y"},
+    {"log2", "1 / (a * log(2))"},
+    {"log10", "1 / (a * log(10))"},
+    {"asin", "1 / sqrt(1 - a^2)"},
+    {"acos", "-1 / sqrt(1 - a^2)"},
+    {"asinh", "1 / sqrt(1 + a^2)"},
+    {"acosh", "1 / sqrt(a^2 - 1)"},
+    {"atanh", "1 / (1 - a^2)"},
+    {"erf", "2 / sqrt(pi) * exp(-a^2)"},
+    {"erfc", "-2 / sqrt(pi) * exp(-a^2)"},
+    {NULL, NULL},
 };
 const trace_form *trace_forms(void) { return forms; }
 

@@ -177,7 +177,8 @@ static tree simplify_sum(pool *p, tree s) {
     tree term = size == 1 ? f.term[i] : simplify_product(p, tree_binary(p, "*", tree_number(p, size), f.term[i]));
     result = plus(p, result, term, f.times[i]);
   }
-  if (f.constant != 0 && !ahead) result = plus(p, result, tree_number(p, result ? fabs(f.constant) : f.constant), result ? f.constant : 1);
+  if (f.constant != 0 && !ahead)
+    result = plus(p, result, tree_number(p, result ? fabs(f.constant) : f.constant), result ? f.constant : 1);
   return result ? result : tree_number(p, 0);
 }
 
@@ -203,7 +204,8 @@ static tree simplify_root(pool *p, tree s) {
     s = tree_binary(p, "^", left(s), right(s));
   bool where = s->kind == CR_CALL && !strcmp(s->text, "where") && s->first && s->first->kind == CR_NUMBER && s->first->next;
   if (where && s->first->next->next) return s->first->number != 0 ? s->first->next : s->first->next->next;
-  if (s->kind == CR_CHOICE && s->first->kind == CR_NUMBER) return s->first->number != 0 ? s->first->next : s->first->next->next;
+  if (s->kind == CR_CHOICE && s->first->kind == CR_NUMBER)
+    return s->first->number != 0 ? s->first->next : s->first->next->next;
   if (s->kind == CR_UNARY && s->text[0] == '-' && s->first->kind == CR_NUMBER) return tree_number(p, -s->first->number);
   if (s->kind == CR_UNARY && s->text[0] == '-') return simplify_product(p, s);
   if (s->kind != CR_BINARY) return s;

@@ -180,17 +180,34 @@ bool tree_mentions(tree s, const char *name) {
 
 int tree_binds(tree s) {
   switch (s->kind) {
-    case CR_CHOICE: return BIND_CHOICE;
-    case CR_UNARY: return s->text[0] == 'n' ? BIND_LOGIC : BIND_SIGN;
-    case CR_NUMBER: return signbit(s->number) ? BIND_SIGN : BIND_ATOM;
+    case CR_CHOICE:
+      return BIND_CHOICE;
+    case CR_UNARY:
+      return s->text[0] == 'n' ? BIND_LOGIC : BIND_SIGN;
+    case CR_NUMBER:
+      return signbit(s->number) ? BIND_SIGN : BIND_ATOM;
     case CR_BINARY:
       if (strchr("&|", s->text[0])) return BIND_LOGIC;
       if (strchr("<>=!", s->text[0])) return BIND_COMPARE;
       if (strchr("+-", s->text[0])) return BIND_SUM;
       return s->text[0] == '^' ? BIND_POWER : BIND_PRODUCT;
-    case CR_ASSIGN: case CR_DEFINE: case CR_BLOCK: case CR_PARAM: case CR_KEYWORD: return BIND_LOWEST;
-    case CR_TEXT: case CR_NAME: case CR_LIST: case CR_TUPLE: case CR_CALL: case CR_INDEX: case CR_SLICE: case CR_NONE:
-    case CR_ELLIPSIS: case CR_MEMBER: break;
+    case CR_ASSIGN:
+    case CR_DEFINE:
+    case CR_BLOCK:
+    case CR_PARAM:
+    case CR_KEYWORD:
+      return BIND_LOWEST;
+    case CR_TEXT:
+    case CR_NAME:
+    case CR_LIST:
+    case CR_TUPLE:
+    case CR_CALL:
+    case CR_INDEX:
+    case CR_SLICE:
+    case CR_NONE:
+    case CR_ELLIPSIS:
+    case CR_MEMBER:
+      break;
   }
   return BIND_ATOM;
 }
@@ -226,7 +243,8 @@ tree tree_products(pool *p, tree s) {
 /* -(a*b) as -a*b, which is read alike, all over the tree. */
 static cr_syntax *signs_inside(pool *p, tree s) {
   cr_syntax *c = pool_take(p, sizeof *c), *last = NULL;
-  bool product = s->kind == CR_UNARY && s->text[0] == '-' && s->first->kind == CR_BINARY && strchr("*/", s->first->text[0]) && !s->first->text[1];
+  bool product = s->kind == CR_UNARY && s->text[0] == '-' && s->first->kind == CR_BINARY &&
+                 strchr("*/", s->first->text[0]) && !s->first->text[1];
   if (product) {
     tree a = s->first->first, b = a->next;
     tree negative = tree_negative(p, a);

@@ -16,7 +16,7 @@ typedef struct page {
 } page;
 
 static const char *const bold = "\033[1m", *const dim = "\033[2m", *const plain = "\033[0m", *const back = "\033[36m",
-                  *const alarm = "\033[33m";
+                         *const alarm = "\033[33m";
 
 static void style(page *p, const char *code) {
   if (p->color) cr_put(p->b, "%s", code);
@@ -115,9 +115,9 @@ typedef struct text {
 
 static text format(const char *f, ...)
 #ifdef __GNUC__
-  __attribute__((format(printf, 1, 2)))
+    __attribute__((format(printf, 1, 2)))
 #endif
-  ;
+    ;
 static text format(const char *f, ...) {
   text s;
   va_list args;
@@ -164,7 +164,7 @@ static void title(page *p) {
   style(p, bold);
   tree whole = y->whole && tree_size(y->whole) < 60 ? y->whole : y->formula;
   text s = whole ? tree_as(p, whole, put_tree) : format("%s", "");
-  cr_put(p->b, whole ? "%s = %s" : "%s", y->name, s.of);
+  flow(p, 0, columns(y->name) + 3, whole ? format("%s = %.450s", y->name, s.of).of : y->name, true);
   style(p, plain);
   cr_put(p->b, "\n");
   for (int i = 0, n = 0; i < p->t->n_nodes; i++) {
@@ -202,7 +202,7 @@ static void decomposition(page *p) {
     text s = tree_as(p, n->whole && !moves_only && tree_size(n->whole) < 40 ? n->whole : n->formula, put_tree);
     if (n->named) s = format("%s = %.400s", n->name, s.of);
     spaces(p->b, INDENT);
-    cr_put(p->b, "%s", s.of);
+    flow(p, INDENT, 2 * INDENT, s.of, true);
     int gap = RULE_COLUMN - INDENT - columns(s.of);
     if (gap < 2) cr_put(p->b, "\n"), gap = RULE_COLUMN;
     spaces(p->b, gap);
@@ -235,15 +235,18 @@ static void forward(page *p) {
 static text bracketed(const page *p, tree s, void (*put)(cr_buffer *, tree)) {
   text r = tree_as(p, s, put);
   bool quotient = s->kind == CR_BINARY && s->text[0] == '/';
-  return quotient || tree_binds(s) < BIND_PRODUCT || (s->kind == CR_NUMBER && s->number < 0) || s->kind == CR_UNARY ? format("(%.500s)", r.of) : r;
+  return quotient || tree_binds(s) < BIND_PRODUCT || (s->kind == CR_NUMBER && s->number < 0) || s->kind == CR_UNARY
+             ? format("(%.500s)", r.of)
+             : r;
 }
 
 /* One summand as an equation: adjoint of the user times the local derivative. */
 static void scalar_term(page *p, const trace_term *term, int indent, const char *left, int width) {
   double above = p->t->node[term->user].adjoint.data[0];
   text symbols = format("%s * %.400s", derivative(p, term->user).of, bracketed(p, term->local, put_tree).of);
-  text figures = format("%s * %.400s", number(p, above).of,
-                        term->local_figures ? bracketed(p, term->local_figures, put_figures).of : factor(p, term->slope.data[0]).of);
+  text figures =
+      format("%s * %.400s", number(p, above).of,
+             term->local_figures ? bracketed(p, term->local_figures, put_figures).of : factor(p, term->slope.data[0]).of);
   text two = format("%s * %s", number(p, above).of, factor(p, term->slope.data[0]).of);
   equation(p, indent, left, width, 4, (const char *[]){symbols.of, figures.of, two.of, number(p, term->share.data[0]).of});
 }
@@ -318,21 +321,21 @@ static void fan_out(page *p, const trace_node *n, const char *left) {
 
 static void backward(page *p) {
   int width = widest_name(p, true);
-  heading(p, "Backward", p->t->node[p->t->n_nodes - 1].value.count == 1 ? "how much the result changes with each value"
-                                                                         : "how much the sum of the result changes with each value");
+  heading(p, "Backward",
+          p->t->node[p->t->n_nodes - 1].value.count == 1 ? "how much the result changes with each value"
+                                                         : "how much the sum of the result changes with each value");
   for (int i = p->t->n_nodes - 1; i >= 0; i--) {
     const trace_node *n = &p->t->node[i];
     if (!n->shown || (!n->active && i != p->t->n_nodes - 1)) continue;
     text left = derivative(p, i);
     if (i == p->t->n_nodes - 1)
       equation(p, INDENT, left.of, width, 2, (const char *[]){n->value.count == 1 ? "1" : "ones", NULL});
-    else if (n->n_terms == 1)
-      put_term(p, n->term, INDENT, left.of, width);
-    else if (n->n_terms)
-      fan_out(p, n, left.of);
+    else if (n->n_terms == 1) put_term(p, n->term, INDENT, left.of, width);
+    else if (n->n_terms) fan_out(p, n, left.of);
   }
   if (p->t->n_folded)
-    cr_put(p->b, "  (%d more operation%s folded; --depth N or --focus NAME shows others)\n", p->t->n_folded, p->t->n_folded == 1 ? " is" : "s are");
+    cr_put(p->b, "  (%d more operation%s folded; --depth N or --focus NAME shows others)\n", p->t->n_folded,
+           p->t->n_folded == 1 ? " is" : "s are");
 }
 
 /* On a long path the nodes that the user named are the milestones; slopes between two of them are multiplied. */
@@ -349,7 +352,8 @@ static void put_path(page *p, const trace_path *path) {
     if (j < path->n - 1) slope = trace_by_hand(p->t, slope * path->slope[j]);
     if (!is_milestone(p, path, j)) continue;
     cr_put(&nodes, j < path->n - 1 ? " <- %s" : "%s", p->t->node[path->node[j]].name);
-    if (j < path->n - 1) cr_put(&slopes, "%s%s", slopes.length ? " * " : "", slopes.length ? factor(p, slope).of : number(p, slope).of);
+    if (j < path->n - 1)
+      cr_put(&slopes, "%s%s", slopes.length ? " * " : "", slopes.length ? factor(p, slope).of : number(p, slope).of);
     if (j < path->n - 1) slope = 1;
   }
   if (path->n > 1) equation(p, INDENT, nodes.text, 28, 2, (const char *[]){slopes.text, number(p, path->product).of});
@@ -391,8 +395,7 @@ static void gradient(page *p, const trace *exact) {
     if (in->gradient) symbols = tree_as(p, in->gradient, put_tree);
     if (exact && exact->input[k].adjoint.count == 1)
       value = format("%.100s   exactly %s", value.of, trace_number(exact, exact->input[k].adjoint.data[0], more.of));
-    else if (in->adjoint.rank && in->adjoint.count <= 9)
-      value = format("%.300s%.100s", value.of, shape_of(&in->adjoint).of);
+    else if (in->adjoint.rank && in->adjoint.count <= 9) value = format("%.300s%.100s", value.of, shape_of(&in->adjoint).of);
     equation(p, INDENT, left.of, width, 2, (const char *[]){in->gradient ? symbols.of : NULL, value.of});
   }
 }
@@ -410,7 +413,9 @@ static void check(page *p) {
     const trace_check *c = &t->check[k];
     text verdict = !strcmp(c->verdict, "agree") ? format("%.0f digits agree", floor(c->digits)) : format("%s", c->verdict);
     text label = format("d%s/d%s", y_name(p), c->label);
-    if (!isnan(c->left) && !isnan(c->right)) verdict = format("%.100s: slope %s on the left, %s on the right", verdict.of, number(p, c->left).of, number(p, c->right).of);
+    if (!strncmp(c->verdict, "kink", 4) && !isnan(c->left) && !isnan(c->right))
+      verdict =
+          format("%.100s: slope %s on the left, %s on the right", verdict.of, number(p, c->left).of, number(p, c->right).of);
     else if (c->note[0]) verdict = format("%.100s; %.200s", verdict.of, c->note);
     cr_put(p->b, "  %s", label.of);
     spaces(p->b, width - columns(label.of));

@@ -18,7 +18,7 @@ typedef struct builder {
   int n;
   const cr_var *x;
   cr_sweep *sweep;
-  int *index;                   /* by id: the node's place in the trace, or -1 */
+  int *index; /* by id: the node's place in the trace, or -1 */
   int next_number;
 } builder;
 
@@ -70,7 +70,7 @@ static void select_nodes(builder *b) {
     if (!needed[id]) continue;
     cr_var v = cr_node_at(b->tape, id);
     if (id != b->y.id && is_inline(v)) continue;
-    bool cut = is_wanted(b, v);       /* an intermediate that is asked for is a leaf of this story */
+    bool cut = is_wanted(b, v); /* an intermediate that is asked for is a leaf of this story */
     for (int k = 0; !cut && k < cr_operand_count(v); k++) needed[cr_operand(v, k).id] = 1;
     n++;
   }
@@ -243,7 +243,8 @@ static void row_slope(builder *b, const trace_node *user, trace_term *term) {
   trace_numbers in[2] = {{0}}, slope = user->value, share = user->value;
   for (int k = 0; k < 2; k++) in[k] = numbers(b, cr_operand(user->var, k < user->n_in ? k : 0));
   if (!user->adjoint.data || !in[0].data || in[0].count != slope.count || in[1].count != slope.count) return;
-  double *d = pool_take(&b->t->pool, (size_t)slope.count * sizeof *d), *c = pool_take(&b->t->pool, (size_t)slope.count * sizeof *c);
+  double *d = pool_take(&b->t->pool, (size_t)slope.count * sizeof *d),
+         *c = pool_take(&b->t->pool, (size_t)slope.count * sizeof *c);
   bool hand = b->t->options.decimals && slope.count == 1 && term->local;
   for (int64_t i = 0; i < slope.count; i++) {
     double g = user->adjoint.data[i];
@@ -386,7 +387,8 @@ static bool fold(builder *b) {
   trace *t = b->t;
   if (t->options.focus && !focus_on(b, t->options.focus)) return false;
   if (t->options.depth) fold_below(t, t->options.depth);
-  for (int depth = 64; !t->options.depth && !t->options.focus && depth > 1 && count_shown(t) > PAGE; depth--) fold_below(t, depth);
+  for (int depth = 64; !t->options.depth && !t->options.focus && depth > 1 && count_shown(t) > PAGE; depth--)
+    fold_below(t, depth);
   for (int i = 0; i < t->n_nodes; i++) t->n_folded += t->node[i].kind == TRACE_OPERATION && !t->node[i].shown;
   return true;
 }
@@ -406,9 +408,15 @@ static void run_check(builder *b) {
   t->check = pool_take(&t->pool, (size_t)(r->n_entries + 1) * sizeof *t->check);
   for (int k = 0; k < r->n_entries; k++) {
     const cr_check_entry *e = &r->entry[k];
-    t->check[t->n_checks++] = (trace_check){.label = pool_text(&t->pool, "%s", e->label), .analytic = e->analytic, .numeric = e->numeric,
-      .error = e->error, .digits = e->digits, .left = e->left, .right = e->right,
-      .verdict = cr_verdict_text(e->verdict), .note = pool_text(&t->pool, "%s", e->note)};
+    t->check[t->n_checks++] = (trace_check){.label = pool_text(&t->pool, "%s", e->label),
+                                            .analytic = e->analytic,
+                                            .numeric = e->numeric,
+                                            .error = e->error,
+                                            .digits = e->digits,
+                                            .left = e->left,
+                                            .right = e->right,
+                                            .verdict = cr_verdict_text(e->verdict),
+                                            .note = pool_text(&t->pool, "%s", e->note)};
   }
 }
 

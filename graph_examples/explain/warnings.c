@@ -35,11 +35,12 @@ static void look_for_saturation(trace *t, const trace_term *term) {
   int64_t n = flat_elements(&term->slope);
   if (!n) return;
   if (term->slope.count == 1)
-    warn(t, pool_text(&t->pool, "saturation: %s is flat at %s = %s; its derivative there is %s, so hardly anything passes back", user->op,
-                      to->name, trace_number(t, to->value.data[0], value), trace_number(t, term->slope.data[0], slope)));
+    warn(t, pool_text(
+                &t->pool, "saturation: %s is flat at %s = %s; its derivative there is %s, so hardly anything passes back",
+                user->op, to->name, trace_number(t, to->value.data[0], value), trace_number(t, term->slope.data[0], slope)));
   else
-    warn(t, pool_text(&t->pool, "saturation: %s is flat at %lld of %lld elements of %s; hardly anything passes back there", user->op,
-                      (long long)n, (long long)term->slope.count, to->name));
+    warn(t, pool_text(&t->pool, "saturation: %s is flat at %lld of %lld elements of %s; hardly anything passes back there",
+                      user->op, (long long)n, (long long)term->slope.count, to->name));
 }
 
 /* A difference much smaller than its operands has lost their leading digits. */
@@ -56,8 +57,9 @@ static void look_for_cancellation(trace *t, const trace_node *n) {
     if (result > 0 && result < LOST * size) worst = fmax(worst, log10(size / result));
   }
   if (worst > 0)
-    warn(t, pool_text(&t->pool, "cancellation: %s is %.0f digits smaller than what it is made of, and as many digits are lost", n->name,
-                      floor(worst)));
+    warn(t,
+         pool_text(&t->pool, "cancellation: %s is %.0f digits smaller than what it is made of, and as many digits are lost",
+                   n->name, floor(worst)));
 }
 
 /* Is the deciding expression 0 here? */
@@ -79,16 +81,18 @@ static void look_for_kinks(trace *t, const trace_node *n) {
   const cr_row *row = cr_op_of(n->var)->row;
   if (!row || !decides(row) || !n->active) return;
   const char *bar = strchr(row->decision, '|'), *text = bar ? bar + 1 + strspn(bar + 1, " ") : "the slope of one side";
-  const char *decision = pool_text(&t->pool, "%.*s", (int)(bar ? bar - row->decision : (long)strlen(row->decision)), row->decision);
+  const char *decision =
+      pool_text(&t->pool, "%.*s", (int)(bar ? bar - row->decision : (long)strlen(row->decision)), row->decision);
   if (on_kink(t, n, decision))
-    warn(t, pool_text(&t->pool, "kink: %s has no derivative exactly here; convention: %s", tree_text(&t->pool, t->tape, n->formula), text));
+    warn(t, pool_text(&t->pool, "kink: %s has no derivative exactly here; convention: %s",
+                      tree_text(&t->pool, t->tape, n->formula), text));
 }
 
 static void look_for_overflow(trace *t, const trace_node *n) {
   for (int64_t i = 0; i < n->value.count; i++)
     if (!isfinite(n->value.data[i]) || fabs(n->value.data[i]) > HUGE_VALUE) {
-      warn(t, pool_text(&t->pool, isfinite(n->value.data[i]) ? "overflow is near: %s is %g" : "not finite: %s is %g", n->name,
-                        n->value.data[i]));
+      warn(t, pool_text(&t->pool, isfinite(n->value.data[i]) ? "overflow is near: %s is %g" : "not finite: %s is %g",
+                        n->name, n->value.data[i]));
       return;
     }
 }
@@ -102,8 +106,10 @@ static const char *where_cut(trace *t, int i) {
     char value[40];
     if (is_zero(term->local)) return pool_text(&t->pool, "%s is constant between its jumps", user->op);
     if (term->slope.data && term->slope.count == 1 && term->slope.data[0] == 0)
-      return pool_text(&t->pool, "%s has the derivative 0 at %s = %s", user->op, n->name, trace_number(t, n->value.data[0], value));
-    if (!term->local && cr_op_of(user->var)->kind == CR_PIECEWISE_CONSTANT) return pool_text(&t->pool, "%s passes nothing back", user->op);
+      return pool_text(&t->pool, "%s has the derivative 0 at %s = %s", user->op, n->name,
+                       trace_number(t, n->value.data[0], value));
+    if (!term->local && cr_op_of(user->var)->kind == CR_PIECEWISE_CONSTANT)
+      return pool_text(&t->pool, "%s passes nothing back", user->op);
     const char *above = where_cut(t, term->user);
     if (above) return above;
   }
@@ -119,7 +125,8 @@ static void look_for_dead_paths(trace *t, const trace_input *in) {
     return;
   }
   const char *why = where_cut(t, in->node);
-  warn(t, pool_text(&t->pool, "dead path: d%s/d%s is 0%s%s", y, in->name, why ? " because " : ": the contributions cancel", why ? why : ""));
+  warn(t, pool_text(&t->pool, "dead path: d%s/d%s is 0%s%s", y, in->name, why ? " because " : ": the contributions cancel",
+                    why ? why : ""));
 }
 
 void trace_warnings(trace *t) {

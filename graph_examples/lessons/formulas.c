@@ -57,7 +57,8 @@ static bool wrong_scale(const search *s) {
   static const struct {
     double factor;
     const char *why;
-  } scales[] = {{-1, "the sign is wrong"}, {2, "a factor 2 is missing"}, {0.5, "a factor 2 too many"}, {-2, "sign and a factor 2"}};
+  } scales[] = {
+      {-1, "the sign is wrong"}, {2, "a factor 2 is missing"}, {0.5, "a factor 2 too many"}, {-2, "sign and a factor 2"}};
   pool *p = &s->l->pool;
   for (size_t i = 0; i < sizeof scales / sizeof *scales; i++)
     if (fits(s, scaled(p, s->printed, scales[i].factor), scales[i].why)) return true;
@@ -68,15 +69,19 @@ static bool wrong_scale(const search *s) {
       double n = (double)cr_dim(v, i);
       if (n < 2) continue;
       if (fits(s, scaled(p, s->printed, n), pool_text(p, "a factor n = %g is missing", n))) return true;
-      if (fits(s, scaled(p, s->printed, 1 / n), pool_text(p, "a factor 1/n is missing: it is n = %g times too large", n))) return true;
-      if (fits(s, scaled(p, tree_negative(p, s->printed), 1 / n), pool_text(p, "the sign, and a factor 1/n with n = %g", n))) return true;
+      if (fits(s, scaled(p, s->printed, 1 / n), pool_text(p, "a factor 1/n is missing: it is n = %g times too large", n)))
+        return true;
+      if (fits(s, scaled(p, tree_negative(p, s->printed), 1 / n), pool_text(p, "the sign, and a factor 1/n with n = %g", n)))
+        return true;
     }
   }
   for (int k = 0; (name = cr_program_name(s->l->program, k)); k++) {
     cr_var v = cr_program_value(s->l->program, name);
     if (cr_is_poison(v) || cr_count(v) != 1 || cr_rank(v)) continue;
-    if (fits(s, tree_binary(p, "/", s->printed, tree_name(p, name)), pool_text(p, "a factor %s too many", name))) return true;
-    if (fits(s, tree_binary(p, "*", s->printed, tree_name(p, name)), pool_text(p, "a factor %s is missing", name))) return true;
+    if (fits(s, tree_binary(p, "/", s->printed, tree_name(p, name)), pool_text(p, "a factor %s too many", name)))
+      return true;
+    if (fits(s, tree_binary(p, "*", s->printed, tree_name(p, name)), pool_text(p, "a factor %s is missing", name)))
+      return true;
   }
   cr_clear_error(s->l->tape);
   return false;
@@ -148,9 +153,12 @@ static bool wrong_place(const search *s) {
   static const struct {
     edit how;
     const char *why;
-  } edits[] = {{turn_fraction, "a fraction is upside down"}, {flip_sign, "a sign inside is wrong"},
-               {product_to_difference, "a minus sign was lost"}, {swap_product, "the factors of the matrix product are in the wrong order"},
-               {exchange_products, "the wrong kind of product"}, {square, "a square is missing"}};
+  } edits[] = {{turn_fraction, "a fraction is upside down"},
+               {flip_sign, "a sign inside is wrong"},
+               {product_to_difference, "a minus sign was lost"},
+               {swap_product, "the factors of the matrix product are in the wrong order"},
+               {exchange_products, "the wrong kind of product"},
+               {square, "a square is missing"}};
   int n = tree_size(s->printed);
   for (size_t i = 0; i < sizeof edits / sizeof *edits; i++)
     for (int k = 0; k < n; k++) {

@@ -10,8 +10,8 @@
  *     erratum E19 at LINE "text"          what is wrong there in words
  *     answer LEFT                         what a quiz asks for, computed
  *
- * A claim may go on with `by FORMULA`, how the hand calculation gets its number, `as E1`, a label, `is wrong`, the verdict that
- * is expected, and `note "text"`. grad(J, w) is the derivative of J with respect to w, jac(y, x) a Jacobian; a number
+ * A claim may go on with `by FORMULA`, how the hand calculation gets its number, `as E1`, a label, `is wrong`, the verdict
+ * that is expected, and `note "text"`. grad(J, w) is the derivative of J with respect to w, jac(y, x) a Jacobian; a number
  * computed in one claim may be used in others as dJ_dw. Names that end in _new are what the same names without it become. */
 #ifndef LESSON_H
 #define LESSON_H

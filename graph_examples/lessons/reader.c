@@ -20,9 +20,9 @@ typedef struct reader {
 
 static bool stop(reader *r, const char *format, ...)
 #ifdef __GNUC__
-  __attribute__((format(printf, 2, 3)))
+    __attribute__((format(printf, 2, 3)))
 #endif
-  ;
+    ;
 static bool stop(reader *r, const char *format, ...) {
   char text[1000];
   va_list args;
@@ -34,7 +34,8 @@ static bool stop(reader *r, const char *format, ...) {
   return false;
 }
 
-/* Room for one more in a list that grows by doubling; pools give nothing back, so this wastes at most as much as it holds. */
+/* Room for one more in a list that grows by doubling; pools give nothing back, so this wastes at most as much as it holds.
+ */
 static void *grown(pool *p, const void *list, int n, int *room, size_t size) {
   void *more = pool_take(p, (size_t)(*room = n ? 2 * n : 16) * size);
   if (n) memcpy(more, list, (size_t)n * size);
@@ -165,7 +166,8 @@ static void remember_definitions(reader *r, const char *source) {
   cr_mark mark = cr_mark_here(l->tape);
   const cr_syntax *s = cr_parse(l->tape, source, strlen(source), &e);
   for (const cr_syntax *k = s && s->kind == CR_BLOCK ? s->first : s; k; k = s->kind == CR_BLOCK ? k->next : NULL)
-    if (k->kind == CR_ASSIGN && k->first->kind == CR_NAME && k->first->next->kind != CR_NUMBER && k->first->next->kind != CR_PARAM)
+    if (k->kind == CR_ASSIGN && k->first->kind == CR_NAME && k->first->next->kind != CR_NUMBER &&
+        k->first->next->kind != CR_PARAM)
       define(l, k->first->text, pool_text(&l->pool, "%.*s", (int)k->first->next->length, source + k->first->next->at));
   cr_reset(l->tape, mark);
 }
@@ -269,7 +271,8 @@ static bool read_sides(reader *r, claim *c, const char *text) {
     c->right = "";
     const char *source = with_derivatives(r, text);
     if (r->failed) return false;
-    if (!judge_relation(l, c, tree_parse(&l->pool, l->tape, source))) return stop(r, "'%s' is no claim: LEFT = RIGHT, or a relation", text);
+    if (!judge_relation(l, c, tree_parse(&l->pool, l->tape, source)))
+      return stop(r, "'%s' is no claim: LEFT = RIGHT, or a relation", text);
     return true;
   }
   c->left = trimmed(&l->pool, text, (size_t)(sign - text));
@@ -321,8 +324,10 @@ static bool read_answer(reader *r, const char *s) {
   if (probe.own) return read_claim(r, pool_text(&l->pool, "%s = %s", s, probe.right));
   cr_var y = evaluate_tree(l, left);
   if (cr_is_poison(y) || cr_count(y) != 1) return stop(r, "'%s' is no number", s);
-  add_item(l, (item){.kind = ITEM_ANSWER, .text = s, .label = pool_text(&l->pool, "%s = %s", shown_name(&l->pool, source),
-                                                                     short_text(&l->pool, cr_value(y)))});
+  add_item(l,
+           (item){.kind = ITEM_ANSWER,
+                  .text = s,
+                  .label = pool_text(&l->pool, "%s = %s", shown_name(&l->pool, source), short_text(&l->pool, cr_value(y)))});
   return true;
 }
 
@@ -361,7 +366,8 @@ static bool read_line(reader *r, const char *line) {
     return true;
   }
   rest = after(line, "lesson");
-  if (rest && *rest == '"') return (r->l->title = quoted(&r->l->pool, rest, NULL)) != NULL || stop(r, "a quote is not closed");
+  if (rest && *rest == '"')
+    return (r->l->title = quoted(&r->l->pool, rest, NULL)) != NULL || stop(r, "a quote is not closed");
   if ((rest = after(line, "claim")) && *rest != '=') return read_claim(r, rest);
   if ((rest = after(line, "answer")) && *rest != '=') return read_answer(r, rest);
   if ((rest = after(line, "erratum")) && *rest != '=') return read_erratum(r, rest);
@@ -375,7 +381,8 @@ static bool is_open(const char *s) {
   bool inside = false;
   for (; *s; s++) {
     if (*s == '"') inside = !inside;
-    if (*s == '#' && !inside) while (s[1] && s[1] != '\n') s++;
+    if (*s == '#' && !inside)
+      while (s[1] && s[1] != '\n') s++;
     if (!inside) depth += (*s == '(' || *s == '[') - (*s == ')' || *s == ']');
   }
   return inside || depth > 0;
@@ -441,7 +448,8 @@ void lesson_close(lesson *l) {
 bool lesson_as_expected(const lesson *l) {
   for (int k = 0; k < l->n_claims; k++) {
     const claim *c = &l->claim[k];
-    if (c->expected >= 0 ? (int)c->verdict != c->expected : c->verdict == WRONG || c->verdict == CASCADE || c->verdict == TRUNCATED)
+    if (c->expected >= 0 ? (int)c->verdict != c->expected
+                         : c->verdict == WRONG || c->verdict == CASCADE || c->verdict == TRUNCATED)
       return false;
   }
   return true;

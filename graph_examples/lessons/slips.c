@@ -10,7 +10,7 @@
 typedef struct search {
   lesson *l;
   claim *c;
-  tree formula;             /* NULL: only what can be seen from the two numbers */
+  tree formula; /* NULL: only what can be seen from the two numbers */
 } search;
 
 static bool hit(const search *s, double x) { return isfinite(x) && prints_as(x, s->c->printed, s->c->digits); }
@@ -18,7 +18,8 @@ static bool hit(const search *s, double x) { return isfinite(x) && prints_as(x, 
 /* With the exact numbers, and with those that were printed before. */
 static bool reproduces(const search *s, tree changed) {
   replay exact = {.values = AS_IS}, printed = {.values = AS_PRINTED};
-  return hit(s, replay_value(s->l, changed, &exact, s->c->digits)) || hit(s, replay_value(s->l, changed, &printed, s->c->digits));
+  return hit(s, replay_value(s->l, changed, &exact, s->c->digits)) ||
+         hit(s, replay_value(s->l, changed, &printed, s->c->digits));
 }
 
 static bool found(const search *s, const char *why) {
@@ -53,8 +54,10 @@ static bool count_factor(const search *s) {
   int n = counts_in(s, count, 64);
   for (int i = 0; i < n; i++) {
     if (count[i] < 3) continue;
-    if (hit(s, s->c->truth * count[i])) return found(s, pool_text(&s->l->pool, "factor n: %g times the right number, a 1/%g is missing", count[i], count[i]));
-    if (hit(s, s->c->truth / count[i])) return found(s, pool_text(&s->l->pool, "factor 1/n: the right number divided by %g", count[i]));
+    if (hit(s, s->c->truth * count[i]))
+      return found(s, pool_text(&s->l->pool, "factor n: %g times the right number, a 1/%g is missing", count[i], count[i]));
+    if (hit(s, s->c->truth / count[i]))
+      return found(s, pool_text(&s->l->pool, "factor 1/n: the right number divided by %g", count[i]));
   }
   return false;
 }
@@ -102,10 +105,12 @@ static bool stale(const search *s) {
     const char *end = strstr(name[i], "_new");
     if (!end || end[4]) continue;
     const char *old = pool_text(&s->l->pool, "%.*s", (int)(end - name[i]), name[i]);
-    if (with_other_name(s, name[i], old)) return found(s, pool_text(&s->l->pool, "stale value: the old %s was used for %s", old, name[i]));
+    if (with_other_name(s, name[i], old))
+      return found(s, pool_text(&s->l->pool, "stale value: the old %s was used for %s", old, name[i]));
     with[m++] = (tree_binding){name[i], tree_name(&s->l->pool, old)};
   }
-  return m > 1 && reproduces(s, tree_replace(&s->l->pool, s->formula, m, with)) && found(s, "stale values: those from before the step");
+  return m > 1 && reproduces(s, tree_replace(&s->l->pool, s->formula, m, with)) &&
+         found(s, "stale values: those from before the step");
 }
 
 /* An update a - b that starts from another number of the lesson than a. */
@@ -117,8 +122,9 @@ static bool wrong_start(const search *s) {
     if (isnan(value_of(s->l, other)) || !strcmp(other, start)) continue;
     tree changed = tree_binary(&s->l->pool, "-", tree_name(&s->l->pool, other), f->first->next);
     if (!reproduces(s, changed)) continue;
-    return found(s, pool_text(&s->l->pool, "wrong start value: starts from %s instead of %s", short_text(&s->l->pool, value_of(s->l, other)),
-                              short_text(&s->l->pool, value_of(s->l, start))));
+    return found(s,
+                 pool_text(&s->l->pool, "wrong start value: starts from %s instead of %s",
+                           short_text(&s->l->pool, value_of(s->l, other)), short_text(&s->l->pool, value_of(s->l, start))));
   }
   return false;
 }
@@ -154,7 +160,8 @@ static bool other_name(const search *s) {
   for (int i = 0; i < n; i++)
     for (int k = 0; (other = cr_program_name(s->l->program, k)); k++)
       if (strcmp(other, name[i]) && with_other_name(s, name[i], other))
-        return found(s, pool_text(&s->l->pool, "%s was used for %s", shown_name(&s->l->pool, other), shown_name(&s->l->pool, name[i])));
+        return found(s, pool_text(&s->l->pool, "%s was used for %s", shown_name(&s->l->pool, other),
+                                  shown_name(&s->l->pool, name[i])));
   return false;
 }
 

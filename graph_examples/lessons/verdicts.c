@@ -1,4 +1,5 @@
-/* How a printed number came about: exact, rounded, rounded on the way, cut off, the consequence of an earlier error, or wrong. */
+/* How a printed number came about: exact, rounded, rounded on the way, cut off, the consequence of an earlier error, or
+ * wrong. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -7,7 +8,7 @@
 #include "lesson.h"
 
 const char *const judgement_text[N_JUDGEMENTS] = {
-  "exact", "correctly rounded", "carried rounding", "truncated", "cascade", "holds", "wrong"};
+    "exact", "correctly rounded", "carried rounding", "truncated", "cascade", "holds", "wrong"};
 
 enum { MOST_NAMES = 10 };
 

@@ -18,7 +18,10 @@ static bool read_digits(const context *c, trace_options *o, int *decimals) {
   if (!strcmp(text, "exact")) return o->digits = 0, true;
   long n = strtol(lecture ? text + 8 : text, &end, 10);
   if (end == text || *end || n < 1 || n > (lecture ? 12 : 17))
-    return complain("--digits is a number of digits from 1 to 17, exact, or lecture:N with N decimals from 1 to 12, not '%s'", text), false;
+    return complain(
+               "--digits is a number of digits from 1 to 17, exact, or lecture:N with N decimals from 1 to 12, not '%s'",
+               text),
+           false;
   if (lecture) *decimals = (int)n;
   else o->digits = (int)n;
   return true;
@@ -88,7 +91,8 @@ trace *open_trace(context *c, trace **exact) {
   if (!read_options(c, &o, &decimals) || !run_source(c, &results)) return NULL;
   cr_var y = results.value[0];
   if (results.n > 1) return complain("%s wants one result, not %d", c->verb->name, results.n), NULL;
-  if (cr_dtype_of(y) < CR_FLOAT32) return complain("the result is of dtype %s, which has no derivative", cr_dtype_name(cr_dtype_of(y))), NULL;
+  if (cr_dtype_of(y) < CR_FLOAT32)
+    return complain("the result is of dtype %s, which has no derivative", cr_dtype_name(cr_dtype_of(y))), NULL;
   variable *wrt = wrt_of(c, &n);
   cr_var *x = wrt ? malloc((size_t)n * sizeof *x) : NULL;
   for (int k = 0; x && k < n; k++) x[k] = wrt[k].var;

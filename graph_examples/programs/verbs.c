@@ -121,18 +121,18 @@ const verb verbs[] = {
    deriving | BIT(OPT_LATEX) | BIT(OPT_HTML) | BIT(OPT_OUTPUT) | BIT(OPT_DEPTH) | BIT(OPT_FOCUS) | BIT(OPT_STEPS),
    "Walks through a derivative: the rule that each part calls for, the values going forward, the adjoints coming back with\n"
    "each local derivative in symbols and numbers, sums where a value is used several times, the paths and their products,\n"
-   "the gradient as a formula and as numbers, differences that agree with it, and what to mind. It is read off the tape that\n"
-   "computed the numbers.\n"
+   "the gradient as a formula and as numbers, differences that agree with it, and what to mind. It is read off the tape\n"
+   "that computed the numbers.\n"
    "\n"
    "--digits N shows N significant digits (default 6), --digits exact as many as it takes, and --digits lecture:N rounds\n"
-   "every intermediate to N decimals, as in calculation by hand. --latex writes a document that needs amsmath only, --html one\n"
-   "file for a browser. Large graphs are folded: --depth and --focus say what to show.",
+   "every intermediate to N decimals, as in calculation by hand. --latex writes a document that needs amsmath only, --html\n"
+   "one file for a browser. Large graphs are folded: --depth and --focus say what to show.",
    "result    name of the result\n"
    "decimals  what every intermediate was rounded to; 0: not\n"
    "folded    how many operations are not shown in the other formats\n"
-   "nodes     list of {\"name\", \"kind\", \"op\", \"rule\", \"named\", \"shown\", \"operands\", \"formula\", \"whole\", \"value\", \"adjoint\", \"terms\"}:\n"
-   "          formulas are {\"text\", \"latex\"}, numbers {\"shape\", \"data\"}, terms what the users pass back, {\"from\", \"operand\",\n"
-   "          \"local\", \"pulled\", \"rule\", \"shapes\", \"index\", \"slope\", \"share\"}\n"
+   "nodes     list of {\"name\", \"kind\", \"op\", \"rule\", \"named\", \"shown\", \"operands\", \"formula\", \"whole\", \"value\",\n"
+   "          \"adjoint\", \"terms\"}: formulas are {\"text\", \"latex\"}, numbers {\"shape\", \"data\"}; terms are what the users\n"
+   "          pass back: {\"from\", \"operand\", \"local\", \"pulled\", \"rule\", \"shapes\", \"index\", \"slope\", \"share\"}\n"
    "inputs    list of {\"name\", \"value\", \"gradient\", \"formula\", \"n_paths\", \"paths\"}\n"
    "check     list of {\"label\", \"analytic\", \"numeric\", \"error\", \"digits\", \"verdict\", \"note\"}\n"
    "warnings  list of texts",
@@ -142,8 +142,8 @@ const verb verbs[] = {
    "explain 'sum((X @ W + b)^2)' X=[[1,2],[3,4]] W=[[1],[-1]] b=[0.5]"},
   {"graph", EXPRESSION, "the graph of operations", verb_graph,
    deriving | BIT(OPT_OUTPUT) | BIT(OPT_SVG) | BIT(OPT_PNG) | BIT(OPT_DEPTH) | BIT(OPT_FOCUS),
-   "Prints the graph in Graphviz's DOT language, or draws it: boxes hold value and adjoint, arrows the local derivative. Inputs\n"
-   "are blue, the result is yellow, dashed boxes do not depend on the inputs.",
+   "Prints the graph in Graphviz's DOT language, or draws it: boxes hold value and adjoint, arrows the local derivative.\n"
+   "Inputs are blue, the result is yellow, dashed boxes do not depend on the inputs.",
    "dot    the same text\n"
    "nodes  list of {\"name\", \"formula\", \"value\", \"adjoint\", \"operands\"}",
    "graph 'x*y + sin(x)' x=1 y=2"},
@@ -157,11 +157,13 @@ const verb verbs[] = {
    "ops --kinks"},
   {"lesson", "[FILE ...] [NAME=VALUE ...]", "worked examples, checked number by number", verb_lesson,
    BIT(OPT_ERRATA) | BIT(OPT_OUTPUT) | BIT(OPT_DIGITS),
-   "Runs lesson files: recomputes every number that they claim and classifies it as exact, correctly rounded, consistent with\n"
-   "rounding every intermediate, truncated, following from an earlier error, or wrong. For a wrong one the slip is named that\n"
-   "reproduces it. NAME=VALUE checks a number of your own in place of the printed ones, as in an exercise. Without a FILE the\n"
-   "language of lesson files is described. The exit status is 0 when all verdicts are as the lesson expects.",
-   "lessons  list of {\"title\", \"source\", \"claims\"}; claims are {\"text\", \"line\", \"printed\", \"exact\", \"verdict\", \"note\", \"label\"}",
+   "Runs lesson files: recomputes every number that they claim and classifies it as exact, correctly rounded, consistent\n"
+   "with rounding every intermediate, truncated, following from an earlier error, or wrong. For a wrong one the slip is\n"
+   "named that reproduces it. NAME=VALUE checks a number of your own in place of the printed ones, as in an exercise.\n"
+   "Without a FILE the language of lesson files is described. The exit status is 0 when all verdicts are as the lesson\n"
+   "expects, or when all of your numbers are right.",
+   "lessons  list of {\"title\", \"source\", \"lines\", \"claims\", \"answers\"}; claims are {\"text\", \"line\", \"printed\", \"exact\",\n"
+   "         \"correct\", \"verdict\", \"why\", \"note\", \"label\"}",
    "lesson"},
   {"repl", "[NAME=VALUE ...]", "an interactive session", verb_repl, EVALUATING | PRINTING,
    "Reads expressions and assignments and prints their values; names keep their values from line to line. :grad NAME EXPR\n"
