@@ -294,6 +294,8 @@ double cr__gamma_pdf(double a, double x)
         return not_a_number;
     if (x == 0)
         return a < 1 ? infinity : a == 1;
+    if (x < 1e-100)
+        return a > 170 ? 0 : pow(x, a - 1) * (a * reciprocal_gamma1p(a));
     return isinf(x) || isinf(a) ? 0 : gamma_density(a, x) * (a / x);
 }
 

@@ -63,8 +63,10 @@ static inline double direction(double a, double b) {
   return a == 0 ? 0 : isinf(a) && isfinite(b) ? copysign(1, a) : a / hypot(a, b);
 }
 
-static inline double silu_slope(double x) { return cr__sigmoid(x) * (1 + x * cr__sigmoid(-x)); }
-static inline double gelu_slope(double x) { return cr__ndtr(x) + x * normal_pdf(x); }
+static inline double silu_slope(double x) {
+  return isinf(x) ? x > 0 : cr__sigmoid(x) * (1 + x * cr__sigmoid(-x));
+}
+static inline double gelu_slope(double x) { return isinf(x) ? x > 0 : cr__ndtr(x) + x * normal_pdf(x); }
 static inline double quick_gelu_slope(double x) { return silu_slope(1.702 * x); }
 static inline double mish_slope(double x) {
   double u = cr__softplus(x);

@@ -153,7 +153,7 @@ static void put_symbols(page *p, const trace_term *term) {
   put_derivative(&inner, result(p)->name, p->t->node[term->user].name, "");
   if (term->pulled) put_with_adjoint(p->b, term->pulled, put_tree_latex, above.text ? above.text : "");
   else {
-    cr_put(p->b, "\text{");
+    cr_put(p->b, "\\text{");
     put_words(p, term->rule);
     cr_put(p->b, ", with } g = %s", above.text ? above.text : "");
   }
