@@ -4,15 +4,18 @@
 
 #include "ops.h"
 
-/* With tanh(u) = 2 sigmoid(2u) - 1 the approximation has no cancelling 1 + tanh. */
+/* With tanh(u) = 2 sigmoid(2u) - 1 the approximation has no cancelling 1 + tanh. Far beyond where the sigmoid is 0 or 1
+ * its argument stands still, so that neither the cube nor the square of its slope overflows. */
 static void call_gelu(cr_call *c) {
   cr_var x = cr_arg_var(c, 0);
   const char *approximate = cr_arg_text(c, 1);
   if (!strcmp(approximate, "none")) {
     cr_return(c, cr_gelu(x));
   } else if (!strcmp(approximate, "tanh")) {
-    cr_var cube = cr_mul(cr_const(x.tape, 0.044715), cr_pow(x, cr_const(x.tape, 3)));
-    cr_return(c, cr_mul(x, cr_sigmoid(cr_mul(cr_const(x.tape, 1.5957691216057308), cr_add(x, cube)))));
+    cr_tape *t = x.tape;
+    cr_var near = cr_clamp(x, cr_const(t, -1e9), cr_const(t, 1e9));
+    cr_var cube = cr_mul(cr_const(t, 0.044715), cr_pow(near, cr_const(t, 3)));
+    cr_return(c, cr_mul(x, cr_sigmoid(cr_mul(cr_const(t, 1.5957691216057308), cr_add(near, cube)))));
   } else {
     cr_fail(x.tape, CR_BAD_ARGUMENT, "gelu: approximate '%s' is neither 'none' nor 'tanh'", approximate);
   }

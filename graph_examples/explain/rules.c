@@ -185,10 +185,6 @@ void trace_matrix_rule(trace *t, trace_term *term) {
 
 /* Terms with an adjoint put in */
 
-tree trace_pulled(pool *p, const trace_term *term, tree above) {
-  return tree_replace(p, term->pulled, 1, &(tree_binding){TRACE_ADJOINT, above});
-}
-
 void put_with_adjoint(cr_buffer *b, tree s, void (*put)(cr_buffer *, tree), const char *with) {
   jmp_buf out_of_memory;
   pool p = {.out_of_memory = &out_of_memory};

@@ -69,17 +69,6 @@ static void adopt(cr_syntax *parent, cr_syntax *child, cr_syntax **last) {
   if (child->height >= parent->height) parent->height = child->height + 1;
 }
 
-/* A copy whose sibling link is free. */
-static cr_syntax *copy(pool *p, tree s) {
-  cr_syntax *c = pool_take(p, sizeof *c), *last = NULL;
-  *c = *s;
-  c->first = c->next = NULL;
-  for (tree k = s->first; k; k = k->next) adopt(c, copy(p, k), &last);
-  return c;
-}
-
-tree tree_copy(pool *p, tree s) { return copy(p, s); }
-
 /* A node with the same children, of which only the link to siblings is its own. */
 static cr_syntax *shell(pool *p, tree s) {
   cr_syntax *c = pool_take(p, sizeof *c);

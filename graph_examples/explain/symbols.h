@@ -35,7 +35,6 @@ tree tree_negative(pool *p, tree a);
 tree tree_call(pool *p, const char *name, tree argument);
 tree tree_call_with(pool *p, const char *name, tree argument, const char *keyword, tree value);
 tree tree_transpose(pool *p, tree a); /* a.T */
-tree tree_copy(pool *p, tree s);
 /* The expression that the text says; a bare name with that text where it is not one. */
 tree tree_parse(pool *p, cr_tape *t, const char *text);
 bool tree_same(tree a, tree b);

@@ -124,9 +124,7 @@ tree trace_reference(trace *t, const trace_node *user, int k); /* how operand k 
 void trace_gradients(trace *t);                            /* gradients.c: gradients as formulas; paths */
 void trace_warnings(trace *t);                             /* warnings.c */
 
-/* The term in symbols with `adjoint` in the place of d y / d user. */
-tree trace_pulled(pool *p, const trace_term *term, tree adjoint);
-/* The bare text of the tree with every TRACE_ADJOINT, as the printer wrote it, replaced. */
+/* What the printer writes for the tree, with another text wherever it writes TRACE_ADJOINT. */
 void put_with_adjoint(cr_buffer *b, tree s, void (*put)(cr_buffer *, tree), const char *adjoint);
 
 /* The formats: each appends the whole document to the buffer. */

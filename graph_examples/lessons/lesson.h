@@ -92,7 +92,6 @@ double replay_value(lesson *l, tree formula, const replay *how, int decimals_of_
 /* The formula behind a claim: `by`, or the definition of its name; NULL. */
 tree formula_of(lesson *l, const claim *c);
 double value_of(lesson *l, const char *name); /* NaN when it is no single number */
-const claim *latest_claim(const lesson *l, const claim *before, const char *key);
 bool prints_as(double x, double printed, int digits); /* rounded to so many decimals */
 const char *decimal_text(pool *p, double x, int digits);
 const char *short_text(pool *p, double x);   /* six significant digits */

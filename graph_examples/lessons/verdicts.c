@@ -69,7 +69,7 @@ static bool is_defined(const lesson *l, const char *name) {
   return strstr(name, "_d") != NULL; /* derivatives are computed too */
 }
 
-const claim *latest_claim(const lesson *l, const claim *before, const char *key) {
+static const claim *latest_claim(const lesson *l, const claim *before, const char *key) {
   for (const claim *c = before - 1; c >= l->claim; c--)
     if (c->numeric && c->key && !strcmp(c->key, key)) return c;
   return NULL;

@@ -1,12 +1,12 @@
 #!/usr/bin/env python3
-"""Writes ops/sites.h from the prototypes of ops/ops.h and engine/engine.h; with --check only compares."""
+"""Writes sites.h from the prototypes of engine.h and ops.h. Usage: make_sites.py SITES.H"""
 import pathlib
 import re
 import sys
 
 root = pathlib.Path(__file__).resolve().parent.parent
 HEAD = '''/* Makes every constructor store the caller's file and line on the tape, which errors then name. Define CR_NO_SITES to do
- * without. Written by tests/make_sites.py from the prototypes: a macro calls the function of its own name. */
+ * without. Written by make_sites.py from the prototypes: a macro calls the function of its own name. */
 #ifndef CR_SITES_H
 #define CR_SITES_H
 
@@ -49,8 +49,4 @@ def macros():
             yield f'#define {name}(x{", ..." if rest else ""}) {name}({here}{", __VA_ARGS__" if rest else ""})\n'
 
 
-text = HEAD + ''.join(macros()) + TAIL
-target = root / 'ops/sites.h'
-if '--check' in sys.argv:
-    sys.exit(0 if target.read_text() == text else 'ops/sites.h is not what tests/make_sites.py writes: run it')
-target.write_text(text)
+pathlib.Path(sys.argv[1]).write_text(HEAD + ''.join(macros()) + TAIL)
