@@ -145,7 +145,13 @@ cr_var cr_median(cr_var x, int axis, int keepdim, cr_var *indices) {
   if ((*indices = cr_poison(x.tape), a < 0)) return *indices;
   int64_t n = cr_rank(x) ? cr_dim(x, a) : 1;
   if (!n) return cr_fail(x.tape, CR_BAD_SHAPE, "median: axis %d is empty", a);
-  return cr_kthvalue(x, (n - 1) / 2 + 1, a, keepdim, indices);
+  cr_var v = at_least_vector(x), order = cr_argsort(v, a, 0), last = cr_slice_axis(order, a, n - 1, n, 1);
+  cr_var middle = cr_slice_axis(order, a, (n - 1) / 2, (n - 1) / 2 + 1, 1);
+  *indices = cr_where(cr_isnan(cr_gather(v, a, last)), last, middle); /* a NaN is ordered last and passed on */
+  cr_var values = cr_gather(v, a, *indices);
+  if (keepdim && cr_rank(x)) return values;
+  *indices = cr_squeeze(*indices, 1, &a);
+  return cr_squeeze(values, 1, &a);
 }
 
 /* Names in the expression language */

@@ -91,12 +91,6 @@ void trace_dot(const trace *t, cr_buffer *b) {
   cr_put(b, "}\n");
 }
 
-#if CR_HAVE_GRAPHVIZ && defined(__SANITIZE_ADDRESS__)
-/* What Graphviz measures text with does not give its memory back: nothing to report. */
-const char *__lsan_default_suppressions(void);
-const char *__lsan_default_suppressions(void) { return "leak:libfontconfig\nleak:libpango\nleak:libcairo\n"; }
-#endif
-
 #if CR_HAVE_GRAPHVIZ
 /* Graphviz keeps pointers into the first context in variables of its own, so a process has one and does not give it back. */
 static GVC_t *graphviz(void) {
