@@ -200,4 +200,8 @@ const cr_function cr__moment_functions[] = {
    .samples = "vector_norm(x:(4)); vector_norm(x:(2,3), 3, dim=1); vector_norm(x:(3), 1); vector_norm(x:(2,3), inf, "
               "dim=0, keepdim=True); "
               "vector_norm(x:(3)>0, -1.5)"},
+  {.signature = "norm(input, ord=None, dim=None, keepdim=False)", .family = "reduction",
+   .formula = "vector_norm(input, ord == None || ord == 'fro' ? 2 : ord, dim, keepdim)",
+   .doc = "vector_norm of all elements or along dim; norms of operators are matrix_norm.",
+   .samples = "norm(x:(4)); norm(x:(2,3), 1, dim=1)"},
   {.signature = NULL}};

@@ -260,6 +260,7 @@ CR_API cr_var cr_segment_sum(cr_var data, cr_var segment, int64_t n);
 /* Sorting (sort.c): stable, NaN counts as the largest; values are returned, positions go to *indices */
 
 CR_API cr_var cr_argsort(cr_var x, int axis, int descending);
+/* The int64 positions go to *indices, which may be NULL. */
 CR_API cr_var cr_sort(cr_var x, int axis, int descending, cr_var *indices);
 CR_API cr_var cr_topk(cr_var x, int64_t k, int axis, int largest, cr_var *indices);
 CR_API cr_var cr_kthvalue(cr_var x, int64_t k, int axis, int keepdim, cr_var *indices); /* k from 1, ascending */

@@ -110,11 +110,15 @@ static cr_var pick(cr_var x, int axis, int descending, int64_t from, int64_t to,
 }
 
 cr_var cr_sort(cr_var x, int axis, int descending, cr_var *indices) {
+  cr_var unused;
+  if (!indices) indices = &unused;
   *indices = cr_argsort(x, axis, descending);
   return cr_gather(x, axis, *indices);
 }
 
 cr_var cr_topk(cr_var x, int64_t k, int axis, int largest, cr_var *indices) {
+  cr_var unused;
+  if (!indices) indices = &unused;
   int a = cr_is_poison(x) ? -1 : cr__axis_of(x, "topk", axis);
   cr_var v = at_least_vector(x);
   if ((*indices = cr_poison(x.tape), a < 0)) return *indices;
@@ -128,6 +132,8 @@ cr_var cr_topk(cr_var x, int64_t k, int axis, int largest, cr_var *indices) {
 }
 
 cr_var cr_kthvalue(cr_var x, int64_t k, int axis, int keepdim, cr_var *indices) {
+  cr_var unused;
+  if (!indices) indices = &unused;
   int a = cr_is_poison(x) ? -1 : cr__axis_of(x, "kthvalue", axis);
   cr_var v = at_least_vector(x);
   if ((*indices = cr_poison(x.tape), a < 0)) return *indices;
@@ -141,6 +147,8 @@ cr_var cr_kthvalue(cr_var x, int64_t k, int axis, int keepdim, cr_var *indices) 
 }
 
 cr_var cr_median(cr_var x, int axis, int keepdim, cr_var *indices) {
+  cr_var unused;
+  if (!indices) indices = &unused;
   int a = cr_is_poison(x) ? -1 : cr__axis_of(x, "median", axis);
   if ((*indices = cr_poison(x.tape), a < 0)) return *indices;
   int64_t n = cr_rank(x) ? cr_dim(x, a) : 1;
