@@ -285,7 +285,8 @@ static void call_scatter_add(cr_call *c) {
 }
 static void call_scatter(cr_call *c) {
   cr_var x = cr_arg_var(c, 0), index = cr_arg_index(c, 2);
-  cr_return(c, cr_scatter(x, (int)cr_arg_int(c, 1), index, cr_arg_var(c, 3)));
+  int source = cr_arg_given(c, 3) ? 3 : 4; /* a number may come as value= */
+  cr_return(c, cr_scatter(x, (int)cr_arg_int(c, 1), index, cr_arg_var(c, source)));
 }
 static void call_one_hot(cr_call *c) { cr_return(c, cr_one_hot(cr_arg_index(c, 0), cr_arg_int(c, 1))); }
 static void call_embedding(cr_call *c) {
@@ -329,7 +330,7 @@ const cr_function cr__index_functions[] = {
   {.signature = "scatter_add(input, dim, index, src)", .call = call_scatter_add, .family = "indexing",
    .doc = "Elements of src added at the positions that gather would read; repeated ones add up.", .derivative = GIVES,
    .samples = "scatter_add(x:(2,3), 1, i:(2,4)<3, s:(2,4))"},
-  {.signature = "scatter(input, dim, index, src)", .call = call_scatter, .family = "indexing",
+  {.signature = "scatter(input, dim, index, src=None, value=None)", .call = call_scatter, .family = "indexing",
    .doc = "Elements of src, a tensor or a number, written at the positions that gather would read; the last of repeated "
           "ones stays.",
    .derivative = "the cotangent with zeros at the positions; to src, the cotangent there, for the last writer only",

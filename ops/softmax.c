@@ -294,11 +294,11 @@ const cr_function cr__softmax_functions[] = {
    .samples = "log_softmax(x:(2,3)); log_softmax(x:(2,3), dim=0)"},
   {.signature = "softmin(input, dim=-1)", .formula = "softmax(-input, dim)", .family = "activation", .doc = "softmax of -x.",
    .samples = "softmin(x:(2,3))"},
-  {.signature = "logsumexp(input, dim, keepdim=False)", .call = call_logsumexp, .family = "reduction",
+  {.signature = "logsumexp(input, dim=None, keepdim=False)", .call = call_logsumexp, .family = "reduction",
    .doc = "log of the sum of exponentials over axes (None: all); a row of -inf gives -inf.", .derivative = "softmax(x)",
    .kinks = "derivative 0 on a row of -inf",
    .samples = "logsumexp(x:(2,3), 1); logsumexp(x:(2,3), None); logsumexp(x:(2,3,2), (0,2), keepdim=True)"},
-  {.signature = "logmeanexp(input, dim, keepdim=False)", .call = call_logmeanexp, .family = "reduction",
+  {.signature = "logmeanexp(input, dim=None, keepdim=False)", .call = call_logmeanexp, .family = "reduction",
    .doc = "log of the mean of exponentials over axes (None: all).", .derivative = "softmax(x)",
    .samples = "logmeanexp(x:(2,3), 1); logmeanexp(x:(2,3), None)"},
   {.signature = NULL}};

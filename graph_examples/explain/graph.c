@@ -105,6 +105,8 @@ char *trace_picture(const trace *t, const char *format, size_t *length) {
   unsigned n = 0;
   trace_dot(t, &dot);
   graph_t *g = !dot.failed && dot.text && graphviz() ? agmemread(dot.text) : NULL;
+  char attribute[] = "bgcolor", white[] = "white", none[] = "";
+  if (g && strcmp(format, "svg")) agsafeset(g, attribute, white, none); /* a page styles its SVG; a bitmap is on its own */
   if (g && !gvLayout(graphviz(), g, "dot")) {
     if (!gvRenderData(graphviz(), g, format, &drawn, &n) && drawn) copy = malloc(n + 1);
     if (copy) memcpy(copy, drawn, n), copy[n] = 0, *length = n;
