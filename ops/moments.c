@@ -140,7 +140,7 @@ static double freedom(cr_var x, const cr__axes *a, double correction) {
 }
 static cr_var undefined(cr_var x, int n_axes, const int *axes, int keepdim) {
   cr_var nan = cr_full(x.tape, cr_dtype_of(x) < CR_FLOAT32 ? CR_FLOAT64 : cr_dtype_of(x), 0, NULL, (double)NAN);
-  return cr_sum(cr_mul(x, nan), n_axes, axes, keepdim);
+  return cr_add(cr_sum(cr_mul(x, nan), n_axes, axes, keepdim), nan); /* the second for a sum of nothing */
 }
 
 cr_var cr_variance(cr_var x, int n_axes, const int *axes, double correction, int keepdim) {

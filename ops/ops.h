@@ -117,6 +117,7 @@ CR_API cr_var cr_erfinv(cr_var x);                        /* Inverse of erf. */
 CR_API cr_var cr_normal_pdf(cr_var x);                    /* Normal density, relatively accurate in the tails. */
 CR_API cr_var cr_ndtr(cr_var x);                          /* Normal distribution function. */
 CR_API cr_var cr_log_ndtr(cr_var x);                      /* log(ndtr(x)) without underflow. */
+CR_API cr_var cr_ndtri_slope(cr_var x);                   /* The derivative of ndtri, accurate in the tails. */
 CR_API cr_var cr_ndtri(cr_var x);                         /* Inverse of ndtr. */
 
 /* Elementwise: gamma, zeta, Bessel: an order n is the first operand, an integral number */

@@ -63,6 +63,13 @@ static inline double direction(double a, double b) {
   return a == 0 ? 0 : isinf(a) && isfinite(b) ? copysign(1, a) : a / hypot(a, b);
 }
 
+/* In the tails the inverse of the hazard rate: the rounding of y, magnified by y in exp(y^2 / 2), hardly moves erfcx. */
+static inline double ndtri_slope(double p) {
+  double y = fabs(cr__ndtri(p));
+  if (y < 2 || isinf(y)) return 2.5066282746310002 * exp(0.5 * y * y);
+  return 1.2533141373155003 * cr__erfcx(0.7071067811865476 * y) / (p < 0.5 ? p : 1 - p);
+}
+
 static inline double silu_slope(double x) {
   return isinf(x) ? x > 0 : cr__sigmoid(x) * (1 + x * cr__sigmoid(-x));
 }

@@ -63,7 +63,7 @@ static bool write_all(process *p, const char *text, size_t length, double deadli
   for (size_t done = 0; done < length;) {
     if (!wait_for(p, p->in, POLLOUT, deadline, why)) return false;
     ssize_t n = write(p->in, text + done, length - done);
-    if (n < 0 && errno == EPIPE) return fail(why, "bad program", "the program has ended before it was asked");
+    if (n < 0 && errno == EPIPE) return fail(why, "bad program", "the program ended without an answer");
     if (n < 0 && errno != EAGAIN && errno != EINTR)
       return fail(why, "bad program", "cannot write to the program: %s", strerror(errno));
     if (n > 0) done += (size_t)n;

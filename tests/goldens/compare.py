@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Run a batch command over goldens.jsonl and compare: compare.py [--only NAME]... [--limit N] [--torch] COMMAND...
+"""Run a batch command over goldens.jsonl and extra.jsonl and compare: compare.py [--only NAME]... [--limit N] [--torch] COMMAND...
 
 Example: tests/goldens/compare.py build/chainrule batch
 An entry passes when |got - expected| <= rtol*|expected| + atol; nan meets nan, an infinity its own sign; integers and
@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+FILES = ("goldens.jsonl", "extra.jsonl")
 FLOOR = 2e-322                         # a few steps of the subnormal grid
 
 
@@ -83,8 +84,8 @@ def main(argv):
     if not argv:
         print(__doc__)
         return 2
-    path = Path(__file__).resolve().parent / "goldens.jsonl"
-    lines = [json.loads(text) for text in path.read_text().splitlines()]
+    here = Path(__file__).resolve().parent
+    lines = [json.loads(text) for name in FILES for text in (here / name).read_text().splitlines()]
     function = lambda line: line["request"]["id"].rsplit("-", 1)[0]
     if only:
         lines = [line for line in lines if function(line) in only]
