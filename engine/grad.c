@@ -27,7 +27,8 @@ static cr_var times_partial(cr_tape *t, cr_var g, cr_var partial, double literal
 
 static cr_var through_row(cr_tape *t, uint32_t id, int k, cr_var g) {
   const cr_op *op = t->op[cr__op_number(t, id)];
-  cr_var a = cr__handle(t, t->node[id].in[0]), b = op->arity > 1 ? cr__handle(t, t->node[id].in[1]) : a, y = cr__handle(t, id);
+  cr_var y = cr__handle(t, id), a = cr__handle(t, t->node[id].in[0]);
+  cr_var b = op->arity > 1 ? cr__handle(t, t->node[id].in[1]) : a;
   double literal = (double)NAN;
   cr_var partial = cr__row_partial(t, op, k, a, b, y, &literal);
   if (isnan(literal) && !partial.id) return none(t);
@@ -242,7 +243,8 @@ cr_status cr_jvp(int m, const cr_var *y, int n, const cr_var *x, const cr_var *t
   span s;
   for (int k = 0; k < m; k++) out[k] = none(t);
   bool ok = open_span(&s, t, m, y, n, x) && check_handles(t, n, tangent, true, "tangent");
-  for (int k = 0; ok && k < n; k++) ok = same_shape(t, x[k], tangent[k]) && (x[k].id > s.hi || accumulate(&s, x[k].id, tangent[k]));
+  for (int k = 0; ok && k < n; k++)
+    ok = same_shape(t, x[k], tangent[k]) && (x[k].id > s.hi || accumulate(&s, x[k].id, tangent[k]));
   for (uint32_t id = s.lo; ok && id <= s.hi; id++)
     if (s.depends[id - s.lo] && s.needed[id - s.lo]) ok = forward_node(&s, id);
   for (int k = 0; ok && k < m; k++) {

@@ -147,7 +147,8 @@ void cr__sweep_free(cr_tape *t, cr_sweep *s);
 cr_status cr__check_adjoints(cr_sweep *s, uint32_t id); /* CR_FIND_NONFINITE after node id's step */
 
 /* rows.c: out = value, and out = g * partial k, over whole arrays of one shape; out is contiguous. */
-void cr__row_pull(const cr_row *row, int k, const cr_array *a, const cr_array *b, const cr_array *y, const cr_array *g, cr_array *out);
+void cr__row_pull(const cr_row *row, int k, const cr_array *a, const cr_array *b, const cr_array *y, const cr_array *g,
+                  cr_array *out);
 void cr__row_loop(const cr_row *row, const cr_array *a, const cr_array *b, cr_array *out);
 
 /* grad.c */

@@ -191,7 +191,8 @@ static uint32_t generic_scalar_sweep(cr_tape *t, double *bar, uint32_t from, uin
 
 static cr_status sweep_down(cr_sweep *s) {
   cr_tape *t = s->tape;
-  uint32_t (*scalars)(cr_tape *, double *, uint32_t, uint32_t) = t->table->scalar_sweep ? t->table->scalar_sweep : generic_scalar_sweep;
+  uint32_t (*scalars)(cr_tape *, double *, uint32_t, uint32_t) = t->table->scalar_sweep;
+  if (!scalars) scalars = generic_scalar_sweep;
   for (uint32_t id = s->count - 1; id >= 1; id--) {
     if (!cr__is_record(t, id)) {
       id = scalars(t, &s->of[0].num, id, 1);

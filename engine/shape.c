@@ -8,7 +8,8 @@ static const struct {
   const char *name;
   size_t size;
 } dtypes[] = {
-  [CR_BOOL] = {"bool", 1}, [CR_INT32] = {"int32", 4}, [CR_INT64] = {"int64", 8}, [CR_FLOAT32] = {"float32", 4}, [CR_FLOAT64] = {"float64", 8},
+  [CR_BOOL] = {"bool", 1},       [CR_INT32] = {"int32", 4},     [CR_INT64] = {"int64", 8},
+  [CR_FLOAT32] = {"float32", 4}, [CR_FLOAT64] = {"float64", 8},
 };
 enum { N_DTYPES = sizeof dtypes / sizeof *dtypes };
 
@@ -76,7 +77,8 @@ double cr_array_get(const cr_array *a, int64_t k) { return load(a->data, cr_arra
 int64_t cr_array_get_int(const cr_array *a, int64_t k) { return load_int(a->data, cr_array_offset(a, k), (cr_dtype)a->dtype); }
 void cr_array_set(cr_array *a, int64_t k, double x) { store(a->data, cr_array_offset(a, k), (cr_dtype)a->dtype, x); }
 
-static void copy_run(cr_array *to, int64_t to_at, int64_t to_step, const cr_array *from, int64_t at, int64_t step, int64_t n) {
+static void copy_run(cr_array *to, int64_t to_at, int64_t to_step, const cr_array *from, int64_t at, int64_t step,
+                     int64_t n) {
   if (to->dtype != from->dtype) {
     bool exact = to->dtype == CR_INT64 && from->dtype == CR_INT32;
     for (int64_t i = 0; i < n; i++) {

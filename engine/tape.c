@@ -256,7 +256,8 @@ cr_var cr_fail(cr_tape *t, cr_status status, const char *format, ...) {
   int more = vsnprintf(t->error_text + n, size - n, format, args);
   va_end(args);
   n = more < 0 ? n : n + (size_t)more;
-  if (t->place && t->place->file && n + 1 < size) snprintf(t->error_text + n, size - n, " [%s:%d]", t->place->file, t->place->line);
+  if (t->place && t->place->file && n + 1 < size)
+    snprintf(t->error_text + n, size - n, " [%s:%d]", t->place->file, t->place->line);
   return cr_poison(t);
 }
 
@@ -341,7 +342,8 @@ static cr_tensor *new_record(cr_tape *t, const cr_array *array) {
   return r;
 }
 
-static cr_var leaf_tensor(cr_tape *t, uint32_t op, cr_dtype dtype, int rank, const int64_t *dims, const void *data, void *over) {
+static cr_var leaf_tensor(cr_tape *t, uint32_t op, cr_dtype dtype, int rank, const int64_t *dims, const void *data,
+                          void *over) {
   if (!cr_dtype_size(dtype)) return cr_fail(t, CR_BAD_DTYPE, "unknown dtype %d", (int)dtype);
   if (!check_shape(t, rank, dims)) return cr_poison(t);
   cr_array a;
@@ -394,7 +396,8 @@ static bool view_of_slot(cr_tape *t, int n, const cr_var *in, cr_tensor *r) {
   return true;
 }
 
-static cr_tensor *infer_and_eval(cr_tape *t, const cr_op *op, int n, const cr_var *in, const cr_array *array, const void *attr) {
+static cr_tensor *infer_and_eval(cr_tape *t, const cr_op *op, int n, const cr_var *in, const cr_array *array,
+                                 const void *attr) {
   cr_array out;
   memset(&out, 0, sizeof out);
   cr_infer inference = {t, op, n, array, attr, &out};

@@ -372,9 +372,11 @@ static void call_row(cr_call *c) {
 
 const cr_function cr__elementwise_functions[] = {
 #define UNARY(name, value, da, domain_, kinks_, latex, doc_) \
-  {.signature = #name "(input)", .call = call_row, .doc = doc_, .domain = domain_, .derivative = "d/da: " #da, .kinks = kinks_, .family = "elementwise"},
+  {.signature = #name "(input)", .call = call_row, .doc = doc_, .domain = domain_, .derivative = "d/da: " #da, \
+   .kinks = kinks_, .family = "elementwise"},
 #define BINARY(name, infix, value, da, db, domain_, kinks_, latex, doc_) \
-  {.signature = #name "(input, other)", .call = call_row, .doc = doc_, .domain = domain_, .derivative = "d/da: " #da ";  d/db: " #db, .kinks = kinks_, .family = "elementwise"},
+  {.signature = #name "(input, other)", .call = call_row, .doc = doc_, .domain = domain_, \
+   .derivative = "d/da: " #da ";  d/db: " #db, .kinks = kinks_, .family = "elementwise"},
 #define COMPARE(name, infix, value, latex, doc_) \
   {.signature = #name "(input, other)", .call = call_row, .doc = doc_, .family = "comparison"},
 #define COMPARE1(name, value, latex, doc_) \

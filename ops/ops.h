@@ -65,7 +65,7 @@ CR_API cr_var cr_atan(cr_var x);                          /* Inverse tangent. */
 CR_API cr_var cr_atan2(cr_var x, cr_var y);               /* Angle of the point (y, x), in (-pi, pi]. */
 CR_API cr_var cr_sinh(cr_var x);                          /* Hyperbolic sine. */
 CR_API cr_var cr_cosh(cr_var x);                          /* Hyperbolic cosine. */
-CR_API cr_var cr_tanh(cr_var x);                          /* Hyperbolic tangent; its derivative 1 - tanh(x)^2 is written so that it keeps its digits in the tails. */
+CR_API cr_var cr_tanh(cr_var x);                          /* Hyperbolic tangent. */
 CR_API cr_var cr_sech2(cr_var x);                          /* 1 / cosh(x)^2, the derivative of tanh. */
 CR_API cr_var cr_asinh(cr_var x);                         /* Inverse hyperbolic sine. */
 CR_API cr_var cr_acosh(cr_var x);                         /* Inverse hyperbolic cosine. */
@@ -73,7 +73,7 @@ CR_API cr_var cr_atanh(cr_var x);                         /* Inverse hyperbolic 
 
 /* Elementwise: activations */
 
-CR_API cr_var cr_sigmoid(cr_var x);                       /* 1 / (1 + exp(-x)); its derivative y (1 - y) is written so that it keeps its digits in the tails. */
+CR_API cr_var cr_sigmoid(cr_var x);                       /* 1 / (1 + exp(-x)). */
 CR_API cr_var cr_log1pexp(cr_var x);                      /* log(1 + exp(x)) without overflow: softplus. */
 CR_API cr_var cr_logsigmoid(cr_var x);                    /* log(sigmoid(x)). */
 CR_API cr_var cr_relu(cr_var x);                          /* max(x, 0). */
