@@ -163,13 +163,16 @@ cr_var cr_std(cr_var x, int n_axes, const int *axes, double correction, int keep
 
 /* Names in the expression language */
 
+/* unbiased=True or False is the older name of correction 1 or 0. */
+static double arg_correction(cr_call *c) { return cr_arg_given(c, 4) ? cr_arg_bool(c, 4) : cr_arg_number(c, 2); }
+
 static void call_var(cr_call *c) {
   int axes[CR_MAX_RANK], n = cr__arg_reduced(c, 1, axes);
-  if (n >= -1) cr_return(c, cr_variance(cr_arg_var(c, 0), n, axes, cr_arg_number(c, 2), cr_arg_bool(c, 3)));
+  if (n >= -1) cr_return(c, cr_variance(cr_arg_var(c, 0), n, axes, arg_correction(c), cr_arg_bool(c, 3)));
 }
 static void call_std(cr_call *c) {
   int axes[CR_MAX_RANK], n = cr__arg_reduced(c, 1, axes);
-  if (n >= -1) cr_return(c, cr_std(cr_arg_var(c, 0), n, axes, cr_arg_number(c, 2), cr_arg_bool(c, 3)));
+  if (n >= -1) cr_return(c, cr_std(cr_arg_var(c, 0), n, axes, arg_correction(c), cr_arg_bool(c, 3)));
 }
 static void call_vector_norm(cr_call *c) {
   int axes[CR_MAX_RANK], n = cr__arg_reduced(c, 2, axes);
@@ -184,11 +187,11 @@ static void call_vector_norm(cr_call *c) {
 }
 
 const cr_function cr__moment_functions[] = {
-  {.signature = "var(input, dim=None, *, correction=1, keepdim=False)", .call = call_var, .family = "reduction",
+  {.signature = "var(input, dim=None, *, correction=1, keepdim=False, unbiased=None)", .call = call_var, .family = "reduction",
    .doc = "Variance: squared deviations from the mean over n - correction; NaN when that is not positive.",
    .derivative = "2 (x - mean) / (n - correction)",
-   .samples = "var(x:(4)); var(x:(2,3), dim=1, correction=0); var(x:(2,3,2), dim=(0,-1), keepdim=True)"},
-  {.signature = "std(input, dim=None, *, correction=1, keepdim=False)", .call = call_std, .family = "reduction",
+   .samples = "var(x:(4)); var(x:(2,3), dim=1, correction=0); var(x:(4), unbiased=False); var(x:(2,3,2), dim=(0,-1), keepdim=True)"},
+  {.signature = "std(input, dim=None, *, correction=1, keepdim=False, unbiased=None)", .call = call_std, .family = "reduction",
    .doc = "Standard deviation, the root of var.", .derivative = "(x - mean) / ((n - correction) std)",
    .kinks = "derivative 0 where std is 0",
    .samples = "std(x:(4)); std(x:(2,3), dim=1, correction=0); std(x:(2,3,2), dim=(0,-1), keepdim=True)"},

@@ -110,7 +110,7 @@ static void deviate_row(double *v, const double *p, int64_t n, int unused) {
   double reference = v[largest(p, n)], mean = 0;
   for (int64_t i = 0; i < n; i++) {
     v[i] -= reference;
-    if (p[i] != 0) mean += p[i] * v[i];
+    if (p[i] != 0 && v[i] != 0) mean += p[i] * v[i]; /* a zero cotangent stays zero where the weights are NaN */
   }
   for (int64_t i = 0; i < n; i++) v[i] -= mean;
 }
@@ -193,7 +193,7 @@ static cr_var deviate_transposed(cr_var v, cr_var p, unsigned mask) {
 /* softmax: the Jacobian diag(p) - p p^T is symmetric, so both rules are one */
 
 static cr_var softmax_through(cr_var p, cr_var v, const softmax_attr *s) {
-  return cr_guarded_mul(p, deviate(v, p, s->mask));
+  return cr_guarded_mul(deviate(v, p, s->mask), p);
 }
 static void softmax_vjp(cr_vjp_rule *c) { c->d[0] = softmax_through(c->out, c->g, c->attr); }
 static cr_var softmax_jvp(cr_jvp_rule *c) { return softmax_through(c->out, c->dot[0], c->attr); }
