@@ -4,20 +4,7 @@
 #include <string.h>
 
 #include "trace.h"
-
-static void put_text(cr_buffer *b, const char *s) {
-  if (!s) {
-    cr_put(b, "null");
-    return;
-  }
-  cr_put(b, "\"");
-  for (; *s; s++) {
-    if (*s == '"' || *s == '\\') cr_put(b, "\\%c", *s);
-    else if ((unsigned char)*s < 0x20) cr_put(b, "\\u%04x", (unsigned)*s);
-    else cr_put(b, "%c", *s);
-  }
-  cr_put(b, "\"");
-}
+#include "writing.h"
 
 static void put_number(cr_buffer *b, double x) {
   char text[40];
@@ -50,9 +37,9 @@ static void put_formula(cr_buffer *b, tree s) {
   put_tree(&text, s);
   put_tree_latex(&latex, s);
   cr_put(b, "{\"text\": ");
-  put_text(b, text.text ? text.text : "");
+  put_json_text(b, text.text ? text.text : "");
   cr_put(b, ", \"latex\": ");
-  put_text(b, latex.text ? latex.text : "");
+  put_json_text(b, latex.text ? latex.text : "");
   cr_put(b, "}");
   cr_buffer_free(&text);
   cr_buffer_free(&latex);
@@ -66,7 +53,7 @@ static void put_index(cr_buffer *b, const trace_index *x) {
   cr_put(b, "{\"left\": \"%s\", \"over\": \"%s\", \"factors\": [", x->left, x->over);
   for (int i = 0; i < x->n; i++) {
     cr_put(b, "%s{\"name\": ", i ? ", " : "");
-    put_text(b, x->factor[i].name);
+    put_json_text(b, x->factor[i].name);
     cr_put(b, ", \"at\": \"%s\"}", x->factor[i].at);
   }
   cr_put(b, "]}");
@@ -74,15 +61,15 @@ static void put_index(cr_buffer *b, const trace_index *x) {
 
 static void put_term(const trace *t, cr_buffer *b, const trace_term *term) {
   cr_put(b, "{\"from\": ");
-  put_text(b, t->node[term->user].name);
+  put_json_text(b, t->node[term->user].name);
   cr_put(b, ", \"operand\": %d, \"local\": ", term->operand);
   put_formula(b, term->local);
   cr_put(b, ", \"pulled\": ");
   put_formula(b, term->pulled);
   cr_put(b, ", \"rule\": ");
-  put_text(b, term->rule);
+  put_json_text(b, term->rule);
   cr_put(b, ", \"shapes\": ");
-  put_text(b, term->shapes);
+  put_json_text(b, term->shapes);
   cr_put(b, ", \"index\": ");
   put_index(b, term->index);
   cr_put(b, ", \"slope\": ");
@@ -95,15 +82,15 @@ static void put_term(const trace *t, cr_buffer *b, const trace_term *term) {
 static void put_node(const trace *t, cr_buffer *b, const trace_node *n) {
   static const char *const kind[] = {"input", "constant", "operation"};
   cr_put(b, "{\"name\": ");
-  put_text(b, n->name);
+  put_json_text(b, n->name);
   cr_put(b, ", \"kind\": \"%s\", \"op\": ", kind[n->kind]);
-  put_text(b, n->op);
+  put_json_text(b, n->op);
   cr_put(b, ", \"rule\": ");
-  put_text(b, n->rule);
+  put_json_text(b, n->rule);
   cr_put(b, ", \"named\": %s, \"shown\": %s, \"operands\": [", n->named ? "true" : "false", n->shown ? "true" : "false");
   for (int k = 0; k < n->n_in; k++) {
     if (k) cr_put(b, ", ");
-    put_text(b, n->in[k] >= 0 ? t->node[n->in[k]].name : NULL);
+    put_json_text(b, n->in[k] >= 0 ? t->node[n->in[k]].name : NULL);
   }
   cr_put(b, "], \"formula\": ");
   put_formula(b, n->formula);
@@ -125,7 +112,7 @@ static void put_path(const trace *t, cr_buffer *b, const trace_path *p) {
   cr_put(b, "{\"nodes\": [");
   for (int i = 0; i < p->n; i++) {
     if (i) cr_put(b, ", ");
-    put_text(b, t->node[p->node[i]].name);
+    put_json_text(b, t->node[p->node[i]].name);
   }
   cr_put(b, "], \"slopes\": [");
   for (int i = 0; i + 1 < p->n; i++) {
@@ -139,7 +126,7 @@ static void put_path(const trace *t, cr_buffer *b, const trace_path *p) {
 
 static void put_input(const trace *t, cr_buffer *b, const trace_input *in) {
   cr_put(b, "{\"name\": ");
-  put_text(b, in->name);
+  put_json_text(b, in->name);
   cr_put(b, ", \"value\": ");
   put_numbers(b, &in->value);
   cr_put(b, ", \"gradient\": ");
@@ -159,7 +146,7 @@ static void put_input(const trace *t, cr_buffer *b, const trace_input *in) {
 
 static void put_check(cr_buffer *b, const trace_check *c) {
   cr_put(b, "{\"label\": ");
-  put_text(b, c->label);
+  put_json_text(b, c->label);
   cr_put(b, ", \"analytic\": ");
   put_number(b, c->analytic);
   cr_put(b, ", \"numeric\": ");
@@ -169,15 +156,15 @@ static void put_check(cr_buffer *b, const trace_check *c) {
   cr_put(b, ", \"digits\": ");
   put_number(b, c->digits);
   cr_put(b, ", \"verdict\": ");
-  put_text(b, c->verdict);
+  put_json_text(b, c->verdict);
   cr_put(b, ", \"note\": ");
-  put_text(b, c->note);
+  put_json_text(b, c->note);
   cr_put(b, "}");
 }
 
 void trace_json(const trace *t, cr_buffer *b) {
   cr_put(b, "{\"result\": ");
-  put_text(b, t->node[t->n_nodes - 1].name);
+  put_json_text(b, t->node[t->n_nodes - 1].name);
   cr_put(b, ", \"decimals\": %d, \"folded\": %d, \"nodes\": [", t->options.decimals, t->n_folded);
   for (int i = 0; i < t->n_nodes; i++) {
     if (i) cr_put(b, ", ");
@@ -196,7 +183,7 @@ void trace_json(const trace *t, cr_buffer *b) {
   cr_put(b, "], \"warnings\": [");
   for (int k = 0; k < t->n_warnings; k++) {
     if (k) cr_put(b, ", ");
-    put_text(b, t->warning[k]);
+    put_json_text(b, t->warning[k]);
   }
   cr_put(b, "]}\n");
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "trace.h"
+#include "writing.h"
 
 enum { WIDTH = 80, INDENT = 2, MOST_NAME = 18 };
 
@@ -35,17 +36,6 @@ static void heading(page *p, const char *text, const char *aside) {
   cr_put(p->b, "\n");
 }
 
-/* Columns that a text takes: characters, not bytes. */
-static int columns(const char *s) {
-  int n = 0;
-  for (; *s; s++) n += ((unsigned char)*s & 0xC0) != 0x80;
-  return n;
-}
-
-static void spaces(cr_buffer *b, int n) {
-  while (n-- > 0) cr_put(b, " ");
-}
-
 /* A piece of text that must not be broken: up to a space, or in a formula up to the operator of a product. ~ is a space at
  * which no line ends. */
 static size_t piece(const char *s, bool formula) {
@@ -65,13 +55,13 @@ static int flow(page *p, int at, int hang, const char *text, bool formula) {
     snprintf(word, sizeof word, "%.*s", (int)n, s);
     for (char *c = word; *c; c++)
       if (*c == '~') *c = ' ';
-    if (!first && at + space + columns(word) > WIDTH) {
+    if (!first && at + space + text_columns(word) > WIDTH) {
       cr_put(p->b, "\n");
-      spaces(p->b, at = hang);
+      put_spaces(p->b, at = hang);
       space = false;
     }
     cr_put(p->b, space ? " %s" : "%s", word);
-    at += space + columns(word);
+    at += space + text_columns(word);
     first = false;
     s += n;
   }
@@ -79,7 +69,7 @@ static int flow(page *p, int at, int hang, const char *text, bool formula) {
 }
 
 static void paragraph(page *p, int indent, int hang, const char *text) {
-  spaces(p->b, indent);
+  put_spaces(p->b, indent);
   flow(p, indent, hang, text, false);
   cr_put(p->b, "\n");
 }
@@ -87,16 +77,16 @@ static void paragraph(page *p, int indent, int hang, const char *text) {
 /* left = part = part ..., broken before an equals sign where the line is full. Parts that repeat the one before, and empty
  * ones, are left out. */
 static void equation(page *p, int indent, const char *left, int width, int n, const char *const *part) {
-  int sign = indent + (columns(left) > width ? columns(left) : width), at = sign;
-  spaces(p->b, indent);
+  int sign = indent + (text_columns(left) > width ? text_columns(left) : width), at = sign;
+  put_spaces(p->b, indent);
   cr_put(p->b, "%s", left);
-  spaces(p->b, sign - indent - columns(left));
+  put_spaces(p->b, sign - indent - text_columns(left));
   const char *last = NULL;
   for (int i = 0; i < n; i++) {
     if (!part[i] || !part[i][0] || (last && !strcmp(last, part[i]))) continue;
-    if (last && at + 3 + columns(part[i]) > WIDTH) {
+    if (last && at + 3 + text_columns(part[i]) > WIDTH) {
       cr_put(p->b, "\n");
-      spaces(p->b, at = sign);
+      put_spaces(p->b, at = sign);
     }
     if (i == n - 1) style(p, back);
     cr_put(p->b, " = ");
@@ -164,7 +154,7 @@ static void title(page *p) {
   style(p, bold);
   tree whole = y->whole && tree_size(y->whole) < 60 ? y->whole : y->formula;
   text s = whole ? tree_as(p, whole, put_tree) : format("%s", "");
-  flow(p, 0, columns(y->name) + 3, whole ? format("%s = %.450s", y->name, s.of).of : y->name, true);
+  flow(p, 0, text_columns(y->name) + 3, whole ? format("%s = %.450s", y->name, s.of).of : y->name, true);
   style(p, plain);
   cr_put(p->b, "\n");
   for (int i = 0, n = 0; i < p->t->n_nodes; i++) {
@@ -185,7 +175,7 @@ static int widest_name(const page *p, bool derivatives) {
   for (int i = 0; i < p->t->n_nodes; i++) {
     const trace_node *n = &p->t->node[i];
     if (!n->shown || (!derivatives && n->kind != TRACE_OPERATION)) continue;
-    int wide = derivatives ? columns(derivative(p, i).of) : columns(n->name);
+    int wide = derivatives ? text_columns(derivative(p, i).of) : text_columns(n->name);
     if (wide > widest && wide <= MOST_NAME) widest = wide;
   }
   return widest;
@@ -201,11 +191,11 @@ static void decomposition(page *p) {
     bool moves_only = n->whole && n->whole->kind == CR_NAME;
     text s = tree_as(p, n->whole && !moves_only && tree_size(n->whole) < 40 ? n->whole : n->formula, put_tree);
     if (n->named) s = format("%s = %.400s", n->name, s.of);
-    spaces(p->b, INDENT);
+    put_spaces(p->b, INDENT);
     flow(p, INDENT, 2 * INDENT, s.of, true);
-    int gap = RULE_COLUMN - INDENT - columns(s.of);
+    int gap = RULE_COLUMN - INDENT - text_columns(s.of);
     if (gap < 2) cr_put(p->b, "\n"), gap = RULE_COLUMN;
-    spaces(p->b, gap);
+    put_spaces(p->b, gap);
     cr_put(p->b, "%s\n", n->rule);
   }
 }
@@ -287,8 +277,8 @@ static void tensor_term(page *p, const trace_term *term, int indent, const char 
   if (term->share.data && term->share.count <= 9) value = format("%.300s%.100s", value.of, shape_of(&term->share).of);
   equation(p, indent, left, width, 2, (const char *[]){symbols.of, term->index ? NULL : value.of});
   if (!term->index) return;
-  int hang = indent + (columns(left) > width ? columns(left) : width);
-  spaces(p->b, hang + 1);
+  int hang = indent + (text_columns(left) > width ? text_columns(left) : width);
+  put_spaces(p->b, hang + 1);
   flow(p, hang + 1, hang + 5, format("or %s", index_text(p, term).of).of, false);
   cr_put(p->b, "\n");
   if (value.of[0]) equation(p, hang, "", 0, 1, (const char *[]){value.of});
@@ -304,7 +294,7 @@ static void fan_out(page *p, const trace_node *n, const char *left) {
   int width = 0;
   cr_buffer sum = {.tape = p->b->tape};
   for (int k = 0; k < n->n_terms; k++) {
-    int wide = columns(p->t->node[n->term[k].user].name) + 5;
+    int wide = text_columns(p->t->node[n->term[k].user].name) + 5;
     if (wide > width) width = wide;
   }
   cr_put(p->b, "  %s is a sum: %s is used %d times\n", left, n->name, n->n_terms);
@@ -386,7 +376,7 @@ static void gradient(page *p, const trace *exact) {
   int width = 0;
   heading(p, "Gradient", exact ? "by hand, and without rounding" : NULL);
   for (int k = 0; k < p->t->n_inputs; k++) {
-    int wide = columns(format("d%s/d%s", y_name(p), p->t->input[k].name).of);
+    int wide = text_columns(format("d%s/d%s", y_name(p), p->t->input[k].name).of);
     if (wide > width) width = wide;
   }
   for (int k = 0; k < p->t->n_inputs; k++) {
@@ -406,7 +396,7 @@ static void check(page *p) {
   if (!t->n_checks) return;
   heading(p, "Check", "slopes of the function itself, by differences");
   for (int k = 0; k < t->n_checks; k++) {
-    int wide = columns(t->check[k].label) + columns(y_name(p)) + 3;
+    int wide = text_columns(t->check[k].label) + text_columns(y_name(p)) + 3;
     if (wide > width) width = wide;
   }
   for (int k = 0; k < t->n_checks; k++) {
@@ -418,7 +408,7 @@ static void check(page *p) {
           format("%.100s: slope %s on the left, %s on the right", verdict.of, number(p, c->left).of, number(p, c->right).of);
     else if (c->note[0]) verdict = format("%.100s; %.200s", verdict.of, c->note);
     cr_put(p->b, "  %s", label.of);
-    spaces(p->b, width - columns(label.of));
+    put_spaces(p->b, width - text_columns(label.of));
     cr_put(p->b, " = %-12s  %s\n", number(p, isnan(c->numeric) ? c->analytic : c->numeric).of, verdict.of);
   }
 }

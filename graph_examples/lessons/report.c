@@ -3,23 +3,14 @@
 #include <string.h>
 
 #include "lesson.h"
+#include "writing.h"
 
 enum { WIDTH = 80, VERDICT_COLUMN = 34, REASON_COLUMN = 8 };
 
-static int columns(const char *s) {
-  int n = 0;
-  for (; *s; s++) n += ((unsigned char)*s & 0xC0) != 0x80;
-  return n;
-}
-
-static void spaces(cr_buffer *b, int n) {
-  while (n-- > 0) cr_put(b, " ");
-}
-
 /* Words broken into lines, each indented. */
 static void paragraph(cr_buffer *b, int indent, const char *first, const char *text) {
-  int at = indent + columns(first);
-  spaces(b, indent);
+  int at = indent + text_columns(first);
+  put_spaces(b, indent);
   cr_put(b, "%s", first);
   int hang = at;
   bool begun = false;
@@ -27,7 +18,7 @@ static void paragraph(cr_buffer *b, int indent, const char *first, const char *t
     size_t n = strcspn(s, " ");
     if (begun && at + 1 + (int)n > WIDTH) {
       cr_put(b, "\n");
-      spaces(b, at = hang);
+      put_spaces(b, at = hang);
       begun = false;
     }
     cr_put(b, begun ? " %.*s" : "%.*s", (int)n, s);
@@ -71,13 +62,13 @@ static void put_claim(const lesson *l, const claim *c, cr_buffer *b, bool color)
   else if (c->line) cr_put(&text, "  L%-5d", c->line);
   else cr_put(&text, "        ");
   claim_text(l, c, &text);
-  bool wide = text.text && columns(text.text) > WIDTH;
+  bool wide = text.text && text_columns(text.text) > WIDTH;
   if (wide) paragraph(b, 0, "  ", text.text + strspn(text.text, " "));
   else cr_put(b, "%s", text.text ? text.text : "");
-  int gap = VERDICT_COLUMN - (text.text ? columns(text.text) : 0);
+  int gap = VERDICT_COLUMN - (text.text ? text_columns(text.text) : 0);
   cr_buffer_free(&text);
   if (gap < 2) cr_put(b, wide ? "" : "\n"), gap = VERDICT_COLUMN;
-  spaces(b, gap);
+  put_spaces(b, gap);
   cr_put(b, "%s%s%s", color ? color_of(c) : "", judgement_text[c->verdict], color ? "\033[0m" : "");
   if (c->label) cr_put(b, " (%s)", c->label);
   cr_put(b, "\n");
@@ -147,20 +138,6 @@ void lesson_text(const lesson *l, cr_buffer *b, bool color) {
 }
 
 /* JSON */
-
-static void put_json_text(cr_buffer *b, const char *s) {
-  if (!s) {
-    cr_put(b, "null");
-    return;
-  }
-  cr_put(b, "\"");
-  for (; *s; s++) {
-    if (*s == '"' || *s == '\\') cr_put(b, "\\%c", *s);
-    else if ((unsigned char)*s < 0x20) cr_put(b, "\\u%04x", (unsigned)*s);
-    else cr_put(b, "%c", *s);
-  }
-  cr_put(b, "\"");
-}
 
 static void put_json_claim(const lesson *l, const claim *c, cr_buffer *b) {
   cr_buffer text = {.tape = b->tape};
