@@ -86,6 +86,7 @@ static void report_nonfinite(cr_tape *t, uint32_t id, const cr_array *a) {
 
 void cr__after_eval(cr_tape *t, uint32_t id) {
   cr_array a = cr__array_of(t, id);
-  if (t->option[CR_ROUND_DIGITS]) round_array(&a, t->option[CR_ROUND_DIGITS]);
+  bool view = cr__is_record(t, id) && t->slot[id].tensor->view; /* its numbers are those of an operand */
+  if (t->option[CR_ROUND_DIGITS] && !view) round_array(&a, t->option[CR_ROUND_DIGITS]);
   if (t->option[CR_FIND_NONFINITE] && (a.dtype == CR_FLOAT64 || a.dtype == CR_FLOAT32)) report_nonfinite(t, id, &a);
 }

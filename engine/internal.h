@@ -71,6 +71,7 @@ struct cr_tape {
   cr_allocator base;         /* the user's, or the default */
   cr_allocator counted;      /* wraps base: counts bytes, holds the limit; everything goes through it */
   size_t bytes;
+  bool over_limit;           /* the last allocation was refused by the limit, not by base */
   cr_place *site;       /* by id when CR_TRACK_SITES */
   uint32_t sites_capacity;
   cr_name_entry *name;       /* in order of naming */
@@ -121,6 +122,7 @@ cr_var cr__push(cr_tape *t, uint32_t op, int n, const cr_var *in, cr_slot slot);
 uint32_t cr__number_of(cr_tape *t, const cr_op *op);  /* registers it if new; 0 when memory runs out */
 void cr__rewind(cr_tape *t, cr_mark mark);            /* cr_reset without a new stamp, when no handle got out */
 void cr__own(cr_tape *t, cr_owned *o, void (*destroy)(cr_tape *, cr_owned *));
+void cr__out_of_memory(cr_tape *t);                   /* the tape's error for a failed allocation */
 void *cr__alloc(cr_tape *t, size_t bytes);            /* from the arena; on failure the tape's error is set */
 void *cr__resize_on(cr_tape *t, void *p, size_t old_size, size_t new_size); /* the tape's allocator, checked */
 /* Operand ids of a node; n receives how many. */

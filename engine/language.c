@@ -9,10 +9,7 @@
 void *cr__take(cr_tape *t, cr_arena *arena, size_t bytes) {
   void *p = cr__arena_take(arena, bytes ? bytes : 1, 8);
   if (p) return p;
-  if (t->option[CR_MAX_BYTES])
-    cr_fail(t, CR_OVER_LIMIT, "the tape's memory limit of %lld MiB is reached", (long long)t->option[CR_MAX_BYTES]);
-  else
-    cr_fail(t, CR_NO_MEMORY, "out of memory");
+  cr__out_of_memory(t);
   return NULL;
 }
 
@@ -55,7 +52,7 @@ bool cr__dict_put(cr_tape *t, cr__dict *d, const char *name, void *item) {
     d->entry = cr__resize(d->allocator, NULL, 0, d->capacity * sizeof *d->entry);
     if (!d->entry) {
       *d = old;
-      return cr_fail(t, CR_NO_MEMORY, "out of memory"), false;
+      return cr__out_of_memory(t), false;
     }
     memset(d->entry, 0, d->capacity * sizeof *d->entry);
     for (uint32_t i = 0; i < old.capacity; i++)
@@ -78,7 +75,7 @@ void cr__dict_free(cr__dict *d) {
 static cr__callable *new_callable(cr_tape *t, const char *name, size_t length) {
   cr__callable *f = cr__take(t, &t->lasting, sizeof *f);
   const char *copy = f ? cr__arena_text(&t->lasting, name, length) : NULL;
-  if (!copy) return f ? cr_fail(t, CR_NO_MEMORY, "out of memory"), NULL : NULL;
+  if (!copy) return f ? cr__out_of_memory(t), NULL : NULL;
   *f = (cr__callable){.name = copy};
   return f;
 }

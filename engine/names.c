@@ -52,7 +52,7 @@ cr_var cr_name(cr_var v, const char *name) {
   if (t->n_names == t->names_capacity && !grow(t)) return v;
   char *copy = cr__arena_text(&t->arena, name, strlen(name));
   if (!copy) {
-    cr_fail(t, CR_NO_MEMORY, "out of memory");
+    cr__out_of_memory(t);
     return v;
   }
   t->name[t->n_names] = (cr_name_entry){copy, v.id};

@@ -173,7 +173,6 @@ struct cr_op_table {
   cr_var (*mul)(cr_var x, cr_var y);
   cr_var (*guarded_mul)(cr_var g, cr_var d);  /* where(g == 0, 0, g * d) */
   cr_var (*neg)(cr_var x);
-  cr_var (*sum)(cr_var x);
   cr_var (*full)(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, double value);
   cr_var (*cast)(cr_var x, cr_dtype dtype);
   cr_var (*list)(cr_tape *t, int n, const cr_var *items); /* stack scalars or equal shapes along a new first axis */

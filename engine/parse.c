@@ -101,7 +101,7 @@ static cr_syntax *too_deep(parser *p, uint32_t at) {
 
 static void *take(parser *p, size_t bytes) {
   void *memory = cr__take(p->tape, p->arena, bytes);
-  if (!memory) fail(p, p->x.at, p->tape->option[CR_MAX_BYTES] ? CR_OVER_LIMIT : CR_NO_MEMORY, "out of memory");
+  if (!memory) fail(p, p->x.at, p->tape->over_limit ? CR_OVER_LIMIT : CR_NO_MEMORY, "out of memory");
   return memory;
 }
 

@@ -199,7 +199,7 @@ static bool build(cr__replica *r, cr_var y, int n, const cr_var *x) {
 cr__replica *cr__replica_new(cr_var y, int n, const cr_var *x) {
   cr_tape *t = y.tape, *copy = cr_new_with(t->table, &t->base);
   if (!copy) {
-    cr_fail(t, CR_NO_MEMORY, "out of memory");
+    cr__out_of_memory(t);
     return NULL;
   }
   copy->option[CR_MAX_BYTES] = t->option[CR_MAX_BYTES];

@@ -68,6 +68,6 @@ const char *cr__report_table(cr_tape *t, const cr_report *r) {
   if (*r->diagnosis) cr_put(&b, "%s\n", r->diagnosis);
   const char *text = b.failed ? NULL : cr__arena_text(&t->arena, b.text, b.length);
   cr_buffer_free(&b);
-  if (!text) cr_fail(t, CR_NO_MEMORY, "out of memory");
+  if (!text) cr__out_of_memory(t);
   return text ? text : "";
 }

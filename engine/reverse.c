@@ -80,7 +80,7 @@ static cr_array *new_adjoint(cr_sweep *s, uint32_t id) {
       return a;
     }
   }
-  cr_fail(s->tape, CR_NO_MEMORY, "out of memory");
+  cr__out_of_memory(s->tape);
   return NULL;
 }
 

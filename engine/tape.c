@@ -27,14 +27,15 @@ const char *cr_status_text(cr_status status) {
 static void *counted_reallocate(void *user, void *p, size_t old_size, size_t new_size) {
   cr_tape *t = user;
   size_t limit = (size_t)t->option[CR_MAX_BYTES] << 20;
-  if (limit && new_size > old_size && t->bytes + (new_size - old_size) > limit) return NULL;
+  t->over_limit = limit && new_size > old_size && t->bytes + (new_size - old_size) > limit;
+  if (t->over_limit) return NULL;
   void *q = t->base.reallocate(t->base.user, p, old_size, new_size);
   if (q || !new_size) t->bytes = t->bytes - old_size + new_size;
   return q;
 }
 
-static void out_of_memory(cr_tape *t) {
-  if (t->option[CR_MAX_BYTES])
+void cr__out_of_memory(cr_tape *t) {
+  if (t->over_limit)
     cr_fail(t, CR_OVER_LIMIT, "the tape's memory limit of %lld MiB is reached", (long long)t->option[CR_MAX_BYTES]);
   else
     cr_fail(t, CR_NO_MEMORY, "out of memory");
@@ -42,13 +43,13 @@ static void out_of_memory(cr_tape *t) {
 
 void *cr__resize_on(cr_tape *t, void *p, size_t old_size, size_t new_size) {
   void *q = cr__resize(&t->counted, p, old_size, new_size);
-  if (!q && new_size) out_of_memory(t);
+  if (!q && new_size) cr__out_of_memory(t);
   return q;
 }
 
 void *cr__alloc(cr_tape *t, size_t bytes) {
   void *p = cr__arena_take(&t->arena, bytes ? bytes : 1, 64);
-  if (!p) out_of_memory(t);
+  if (!p) cr__out_of_memory(t);
   return p;
 }
 

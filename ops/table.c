@@ -37,14 +37,12 @@ const cr_op_table *cr_standard_ops(void) {
   static const cr_op_table table = {
     .rows = cr__rows,
     .n_rows = &cr__n_rows,
-
     .scalar_sweep = cr__scalar_sweep,
     .functions = families,
     .add = cr_add,
     .mul = cr_mul,
     .guarded_mul = cr_guarded_mul,
     .neg = cr_neg,
-    .sum = cr_sum_all,
     .full = cr_full,
     .cast = cr_cast,
     .list = list,

@@ -215,6 +215,11 @@ static void rounding_every_value_as_by_hand(void **state) {
   cr_var y = cr_sigmoid(cr_input(t, 1.25));
   assert_true(cr_value(y) == 0.777);
   assert_true(cr_value(cr_mul(y, cr_const(t, 2.245))) == 1.744);
+  double data[2] = {1.23456, 2.34567}, kept[2]; /* a view is rounded where it is used, not the leaf beneath it */
+  cr_var x = cr_tensor_of(t, CR_FLOAT64, 1, (int64_t[]){2}, data);
+  cr_reshape(x, 2, (int64_t[]){2, 1});
+  assert_int_equal(cr_read(x, kept, 2), CR_OK);
+  assert_true(kept[0] == data[0] && kept[1] == data[1]);
   cr_free(t);
 }
 
@@ -272,6 +277,14 @@ static void a_memory_limit_is_a_status(void **state) {
   cr_var v = cr_input(t, 1);
   for (int k = 0; k < 1000000 && !cr_is_poison(v); k++) v = cr_sin(v);
   assert_int_equal(cr_error(t), CR_OVER_LIMIT);
+  cr_free(t);
+  meter m = {0}; /* memory that runs out below the limit is no matter of the limit */
+  cr_allocator allocator = {meter_reallocate, &m};
+  t = cr_new_with(cr_standard_ops(), &allocator);
+  cr_set(t, CR_MAX_BYTES, 1024);
+  m.fail_at = m.calls + 1;
+  for (int k = 0; k < 1000000 && cr_error(t) == CR_OK; k++) cr_tensor_of(t, CR_FLOAT64, 1, (int64_t[]){100}, NULL);
+  assert_int_equal(cr_error(t), CR_NO_MEMORY);
   cr_free(t);
 }
 
