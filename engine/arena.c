@@ -142,6 +142,12 @@ void cr__arena_free(cr_arena *a) {
   cr__arena_init(a, a->allocator);
 }
 
+int cr__arena_holds(const cr_arena *a, const void *p) {
+  for (uint32_t i = 0; i <= a->current && i < a->n_chunks; i++)
+    if ((uintptr_t)p - (uintptr_t)a->chunk[i].base < a->chunk[i].size) return 1;
+  return 0;
+}
+
 size_t cr__arena_used(const cr_arena *a) {
   size_t n = a->used;
   for (uint32_t i = 0; i < a->current && i < a->n_chunks; i++) n += a->chunk[i].size;

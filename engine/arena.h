@@ -24,6 +24,8 @@ void *cr__arena_take(cr_arena *a, size_t bytes, size_t align);
 char *cr__arena_text(cr_arena *a, const char *text, size_t length); /* copy with a final 0 */
 void cr__arena_reset(cr_arena *a, uint32_t chunk, size_t used);
 void cr__arena_free(cr_arena *a);
+/* Whether p lies in memory taken from it. */
+int cr__arena_holds(const cr_arena *a, const void *p);
 /* Bytes used up to the current position. */
 size_t cr__arena_used(const cr_arena *a);
 

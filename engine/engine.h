@@ -138,12 +138,13 @@ typedef struct cr_place {
 } cr_place;
 CR_API void cr_site(cr_tape *t, const char *file, int line);
 
-/* Options that cost time, all off at first. */
+/* Options, by their first values: all looks off, no limit, one thread. */
 typedef enum cr_option {
   CR_TRACK_SITES,   /* keep file:line of every node (cr_node_site) */
   CR_FIND_NONFINITE,/* the first NaN or Inf, forward or backward, becomes the tape's error, with op, operands and path */
   CR_ROUND_DIGITS,  /* round every value recorded to this many decimals, as in hand calculation (0: off) */
-  CR_MAX_BYTES      /* memory limit of the tape in MiB (0 = none); beyond it CR_OVER_LIMIT */
+  CR_MAX_BYTES,     /* memory limit of the tape in MiB (0 = none); beyond it CR_OVER_LIMIT */
+  CR_THREADS        /* threads that share the work on large tensors (1; 0: one for each core); results are the same to the bit */
 } cr_option;
 CR_API void cr_set(cr_tape *t, cr_option option, int64_t value);
 CR_API int64_t cr_get(const cr_tape *t, cr_option option);
@@ -222,6 +223,8 @@ CR_API double cr_adjoint(const cr_sweep *s, cr_var x);
 CR_API cr_status cr_adjoint_read(const cr_sweep *s, cr_var x, double *out, int64_t n);
 /* The same as a constant on the tape, of x's shape and dtype. */
 CR_API cr_var cr_adjoint_var(cr_sweep *s, cr_var x);
+/* The sweep's own numbers, not copied: of x's shape and dtype, for as long as the sweep; data NULL when y does not depend on x. */
+CR_API cr_array cr_adjoint_view(const cr_sweep *s, cr_var x);
 /* Gives the sweep's memory back before the reset, for loops that do not reset. */
 CR_API void cr_sweep_release(cr_sweep *s);
 

@@ -52,6 +52,8 @@ typedef struct cr_name_entry {
   uint32_t id;
 } cr_name_entry;
 
+typedef struct cr_crew cr_crew;
+
 struct cr_tape {
   const cr_place *place;     /* the caller's; first, so that sites.h can store it inline */
   cr_place given;            /* by cr_site */
@@ -86,7 +88,8 @@ struct cr_tape {
   const cr_op *doing;        /* what a failure is about, NULL when nothing is being recorded */
   const cr_var *doing_in;
   int doing_n;
-  int64_t option[4];
+  int64_t option[5];
+  cr_crew *crew;             /* threads, made at the first large job */
   void *language;            /* formula.c: function index, parsed formulas and rules */
 };
 
@@ -134,6 +137,9 @@ const void *cr__attr_of(const cr_tape *t, uint32_t id);
 cr_var cr__view_leaf(cr_tape *t, const cr_array *a, bool constant);
 const char *cr__describe(cr_tape *t, cr_var v, char *text, size_t size); /* "x: float64 (2, 3)" */
 
+/* parallel.c */
+void cr__crew_free(cr_tape *t); /* joins the threads; the next large job makes new ones */
+
 /* names.c */
 void cr__names_drop(cr_tape *t, uint32_t kept); /* all but the first kept names */
 void cr__names_free(cr_tape *t);
@@ -149,9 +155,9 @@ void cr__sweep_free(cr_tape *t, cr_sweep *s);
 cr_status cr__check_adjoints(cr_sweep *s, uint32_t id); /* CR_FIND_NONFINITE after node id's step */
 
 /* rows.c: out = value, and out = g * partial k, over whole arrays of one shape; out is contiguous. */
-void cr__row_pull(const cr_row *row, int k, const cr_array *a, const cr_array *b, const cr_array *y, const cr_array *g,
+void cr__row_pull(cr_tape *t, const cr_row *row, int k, const cr_array *a, const cr_array *b, const cr_array *y, const cr_array *g,
                   cr_array *out);
-void cr__row_loop(const cr_row *row, const cr_array *a, const cr_array *b, cr_array *out);
+void cr__row_loop(cr_tape *t, const cr_row *row, const cr_array *a, const cr_array *b, cr_array *out);
 
 /* grad.c */
 /* Calls the op's rules with their context filled in; d[k] stays poison where not wanted or zero. */

@@ -91,6 +91,7 @@ struct cr_op {
   const char *rule;         /* the derivative in words or symbols, for struct ops; rows have texts */
   void (*show)(char *text, size_t size, const void *attr); /* attributes as "dim=1, keepdim=True" */
   const cr_row *row;        /* elementwise ops only */
+  int window;               /* a view of part of its one operand: the sweep adds its cotangent there instead of calling vjp */
 };
 
 /* Recording. The generic constructor checks handles, infers, evaluates, pushes. attr may be NULL when attr_size is 0. */
@@ -100,6 +101,9 @@ CR_API cr_var cr_record_like(cr_var v, int n, const cr_var *in);
 
 /* For kernels: memory until the kernel returns; NULL when memory runs out. */
 CR_API void *cr_scratch(cr_eval *c, size_t bytes);
+/* Calls body on [0, n) in blocks of grain (the last one shorter), on the tape's threads (CR_THREADS), and returns when all are done. The blocks do
+ * not depend on the threads. Bodies run at once: they write to places of their own and never touch the tape. */
+CR_API void cr_parallel(cr_tape *t, int64_t n, int64_t grain, void (*body)(void *context, int64_t from, int64_t to), void *context);
 
 /* Arrays */
 

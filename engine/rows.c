@@ -1,8 +1,8 @@
 /* Elementwise rows over whole strided arrays. */
 #include "internal.h"
+#include "parallel.h"
 
-/* Whole arrays: one run where both operands advance evenly, else run by run along the last axis. */
-
+/* The step with which an array advances in row-major order: 1, 0 for one number repeated, -1 for neither. */
 static int64_t even_step(const cr_array *a) {
   if (a->contiguous) return 1;
   for (int i = 0; i < a->rank; i++)
@@ -10,60 +10,72 @@ static int64_t even_step(const cr_array *a) {
   return 0;
 }
 
-typedef struct walk {
-  const cr_array *array[4];
-  int64_t offset[4], at[CR_MAX_RANK];
-  int n;
-} walk;
+/* A kernel over arrays of one shape; array[0] is the result. Partial -1 stands for the value. */
+typedef struct whole {
+  const cr_row *row;
+  int partial, n;            /* arrays: the result, a, b, and for a partial y and g */
+  const cr_array *array[5];
+  int64_t step[5], run;      /* along a run */
+} whole;
 
-/* The next run along the last axis of array[0]'s shape; false after the last. */
-static bool next_run(walk *w) {
+static void run_row(const whole *w, int64_t count, const int64_t *offset) {
+  char *at[5] = {NULL};
+  for (int k = 0; k < w->n; k++)
+    at[k] = (char *)w->array[k]->data + offset[k] * (int64_t)cr_dtype_size((cr_dtype)w->array[k]->dtype);
+  cr_dtype dtype = (cr_dtype)w->array[1]->dtype;
+  if (w->partial < 0)
+    w->row->loop(dtype, count, at[1], w->step[1], at[2], w->step[2], at[0]);
+  else
+    w->row->pull[w->partial](dtype, count, at[1], w->step[1], at[2], w->step[2], at[3], w->step[3], at[4], w->step[4], at[0]);
+}
+
+static void even_block(void *context, int64_t from, int64_t to) {
+  const whole *w = context;
+  int64_t offset[5];
+  for (int k = 0; k < w->n; k++) offset[k] = from * w->step[k];
+  run_row(w, to - from, offset);
+}
+
+/* Runs along the last axis, from the from-th to the to-th. */
+static void block_of_runs(void *context, int64_t from, int64_t to) {
+  const whole *w = context;
   const cr_array *shape = w->array[0];
+  int64_t at[CR_MAX_RANK] = {0}, offset[5] = {0}, rest = from;
   for (int axis = shape->rank - 2; axis >= 0; axis--) {
-    bool carry = ++w->at[axis] == shape->dim[axis];
-    for (int k = 0; k < w->n; k++)
-      w->offset[k] += w->array[k]->stride[axis] * (carry ? 1 - shape->dim[axis] : 1);
-    if (!carry) return true;
-    w->at[axis] = 0;
+    at[axis] = rest % shape->dim[axis];
+    rest /= shape->dim[axis];
+    for (int k = 0; k < w->n; k++) offset[k] += at[axis] * w->array[k]->stride[axis];
   }
-  return false;
+  for (int64_t r = from; r < to; r++) {
+    run_row(w, w->run, offset);
+    for (int axis = shape->rank - 2; axis >= 0; axis--) {
+      bool carry = ++at[axis] == shape->dim[axis];
+      for (int k = 0; k < w->n; k++) offset[k] += w->array[k]->stride[axis] * (carry ? 1 - shape->dim[axis] : 1);
+      if (!carry) break;
+      at[axis] = 0;
+    }
+  }
 }
 
-static const void *at(const cr_array *a, int64_t offset) {
-  return (const char *)a->data + offset * (int64_t)cr_dtype_size((cr_dtype)a->dtype);
-}
-
-static int64_t last_stride(const cr_array *a) { return a->rank ? a->stride[a->rank - 1] : 0; }
-
-void cr__row_loop(const cr_row *row, const cr_array *a, const cr_array *b, cr_array *out) {
-  cr_dtype dtype = (cr_dtype)a->dtype;
-  if (!out->count) return;
-  int64_t sa = even_step(a), sb = even_step(b);
-  if (sa >= 0 && sb >= 0) {
-    row->loop(dtype, out->count, a->data, sa, b->data, sb, out->data);
+/* One run where all arrays advance evenly, else run by run along the last axis. */
+static void over_whole(cr_tape *t, whole *w) {
+  const cr_array *out = w->array[0];
+  bool even = true;
+  for (int k = 0; k < w->n; k++) even = (w->step[k] = even_step(w->array[k])) >= 0 && even;
+  if (even) {
+    cr__parallel(t, out->count, CR__BLOCK, even_block, w);
     return;
   }
-  walk w = {.array = {out, a, b}, .n = 3};
-  int64_t run = out->dim[out->rank - 1];
-  do
-    row->loop(dtype, run, at(a, w.offset[1]), last_stride(a), at(b, w.offset[2]), last_stride(b),
-              (char *)out->data + w.offset[0] * (int64_t)cr_dtype_size((cr_dtype)out->dtype));
-  while (next_run(&w));
+  w->run = out->dim[out->rank - 1];
+  for (int k = 0; k < w->n; k++) w->step[k] = w->array[k]->stride[out->rank - 1];
+  cr__parallel(t, out->count / w->run, CR__BLOCK / w->run + 1, block_of_runs, w);
 }
 
-void cr__row_pull(const cr_row *row, int k, const cr_array *a, const cr_array *b, const cr_array *y, const cr_array *g,
-                  cr_array *out) {
-  cr_dtype dtype = (cr_dtype)y->dtype;
-  if (!out->count) return;
-  int64_t sa = even_step(a), sb = even_step(b), sg = even_step(g);
-  if (sa >= 0 && sb >= 0 && sg >= 0) {
-    row->pull[k](dtype, out->count, a->data, sa, b->data, sb, y->data, 1, g->data, sg, out->data);
-    return;
-  }
-  walk w = {.array = {out, a, b, g}, .n = 4};
-  int64_t run = out->dim[out->rank - 1];
-  do
-    row->pull[k](dtype, run, at(a, w.offset[1]), last_stride(a), at(b, w.offset[2]), last_stride(b), at(y, w.offset[0]), 1,
-                 at(g, w.offset[3]), last_stride(g), (char *)out->data + w.offset[0] * (int64_t)cr_dtype_size(dtype));
-  while (next_run(&w));
+void cr__row_loop(cr_tape *t, const cr_row *row, const cr_array *a, const cr_array *b, cr_array *out) {
+  if (out->count) over_whole(t, &(whole){.row = row, .partial = -1, .n = 3, .array = {out, a, b}});
+}
+
+void cr__row_pull(cr_tape *t, const cr_row *row, int k, const cr_array *a, const cr_array *b, const cr_array *y,
+                  const cr_array *g, cr_array *out) {
+  if (out->count) over_whole(t, &(whole){.row = row, .partial = k, .n = 5, .array = {out, a, b, y, g}});
 }

@@ -139,6 +139,7 @@ cr_tape *cr_new_with(const cr_op_table *table, const cr_allocator *allocator) {
   t->base = *allocator;
   t->counted = (cr_allocator){counted_reallocate, t};
   t->table = table;
+  t->option[CR_THREADS] = 1;
   cr__arena_init(&t->arena, &t->counted);
   cr__arena_init(&t->lasting, &t->counted);
   bool ok = grow_ops(t);
@@ -170,6 +171,7 @@ void cr_free(cr_tape *t) {
   destroy_owned(t, 0);
   cr__sweep_free(t, t->spare_sweep);
   cr__names_free(t);
+  cr__crew_free(t);
   cr__resize(&t->counted, t->node, t->node_capacity * sizeof *t->node, 0);
   cr__resize(&t->counted, t->slot, t->capacity * sizeof *t->slot, 0);
   cr__resize(&t->counted, (void *)t->op, t->ops_capacity * sizeof *t->op, 0);
@@ -200,6 +202,7 @@ void cr__rewind(cr_tape *t, cr_mark mark) {
 }
 
 void cr_set(cr_tape *t, cr_option option, int64_t value) {
+  if (option == CR_THREADS) cr__crew_free(t);
   t->option[option] = value;
   t->slow = t->option[CR_TRACK_SITES] || t->option[CR_FIND_NONFINITE] || t->option[CR_ROUND_DIGITS];
   t->fast_limit = t->slow ? 0 : t->capacity;

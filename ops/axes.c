@@ -1,4 +1,5 @@
 /* What ops over axes share. */
+#include "parallel.h"
 #include "reduce.h"
 
 #include <stdio.h>
@@ -155,6 +156,34 @@ void cr__row_put(const cr__rows_view *v, int64_t k, const double *row) {
   cr_array_init(&from, CR_FLOAT64, to.rank, to.dim);
   from.data = numbers.view;
   cr_array_copy(&to, &from);
+}
+
+typedef struct row_job {
+  void (*body)(void *context, int64_t k, double *buffer);
+  void *context;
+  double *buffer;          /* size doubles for each block; NULL: few are enough */
+  int64_t size, grain;
+} row_job;
+
+enum { FEW_DOUBLES = 2048 };
+
+static void block_of_rows(void *context, int64_t from, int64_t to) {
+  const row_job *j = context;
+  double few[FEW_DOUBLES];
+  for (int64_t k = from; k < to; k++) j->body(j->context, k, j->buffer ? j->buffer + from / j->grain * j->size : few);
+}
+
+cr_status cr__each_row(cr_eval *c, int64_t rows, int64_t size, void (*body)(void *context, int64_t k, double *buffer), void *context) {
+  enum { MOST_DOUBLES = 1 << 20 };
+  row_job j = {body, context, NULL, size, 1 + CR__BLOCK / (size + 1)};
+  if (size > FEW_DOUBLES) {
+    int64_t most = 1 + MOST_DOUBLES / size; /* blocks, each with a buffer */
+    if (rows > most * j.grain) j.grain = (rows + most - 1) / most;
+    j.buffer = cr_scratch(c, (size_t)((rows + j.grain - 1) / j.grain * size) * sizeof *j.buffer);
+    if (!j.buffer) return CR_NO_MEMORY;
+  }
+  cr__parallel(c->tape, rows, j.grain, block_of_rows, &j);
+  return CR_OK;
 }
 
 cr_status cr__prepare_float(cr_tape *t, int n, cr_var *in) { return cr__prepare_elementwise(t, n, in, 'f'); }

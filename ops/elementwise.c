@@ -7,6 +7,7 @@
 #include "internal.h"
 #include "ops.h"
 #include "rowmath.h"
+#include "vectors.h"
 
 /* Rows on integers differ in their loops alone; every other expansion takes them as UNARY and BINARY. */
 #define INT_UNARY UNARY
@@ -59,13 +60,20 @@ enum {
   }
 #define LOOP_HEAD(name) \
   static void name##_loop(cr_dtype dtype, int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, void *py)
+#define BY_VECTORS(name)                                                     \
+  if (dtype == CR_FLOAT32 && cr__has_vectors()) {                            \
+    cr__vector_loop(ROW_##name - CR__FIRST_ROW, n, pa, sa, pb, sb, py);      \
+    return;                                                                  \
+  }
 #define FLOAT_LOOPS(name, value)                            \
   LOOP_HEAD(name) {                                         \
+    BY_VECTORS(name)                                        \
     if (dtype == CR_FLOAT64) LOOP(double, double, double, value) \
     if (dtype == CR_FLOAT32) LOOP(float, float, double, value) \
   }
 #define INT_LOOPS(name, value)                              \
   LOOP_HEAD(name) {                                         \
+    BY_VECTORS(name)                                        \
     if (dtype == CR_FLOAT64) LOOP(double, double, double, value) \
     if (dtype == CR_FLOAT32) LOOP(float, float, double, value) \
     if (dtype == CR_INT64) LOOP(int64_t, int64_t, int64_t, value) \
@@ -109,14 +117,28 @@ enum {
     }                                                                                           \
     return;                                                                                     \
   }
-#define PULLS(name, term)                                                                                          \
-  static void name(cr_dtype dtype, int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, const void *py, \
-                   int64_t sy, const void *pg, int64_t sg, void *pout) {                                           \
-    if (dtype == CR_FLOAT64) PULL(double, term)                                                                 \
-    if (dtype == CR_FLOAT32) PULL(float, term)                                                                  \
+#define PULL_HEAD(name) \
+  static void name(cr_dtype dtype, int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, const void *py, int64_t sy, \
+                   const void *pg, int64_t sg, void *pout)
+#define VECTOR(name, k) ROW_##name - CR__FIRST_ROW, k
+#define VECTOR_PULLS(name, row_and_operand, term)                                                                               \
+  PULL_HEAD(name) {                                                                                               \
+    if (dtype == CR_FLOAT32 && cr__has_vectors()) {                                                               \
+      cr__vector_pull(row_and_operand, n, pa, sa, pb, sb, py, sy, pg, sg, pout);                                                \
+      return;                                                                                                     \
+    }                                                                                                             \
+    if (dtype == CR_FLOAT64) PULL(double, term)                                                                   \
+    if (dtype == CR_FLOAT32) PULL(float, term)                                                                    \
   }
-#define UNARY(name, value, da, ...) PULLS(name##_pull_a, g * (double)(da))
-#define BINARY(name, infix, value, da, db, ...) PULLS(name##_pull_a, g * (double)(da)) PULLS(name##_pull_b, g * (double)(db))
+#define PULLS(name, term)                         \
+  PULL_HEAD(name) {                               \
+    if (dtype == CR_FLOAT64) PULL(double, term)   \
+    if (dtype == CR_FLOAT32) PULL(float, term)    \
+  }
+#define UNARY(name, value, da, ...) VECTOR_PULLS(name##_pull_a, VECTOR(name, 0), g * (double)(da))
+#define BINARY(name, infix, value, da, db, ...)                    \
+  VECTOR_PULLS(name##_pull_a, VECTOR(name, 0), g * (double)(da))   \
+  VECTOR_PULLS(name##_pull_b, VECTOR(name, 1), g * (double)(db))
 #define COMPARE(...)
 #define COMPARE1(...)
 #include "elementwise.def"
@@ -139,7 +161,7 @@ static cr_status row_infer(cr_infer *c) {
 }
 
 static cr_status row_eval(cr_eval *c) {
-  cr__row_loop(c->op->row, &c->in[0], &c->in[c->n - 1], c->out);
+  cr__row_loop(c->tape, c->op->row, &c->in[0], &c->in[c->n - 1], c->out);
   return CR_OK;
 }
 
@@ -218,7 +240,10 @@ static cr_status prepare_bool(cr_tape *t, int n, cr_var *in) { return cr__prepar
 static double guarded_mul_value(double a, double b) { return a == 0 ? 0 : a * b; }
 static double guarded_mul_by_a(double a, double b, double y) { return (void)a, (void)y, b; }
 static double guarded_mul_by_b(double a, double b, double y) { return (void)b, (void)y, a; }
-FLOAT_LOOPS(guarded_mul, a == 0 ? 0 : a * b)
+LOOP_HEAD(guarded_mul) {
+  if (dtype == CR_FLOAT64) LOOP(double, double, double, a == 0 ? 0 : a * b)
+  if (dtype == CR_FLOAT32) LOOP(float, float, double, a == 0 ? 0 : a * b)
+}
 PULLS(guarded_mul_pull_a, g * b)
 PULLS(guarded_mul_pull_b, a == 0 ? 0 : g * a)
 

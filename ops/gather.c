@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "ops.h"
+#include "parallel.h"
 
 typedef struct axis_attr {
   int axis;
@@ -52,36 +53,63 @@ static int64_t product(const int64_t *dims, int from, int to) {
   return n;
 }
 
-/* Adding where positions repeat: floats in double, integers in int64, rounded to the dtype at the end. */
-typedef struct total {
-  cr_array sum;
-  const void *term;
-} total;
+/* Adding where positions repeat: floats in double, integers in int64, rounded to the dtype at the end. The terms for each
+ * position form a chain in ascending order of their place in the index, so that only what is named is touched. */
+typedef struct chains {
+  int64_t *first, *next;   /* by position; by place in the index. -1 ends a chain */
+  int64_t positions, run, outer, places;
+  const cr_array *start, *terms; /* dense, of out's dtype */
+  cr_array *out;
+} chains;
 
-static int open_total(cr_eval *c, const cr_array *start, const cr_array *terms, total *s) {
-  cr_dtype dtype = c->out->dtype >= CR_FLOAT32 ? CR_FLOAT64 : CR_INT64;
-  cr_array_init(&s->sum, dtype, c->out->rank, c->out->dim);
-  s->sum.data = c->out->dtype == (uint8_t)dtype ? c->out->data : cr_scratch(c, (size_t)s->sum.count * sizeof(double));
-  s->term = cr__dense(c, terms, dtype);
-  if (!s->sum.data || !s->term) return 0;
-  cr_array_copy(&s->sum, start);
-  return 1;
-}
-
-static void add_terms(total *s, int64_t to, int64_t from, int64_t n) {
-  if (s->sum.dtype == CR_FLOAT64) {
-    double *p = (double *)s->sum.data + to;
-    const double *q = (const double *)s->term + from;
-    for (int64_t i = 0; i < n; i++) p[i] += q[i];
-  } else {
-    int64_t *p = (int64_t *)s->sum.data + to;
-    const int64_t *q = (const int64_t *)s->term + from;
-    for (int64_t i = 0; i < n; i++) p[i] += q[i];
+#define ADD_CHAIN(T, SUM, rounded)                                                           \
+  {                                                                                   \
+    const T *x = (const T *)j->start->data + at, *term = (const T *)j->terms->data;   \
+    T *out = (T *)j->out->data + at;                                                  \
+    for (int64_t from = 0; from < j->run; from += STRIP) {                            \
+      int64_t n = j->run - from < STRIP ? j->run - from : STRIP;                      \
+      SUM sum[STRIP];                                                                 \
+      for (int64_t i = 0; i < n; i++) sum[i] = (SUM)x[from + i];                      \
+      for (int64_t k = j->first[p]; k >= 0; k = j->next[k]) {                         \
+        const T *q = term + (o * j->places + k) * j->run + from;                      \
+        for (int64_t i = 0; i < n; i++) sum[i] += (SUM)q[i];                          \
+      }                                                                               \
+      for (int64_t i = 0; i < n; i++) out[from + i] = (T)(rounded);                     \
+    }                                                                                 \
+    continue;                                                                         \
   }
+static void add_chains(void *context, int64_t from_position, int64_t to_position) {
+  enum { STRIP = 256 };
+  const chains *j = context;
+  for (int64_t p = from_position; p < to_position; p++)
+    for (int64_t o = 0; o < j->outer && j->first[p] >= 0; o++) {
+      int64_t at = (o * j->positions + p) * j->run;
+      if (j->out->dtype == CR_FLOAT64) ADD_CHAIN(double, double, sum[i])
+      if (j->out->dtype == CR_FLOAT32) ADD_CHAIN(float, double, sum[i])
+      if (j->out->dtype == CR_INT64) ADD_CHAIN(int64_t, int64_t, sum[i])
+      if (j->out->dtype == CR_INT32) ADD_CHAIN(int32_t, int64_t, sum[i])
+      ADD_CHAIN(uint8_t, int64_t, sum[i] != 0)
+    }
 }
 
-static cr_status close_total(cr_eval *c, const total *s) {
-  if (s->sum.data != c->out->data) cr_array_copy(c->out, &s->sum);
+/* out = start, with terms[o, k] added at [o, at[k]] of (outer, positions, run). */
+static cr_status add_at(cr_eval *c, const int64_t *at, chains j) {
+  cr_array terms = c->in[2];
+  size_t positions = (size_t)j.positions, places = (size_t)j.places;
+  j.first = cr_scratch(c, (positions + places) * sizeof *j.first);
+  terms.data = (void *)(uintptr_t)cr__dense(c, &c->in[2], (cr_dtype)c->out->dtype); /* only read */
+  if (!j.first || !terms.data) return CR_NO_MEMORY;
+  j.next = j.first + j.positions;
+  j.start = j.out = c->out;
+  j.terms = &terms;
+  cr_array_copy(c->out, &c->in[0]);
+  for (int64_t p = 0; p < j.positions; p++) j.first[p] = -1;
+  for (int64_t k = j.places - 1; k >= 0; k--) {
+    j.next[k] = j.first[at[k]];
+    j.first[at[k]] = k;
+  }
+  int64_t each = j.positions ? j.places * j.outer * j.run / j.positions : 0; /* additions for a position */
+  cr__parallel(c->tape, j.positions, 1 + CR__BLOCK / (each + 1), add_chains, &j);
   return CR_OK;
 }
 
@@ -168,11 +196,8 @@ static cr_status index_add_eval(cr_eval *c) {
   int64_t outer = product(c->out->dim, 0, axis), n = c->out->dim[axis], m = c->in[1].count;
   int64_t run = product(c->out->dim, axis + 1, c->out->rank);
   const int64_t *at = positions(c, &c->in[1], axis, n);
-  total s;
-  if (!at || !open_total(c, &c->in[0], &c->in[2], &s)) return failed(c);
-  for (int64_t o = 0; o < outer; o++)
-    for (int64_t k = 0; k < m; k++) add_terms(&s, (o * n + at[k]) * run, (o * m + k) * run, run);
-  return close_total(c, &s);
+  if (!at) return failed(c);
+  return add_at(c, at, (chains){.positions = n, .run = run, .outer = outer, .places = m});
 }
 static void index_add_vjp(cr_vjp_rule *c) {
   if (c->wanted[0]) c->d[0] = c->g;
@@ -277,10 +302,8 @@ static cr_status scatter_infer(cr_infer *c) {
 }
 static cr_status scatter_add_eval(cr_eval *c) {
   const int64_t *at = element_positions(c, &c->in[1], c->out, axis_in(c->attr));
-  total s;
-  if (!at || !open_total(c, &c->in[0], &c->in[2], &s)) return failed(c);
-  for (int64_t k = 0; k < c->in[1].count; k++) add_terms(&s, at[k], k, 1);
-  return close_total(c, &s);
+  if (!at) return failed(c);
+  return add_at(c, at, (chains){.positions = c->out->count, .run = 1, .outer = 1, .places = c->in[1].count});
 }
 static void scatter_add_vjp(cr_vjp_rule *c) {
   if (c->wanted[0]) c->d[0] = c->g;

@@ -40,6 +40,20 @@ static void call_reduce_loss(cr_call *c) {
   else cr_return(c, reduced(loss, reduction));
 }
 
+/* The target in the input's dtype. What would broadcast is refused: (n, 1) against (n) would be (n, n). */
+static void call_paired(cr_call *c) {
+  char have[200], need[200];
+  cr_var x = cr_arg_var(c, 0), target = cr_arg_var(c, 1);
+  if (cr_is_poison(x) || cr_is_poison(target)) return;
+  cr_array a = cr_view(x), b = cr_view(target);
+  bool same = a.rank == b.rank || !b.rank;
+  for (int i = 0; same && i < b.rank; i++) same = a.dim[i] == b.dim[i];
+  if (same && a.dtype >= CR_FLOAT32 && a.dtype != b.dtype && b.rank) target = cr_cast(target, (cr_dtype)a.dtype);
+  if (same) cr_return(c, target);
+  else cr_fail(x.tape, CR_BAD_SHAPE, "the prediction has shape %s, but the target %s; reshape one of them",
+               cr_shape_text(&a, need, sizeof need), cr_shape_text(&b, have, sizeof have));
+}
+
 /* Losses by class */
 
 static int class_axis(cr_var x) { return cr_rank(x) > 1 ? 1 : 0; }
@@ -122,18 +136,44 @@ cr_var cr_cross_entropy(cr_var logits, cr_var target, cr_var weight, int64_t ign
 
 static cr_var arg_weight(cr_call *c, int k) { return cr_arg_given(c, k) ? cr_arg_var(c, k) : cr_poison(cr_call_tape(c)); }
 
+/* Sequences: are the targets of the shape before the last axis of x, and of no other? Then each becomes a row of its own. */
+static bool rows_of_classes(cr_var *x, cr_var *target) {
+  if (cr_is_poison(*x) || cr_is_poison(*target) || cr_dtype_of(*target) >= CR_FLOAT32) return false;
+  cr_array a = cr_view(*x), t = cr_view(*target);
+  bool last = a.rank > 2 && t.rank == a.rank - 1, second = last;
+  for (int i = 0; last && i < t.rank; i++) {
+    second = second && t.dim[i] == a.dim[i < 1 ? i : i + 1];
+    last = t.dim[i] == a.dim[i];
+  }
+  if (!last || second) return false;
+  *x = cr_reshape(*x, 2, (int64_t[]){t.count, a.dim[a.rank - 1]});
+  *target = cr_reshape(*target, 1, &t.count);
+  return true;
+}
+
+/* shape: of the targets before they became rows, else of rank 0. */
+static void return_loss(cr_call *c, cr_var loss, const cr_array *shape, int reduction) {
+  cr_return(c, shape->rank && reduction == CR_REDUCE_NONE ? cr_reshape(loss, shape->rank, shape->dim) : loss);
+}
+
 static void call_nll_loss(cr_call *c) {
   int reduction = arg_reduction(c, 4, false);
   cr_var x = cr_arg_var(c, 0), target = cr_arg_index(c, 1), weight = arg_weight(c, 2);
-  if (reduction >= 0) cr_return(c, cr_nll_loss(x, target, weight, cr_arg_int(c, 3), (cr_reduction)reduction));
+  if (reduction < 0 || cr_is_poison(target)) return;
+  cr_array shape = cr_view(target);
+  if (!rows_of_classes(&x, &target)) shape.rank = 0;
+  return_loss(c, cr_nll_loss(x, target, weight, cr_arg_int(c, 3), (cr_reduction)reduction), &shape, reduction);
 }
 static void call_cross_entropy(cr_call *c) {
   int reduction = arg_reduction(c, 4, false);
   cr_var x = cr_arg_var(c, 0), weight = arg_weight(c, 2);
   cr_var target = cr_arg_var(c, 1);
   if (cr_rank(target) < cr_rank(x)) target = cr_arg_index(c, 1); /* a list of classes, written out */
-  if (reduction >= 0)
-    cr_return(c, cr_cross_entropy(x, target, weight, cr_arg_int(c, 3), cr_arg_number(c, 5), (cr_reduction)reduction));
+  if (reduction < 0 || cr_is_poison(target)) return;
+  cr_array shape = cr_view(target);
+  if (!rows_of_classes(&x, &target)) shape.rank = 0;
+  cr_var loss = cr_cross_entropy(x, target, weight, cr_arg_int(c, 3), cr_arg_number(c, 5), (cr_reduction)reduction);
+  return_loss(c, loss, &shape, reduction);
 }
 
 /* gaussian_nll_loss: a variance for each prediction, or one for each row of the last axis */
@@ -166,41 +206,44 @@ static void call_cosine_similarity(cr_call *c) {
 #define LOSS .family = "loss"
 
 const cr_function cr__loss_functions[] = {
+  {.signature = "paired(input, target)", .call = call_paired, LOSS,
+   .doc = "The target of a loss in the dtype of input: a number, or of the shape of input even where others broadcast.",
+   .derivative = "1", .samples = "x:(2,3) * paired(x, y:(2,3))"},
   {.signature = "reduce_loss(loss, reduction='mean', weight=None, batchmean=False)", .call = call_reduce_loss, LOSS,
    .doc = "The mean, sum or, with 'none', all of the losses; with weights the mean is over the sum of weights.",
    .samples = "reduce_loss(x:(2,3)); reduce_loss(x:(3), 'mean', w:(3)>0)"},
   {.signature = "mse_loss(input, target, reduction='mean', weight=None)",
-   .formula = "reduce_loss(square(input - target), reduction, weight)", LOSS,
+   .formula = "reduce_loss(square(input - paired(input, target)), reduction, weight)", LOSS,
    .doc = "Squared error.", .samples = "mse_loss(x:(3), y:(3)); mse_loss(x:(2,3), y:(2,3), weight=w:(3)>0); "
                                        "mse_loss(x:(3), y:(3), reduction='sum')"},
   {.signature = "l1_loss(input, target, reduction='mean', weight=None)",
-   .formula = "reduce_loss(abs(input - target), reduction, weight)", LOSS,
+   .formula = "reduce_loss(abs(input - paired(input, target)), reduction, weight)", LOSS,
    .doc = "Absolute error.", .kinks = "0 at 0", .samples = "l1_loss(x:(3), y:(3)); l1_loss(x:(3), y:(3), reduction='none')"},
   {.signature = "huber_loss(input, target, reduction='mean', delta=1.0, weight=None)", LOSS,
-   .formula = "d = input - target; reduce_loss(where(abs(d) <= delta, 0.5 * d * d, delta * (abs(d) - 0.5 * delta)), "
-              "reduction, weight)",
+   .formula = "d = input - paired(input, target); "
+              "reduce_loss(where(abs(d) <= delta, 0.5 * d * d, delta * (abs(d) - 0.5 * delta)), reduction, weight)",
    .doc = "Half the squared error up to delta, linear beyond.", .samples = "huber_loss(x:(4), y:(4), delta=0.8)"},
   {.signature = "smooth_l1_loss(input, target, reduction='mean', beta=1.0)", LOSS,
-   .formula = "d = input - target; "
+   .formula = "d = input - paired(input, target); "
               "reduce_loss(beta == 0 ? abs(d) : where(abs(d) < beta, 0.5 * d * d / beta, abs(d) - 0.5 * beta), reduction)",
    .doc = "huber_loss over delta: slope 1 beyond beta.", .samples = "smooth_l1_loss(x:(4), y:(4), beta=0.8)"},
   {.signature = "binary_cross_entropy(input, target, weight=None, reduction='mean')", LOSS,
-   .formula = "loss = cross_entropy_of_probability(input, target); reduce_loss(weight == None ? loss : weight * loss, "
-              "reduction)",
+   .formula = "loss = cross_entropy_of_probability(input, paired(input, target)); "
+              "reduce_loss(weight == None ? loss : weight * loss, reduction)",
    .doc = "-t log(p) - (1 - t) log(1 - p) of probabilities p, with logs no lower than -100.", .domain = "0 <= input <= 1",
    .kinks = "the denominator p (1 - p) of the derivative is no less than 1e-12",
    .samples = "binary_cross_entropy(p:(3)[0.1,0.9], t:(3)[0.1,0.9]); binary_cross_entropy(p:(3)[0.1,0.9], t:(3)[0.1,0.9], "
               "w:(3)>0)"},
   {.signature = "binary_cross_entropy_with_logits(input, target, weight=None, reduction='mean', pos_weight=None)", LOSS,
-   .formula = "loss = pos_weight == None ? cross_entropy_of_logit(input, target) : "
-              "pos_weight * target * log1pexp(-input) + (1 - target) * log1pexp(input); "
+   .formula = "t = paired(input, target); loss = pos_weight == None ? cross_entropy_of_logit(input, t) : "
+              "pos_weight * t * log1pexp(-input) + (1 - t) * log1pexp(input); "
               "reduce_loss(weight == None ? loss : weight * loss, reduction)",
    .doc = "binary_cross_entropy of sigmoid(input), exact in both tails.",
    .samples = "binary_cross_entropy_with_logits(x:(3), t:(3)[0.1,0.9]); "
               "binary_cross_entropy_with_logits(x:(2,3), t:(2,3)[0.1,0.9], pos_weight=w:(3)>0)"},
   {.signature = "nll_loss(input, target, weight=None, ignore_index=-100, reduction='mean')", .call = call_nll_loss, LOSS,
-   .doc = "-input at the class of each row; classes are axis 1, or 0 of a vector. The mean is over the weights of the "
-          "targets.",
+   .doc = "-input at the class of each row; classes are axis 1, or 0 of a vector, or the last where only that fits the "
+          "targets. The mean is over the weights of the targets.",
    .derivative = "-weight at the targets",
    .samples = "nll_loss(x:(4,3), t:(4)<3); nll_loss(x:(2,3,2), t:(2,2)<3, weight=w:(3)>0, reduction='sum')"},
   {.signature = "cross_entropy(input, target, weight=None, ignore_index=-100, reduction='mean', label_smoothing=0.0)", LOSS,
@@ -208,12 +251,12 @@ const cr_function cr__loss_functions[] = {
                                       "of input.",
    .derivative = "softmax(x) - target",
    .samples = "cross_entropy(x:(4,3), t:(4)<3); cross_entropy(x:(4,3), t:(4)<3, weight=w:(3)>0, label_smoothing=0.1); "
-              "cross_entropy(x:(2,3), q:(2,3)[0.1,0.9], reduction='none')"},
-  {.signature = "hinge_loss(input, target, reduction='mean')", .formula = "reduce_loss(relu(1 - target * input), reduction)",
-   LOSS,
+              "cross_entropy(x:(2,3), q:(2,3)[0.1,0.9], reduction='none'); cross_entropy(x:(2,4,3), t:(2,4)<3)"},
+  {.signature = "hinge_loss(input, target, reduction='mean')", LOSS,
+   .formula = "reduce_loss(relu(1 - paired(input, target) * input), reduction)",
    .doc = "max(0, 1 - t x) for targets of 1 and -1.", .kinks = "0 at the margin", .samples = "hinge_loss(x:(4), t:(4))"},
   {.signature = "squared_hinge_loss(input, target, reduction='mean')",
-   .formula = "reduce_loss(square(relu(1 - target * input)), reduction)", LOSS,
+   .formula = "reduce_loss(square(relu(1 - paired(input, target) * input)), reduction)", LOSS,
    .doc = "max(0, 1 - t x)^2 for targets of 1 and -1.", .samples = "squared_hinge_loss(x:(4), t:(4))"},
   {.signature = "kl_div(input, target, reduction='mean', log_target=False)", LOSS,
    .formula = "loss = log_target ? exp(target) * (target - input) : xlogy(target, target) - target * input; "
@@ -221,10 +264,10 @@ const cr_function cr__loss_functions[] = {
    .doc = "t (log(t) - input) of log-probabilities input; reduction may also be 'batchmean'.", .domain = "target > 0",
    .samples = "kl_div(x:(2,3), t:(2,3)>0, reduction='batchmean'); kl_div(x:(3), t:(3), log_target=True)"},
   {.signature = "soft_margin_loss(input, target, reduction='mean')",
-   .formula = "reduce_loss(log1pexp(-target * input), reduction)", LOSS,
+   .formula = "reduce_loss(log1pexp(-paired(input, target) * input), reduction)", LOSS,
    .doc = "log(1 + exp(-t x)).", .samples = "soft_margin_loss(x:(4), t:(4))"},
   {.signature = "log_cosh_loss(input, target, reduction='mean')",
-   .formula = "reduce_loss(log_cosh(input - target), reduction)", LOSS,
+   .formula = "reduce_loss(log_cosh(input - paired(input, target)), reduction)", LOSS,
    .doc = "log(cosh(x - t)).", .samples = "log_cosh_loss(x:(4), t:(4))"},
   {.signature = "gaussian_nll_loss(input, target, var, full=False, eps=1e-6, reduction='mean')",
    .call = call_gaussian_nll_loss, LOSS,

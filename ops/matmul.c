@@ -1,152 +1,96 @@
 /* Matrix products and what is made of them. */
-#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
 
-#include "cr_config.h"
+#include "gemm.h"
 #include "matrix.h"
-#if CR_HAVE_BLAS
-#include <cblas.h>
-#endif
+#include "parallel.h"
 
-/* C = A B of m x k and k x n matrices, C row-major; operands by strides in elements. */
-typedef struct product {
-  int64_t m, n, k;
-  const void *a, *b;
-  int64_t a_row, a_col, b_row, b_col;
-  void *c;
-  void *row; /* room for n accumulators */
-} product;
-
-/* Plain product: every element is summed in the order of the inner axis, in double or int64. */
-#define PLAIN(name, T, ACC)                                                 \
-  static void name(const product *p) {                                      \
-    const T *a = p->a, *b = p->b;                                           \
-    T *c = p->c;                                                            \
-    ACC *row = p->row;                                                      \
-    for (int64_t i = 0; i < p->m; i++) {                                    \
-      for (int64_t j = 0; j < p->n; j++) row[j] = 0;                        \
-      for (int64_t l = 0; l < p->k; l++) {                                  \
-        const ACC x = (ACC)a[i * p->a_row + l * p->a_col];                  \
-        const T *q = b + l * p->b_row;                                      \
-        if (p->b_col == 1)                                                  \
-          for (int64_t j = 0; j < p->n; j++) row[j] += x * (ACC)q[j];       \
-        else                                                                \
-          for (int64_t j = 0; j < p->n; j++) row[j] += x * (ACC)q[j * p->b_col]; \
-      }                                                                     \
-      for (int64_t j = 0; j < p->n; j++) c[i * p->n + j] = (T)row[j];       \
-    }                                                                       \
+/* Plain product of integers. */
+#define PLAIN(name, T)                                                                                     \
+  static void name(const cr__product *p) {                                                                 \
+    const T *a = p->a, *b = p->b;                                                                          \
+    T *c = p->c;                                                                                           \
+    for (int64_t i = 0; i < p->m; i++)                                                                     \
+      for (int64_t j = 0; j < p->n; j++) {                                                                 \
+        int64_t sum = 0;                                                                                   \
+        for (int64_t l = 0; l < p->k; l++)                                                                 \
+          sum += (int64_t)a[i * p->a_row + l * p->a_col] * (int64_t)b[l * p->b_row + j * p->b_col];        \
+        c[i * p->c_row + j] = (T)sum;                                                                      \
+      }                                                                                                    \
   }
-PLAIN(plain_f64, double, double)
-PLAIN(plain_f32, float, double)
-PLAIN(plain_i64, int64_t, int64_t)
-PLAIN(plain_i32, int32_t, int64_t)
+PLAIN(plain_i64, int64_t)
+PLAIN(plain_i32, int32_t)
 
-/* Scalar product of two vectors as a tree, as sums are taken: long ones keep their digits. */
+/* Scalar product of two vectors in double, as a tree over lanes, as sums are taken: long ones keep their digits. */
 #define DOT(name, T)                                                                      \
   static double name(int64_t n, const T *a, int64_t sa, const T *b, int64_t sb) {         \
-    enum { LEAF = 128 };                                                                  \
+    enum { LEAF = 256, LANES = 8 };                                                       \
     if (n > LEAF) {                                                                       \
       int64_t half = n / 2;                                                               \
       return name(half, a, sa, b, sb) + name(n - half, a + half * sa, sa, b + half * sb, sb); \
     }                                                                                     \
-    double s = 0;                                                                         \
-    for (int64_t i = 0; i < n; i++) s += (double)a[i * sa] * (double)b[i * sb];           \
-    return s;                                                                             \
+    double s[LANES] = {0};                                                                \
+    int64_t i = 0;                                                                        \
+    if (sa == 1 && sb == 1)                                                               \
+      for (; i + LANES <= n; i += LANES)                                                  \
+        for (int j = 0; j < LANES; j++) s[j] += (double)a[i + j] * (double)b[i + j];      \
+    for (; i < n; i++) s[i % LANES] += (double)a[i * sa] * (double)b[i * sb];             \
+    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));             \
   }
 DOT(dot_f64, double)
 DOT(dot_f32, float)
 
-#if CR_HAVE_BLAS
-/* The larger stride of a matrix one of whose strides is 1, as BLAS wants it; 0 when it must be copied first. */
-static int leading(int64_t rows, int64_t cols, int64_t row, int64_t col, CBLAS_TRANSPOSE *how) {
-  if ((col == 1 || cols == 1) && (row >= cols || rows == 1)) {
-    *how = CblasNoTrans;
-    return (int)(rows == 1 ? cols : row);
+/* Products by scalar products: of integers, of single rows and columns, and of few numbers. */
+static void by_dots(cr_dtype dtype, const cr__product *p) {
+  for (int64_t i = 0; i < p->m; i++)
+    for (int64_t j = 0; j < p->n; j++) {
+      if (dtype == CR_FLOAT64)
+        ((double *)p->c)[i * p->c_row + j] = dot_f64(p->k, (const double *)p->a + i * p->a_row, p->a_col,
+                                                     (const double *)p->b + j * p->b_col, p->b_row);
+      else
+        ((float *)p->c)[i * p->c_row + j] = (float)dot_f32(p->k, (const float *)p->a + i * p->a_row, p->a_col,
+                                                           (const float *)p->b + j * p->b_col, p->b_row);
+    }
+}
+
+/* A batch of products of one shape, cut into parts. */
+typedef struct batch_of_products {
+  cr_dtype dtype;
+  cr__product one;
+  cr__batch a, b, c;
+  int64_t parts;           /* of each product; 0 when it is not cut */
+} batch_of_products;
+
+static bool few(const cr__product *p) {
+  enum { FEW = 256 }; /* multiplications, below which a kernel costs more than it saves */
+  return !p->k || p->m * p->n <= FEW / p->k || (p->n == 1 && (p->m == 1 || (p->a_col == 1 && p->b_row == 1)));
+}
+
+static void run_parts(void *context, int64_t from, int64_t to) {
+  const batch_of_products *w = context;
+  cr__product p = w->one;
+  int64_t parts = w->parts ? w->parts : 1;
+  for (int64_t k = from; k < to; k++) {
+    int64_t at = k / parts;
+    p.a = cr__batch_at(&w->a, at), p.b = cr__batch_at(&w->b, at), p.c = cr__batch_at(&w->c, at);
+    if (w->parts) cr__gemm_part(w->dtype, &p, k % parts);
+    else if (w->dtype >= CR_FLOAT32) by_dots(w->dtype, &p);
+    else if (w->dtype == CR_INT64) plain_i64(&p);
+    else plain_i32(&p);
   }
-  if ((row == 1 || rows == 1) && (col >= rows || cols == 1)) {
-    *how = CblasTrans;
-    return (int)(cols == 1 ? rows : col);
-  }
-  return 0;
-}
-
-static int at_most(int64_t left, int64_t most) { return (int)(left < most ? left : most); }
-
-/* A threaded BLAS rounds the last digit differently for another number of threads. It takes one thread up to 2^18
- * multiply-adds, so products are cut into tiles of that size, whose order of summation is fixed. */
-enum { TILE = 32, TILE_K = 256 };
-
-static void tile_by_blas(cr_dtype dtype, const product *p, CBLAS_TRANSPOSE ta, int lda, CBLAS_TRANSPOSE tb, int ldb, int64_t row,
-                         int64_t col, int64_t at) {
-  int m = at_most(p->m - row, TILE), n = at_most(p->n - col, TILE), k = at_most(p->k - at, TILE_K), ldc = (int)p->n;
-  int64_t a = row * p->a_row + at * p->a_col, b = at * p->b_row + col * p->b_col, c = row * p->n + col;
-  if (dtype == CR_FLOAT64)
-    cblas_dgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const double *)p->a + a, lda, (const double *)p->b + b, ldb, at > 0,
-                (double *)p->c + c, ldc);
-  else
-    cblas_sgemm(CblasRowMajor, ta, tb, m, n, k, 1, (const float *)p->a + a, lda, (const float *)p->b + b, ldb, (float)(at > 0),
-                (float *)p->c + c, ldc);
-}
-
-static bool by_blas(cr_dtype dtype, const product *p) {
-  CBLAS_TRANSPOSE ta = CblasNoTrans, tb = CblasNoTrans;
-  const int64_t limit = INT_MAX / 2;
-  if (p->m > limit || p->n > limit || p->k > limit || p->a_row > limit || p->a_col > limit || p->b_row > limit ||
-      p->b_col > limit)
-    return false;
-  int lda = leading(p->m, p->k, p->a_row, p->a_col, &ta), ldb = leading(p->k, p->n, p->b_row, p->b_col, &tb);
-  if (!lda || !ldb) return false;
-  for (int64_t at = 0; at < p->k; at += TILE_K)
-    for (int64_t row = 0; row < p->m; row += TILE)
-      for (int64_t col = 0; col < p->n; col += TILE) tile_by_blas(dtype, p, ta, lda, tb, ldb, row, col, at);
-  return true;
-}
-#else
-static bool by_blas(cr_dtype dtype, const product *p) { return (void)dtype, (void)p, false; }
-#endif
-
-static void one_product(cr_dtype dtype, const product *p) {
-  enum { SMALL = 4096 }; /* below, calling BLAS costs more than the product */
-  bool real = dtype >= CR_FLOAT32, big = p->k && p->m * p->n > SMALL / p->k;
-  if (real && p->m == 1 && p->n == 1) {
-    if (dtype == CR_FLOAT64) *(double *)p->c = dot_f64(p->k, p->a, p->a_col, p->b, p->b_row);
-    else *(float *)p->c = (float)dot_f32(p->k, p->a, p->a_col, p->b, p->b_row);
-  } else if (!real || !big || !by_blas(dtype, p)) {
-    if (dtype == CR_FLOAT64) plain_f64(p);
-    else if (dtype == CR_FLOAT32) plain_f32(p);
-    else if (dtype == CR_INT64) plain_i64(p);
-    else plain_i32(p);
-  }
-}
-
-/* The operand itself when its rows or columns lie one after the other without overlap, else a copy that does. */
-static bool dense_operand(cr_eval *c, cr_array *a) {
-  int64_t rows = a->dim[a->rank - 2], cols = a->dim[a->rank - 1], row = a->stride[a->rank - 2], col = a->stride[a->rank - 1];
-  if ((col == 1 && row >= cols) || (row == 1 && col >= rows) || ((rows == 1 || cols == 1) && row > 0 && col > 0))
-    return true;
-  cr_array copy;
-  cr_array_init(&copy, (cr_dtype)a->dtype, a->rank, a->dim);
-  copy.data = cr_scratch(c, (size_t)(a->count ? a->count : 1) * cr_dtype_size((cr_dtype)a->dtype));
-  if (!copy.data) return false;
-  cr_array_copy(&copy, a);
-  *a = copy;
-  return true;
 }
 
 static cr_status matmul_eval(cr_eval *c) {
-  cr_array left = c->in[0], right = c->in[1];
+  enum { WORTH_SHARING = 1 << 16 }; /* multiplications */
+  batch_of_products w = {.dtype = (cr_dtype)c->out->dtype, .a = cr__batch_of(&c->in[0]), .b = cr__batch_of(&c->in[1]),
+                         .c = cr__batch_of(c->out)};
   if (!c->out->count) return CR_OK;
-  if (!dense_operand(c, &left) || !dense_operand(c, &right)) return CR_NO_MEMORY;
-  cr__batch a = cr__batch_of(&left), b = cr__batch_of(&right), y = cr__batch_of(c->out);
-  product p = {.m = y.rows, .n = y.cols, .k = a.cols, .a_row = a.one.stride[0], .a_col = a.one.stride[1],
-               .b_row = b.one.stride[0], .b_col = b.one.stride[1]};
-  p.row = cr_scratch(c, (size_t)p.n * sizeof(double));
-  if (!p.row) return CR_NO_MEMORY;
-  for (int64_t k = 0; k < y.lead.count; k++) {
-    p.a = cr__batch_at(&a, k), p.b = cr__batch_at(&b, k), p.c = cr__batch_at(&y, k);
-    one_product((cr_dtype)c->out->dtype, &p);
-  }
+  w.one = (cr__product){.m = w.c.rows, .n = w.c.cols, .k = w.a.cols, .a_row = w.a.one.stride[0], .a_col = w.a.one.stride[1],
+                        .b_row = w.b.one.stride[0], .b_col = w.b.one.stride[1], .c_row = w.c.cols};
+  if (w.dtype >= CR_FLOAT32 && !few(&w.one)) w.parts = cr__gemm_parts(w.dtype, &w.one);
+  int64_t n = w.c.lead.count * (w.parts ? w.parts : 1), each = w.c.lead.count * w.one.m * w.one.n * w.one.k / n;
+  cr__parallel(c->tape, n, each < WORTH_SHARING ? WORTH_SHARING / (each + 1) + 1 : 1, run_parts, &w);
   return CR_OK;
 }
 

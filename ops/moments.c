@@ -7,21 +7,24 @@
 /* center: x minus its mean over the axes. Linear and its own transpose. Differences to one element come first, so that a
  * large common offset costs no digits and rows of two are exactly opposite. */
 
+typedef struct center_job {
+  cr__rows_view from, to;
+} center_job;
+
+static void center_row(void *context, int64_t k, double *x) {
+  const center_job *j = context;
+  int64_t n = j->from.row.count;
+  cr__row_get(&j->from, k, x);
+  double reference = x[0];
+  for (int64_t i = 0; i < n; i++) x[i] -= reference;
+  double mean = cr__sum_of(x, n) / (double)n;
+  for (int64_t i = 0; i < n; i++) x[i] -= mean;
+  cr__row_put(&j->to, k, x);
+}
 static cr_status center_eval(cr_eval *c) {
   unsigned mask = ((const cr__axes *)c->attr)->mask;
-  cr__rows_view from = cr__rows_of(&c->in[0], mask), to = cr__rows_of(c->out, mask);
-  int64_t n = from.row.count;
-  double *x = cr_scratch(c, (size_t)n * sizeof *x);
-  if (!x) return CR_NO_MEMORY;
-  for (int64_t k = 0; n && k < from.kept.count; k++) {
-    cr__row_get(&from, k, x);
-    double reference = x[0];
-    for (int64_t i = 0; i < n; i++) x[i] -= reference;
-    double mean = cr__sum_of(x, n) / (double)n;
-    for (int64_t i = 0; i < n; i++) x[i] -= mean;
-    cr__row_put(&to, k, x);
-  }
-  return CR_OK;
+  center_job j = {cr__rows_of(&c->in[0], mask), cr__rows_of(c->out, mask)};
+  return c->out->count ? cr__each_row(c, j.from.kept.count, j.from.row.count, center_row, &j) : CR_OK;
 }
 static cr_var center(cr_var x, const cr__axes *a);
 static void center_vjp(cr_vjp_rule *c) { c->d[0] = center(c->g, c->attr); }

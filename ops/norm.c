@@ -1,11 +1,128 @@
-/* Normalisation: compositions over centred rows. */
+/* Normalisation over rows. */
+#include <math.h>
 #include <stdbool.h>
+#include <stdio.h>
 
-#include "ops.h"
+#include "reduce.h"
+
+/* standardize: y = (x - mean) s over rows, s = 1 / sqrt(mean((x - mean)^2) + eps). Its Jacobian is symmetric; standardize_pull
+ * applies it to g: s (g - mean(g) - y mean(g y)). Fused, because a transformer spends a tenth of its time here when the
+ * sums are nodes of their own. */
+
+typedef struct norm_attr {
+  cr__axes axes;
+  double eps;
+} norm_attr;
+
+static void norm_show(char *text, size_t size, const void *attr) {
+  const norm_attr *a = attr;
+  char axes[200];
+  cr__axes_show(axes, sizeof axes, &a->axes);
+  snprintf(text, size, "%s, eps=%g", axes, a->eps);
+}
+
+typedef struct norm_job {
+  cr__rows_view x, g, out;
+  double eps;
+} norm_job;
+
+/* Less the mean. Differences to one element come first, so that a large common offset costs no digits. */
+static void center_row(double *x, int64_t n) {
+  double reference = x[0];
+  for (int64_t i = 0; i < n; i++) x[i] -= reference;
+  double mean = cr__sum_of(x, n) / (double)n;
+  for (int64_t i = 0; i < n; i++) x[i] -= mean;
+}
+
+/* The centred row in x is standardized, with room for n numbers; returns s. */
+static double standardize_row(double *x, int64_t n, double eps, double *room) {
+  for (int64_t i = 0; i < n; i++) room[i] = x[i] * x[i];
+  double scale = 1 / sqrt(cr__sum_of(room, n) / (double)n + eps);
+  for (int64_t i = 0; i < n; i++) x[i] *= scale;
+  return scale;
+}
+
+static void standardize_one(void *context, int64_t k, double *x) {
+  const norm_job *j = context;
+  int64_t n = j->x.row.count;
+  cr__row_get(&j->x, k, x);
+  center_row(x, n);
+  standardize_row(x, n, j->eps, x + n);
+  cr__row_put(&j->out, k, x);
+}
+static void pull_one(void *context, int64_t k, double *x) {
+  const norm_job *j = context;
+  int64_t n = j->x.row.count;
+  double *g = x + n, *room = g + n;
+  cr__row_get(&j->x, k, x);
+  cr__row_get(&j->g, k, g);
+  center_row(x, n);
+  double scale = standardize_row(x, n, j->eps, room);
+  center_row(g, n);
+  for (int64_t i = 0; i < n; i++) room[i] = g[i] * x[i];
+  double mean = cr__sum_of(room, n) / (double)n;
+  for (int64_t i = 0; i < n; i++) g[i] = (g[i] - x[i] * mean) * scale;
+  cr__row_put(&j->out, k, g);
+}
+
+/* Operands: x, or g and x. */
+static cr_status norm_eval(cr_eval *c) {
+  const norm_attr *a = c->attr;
+  norm_job j = {cr__rows_of(&c->in[c->n - 1], a->axes.mask), cr__rows_of(&c->in[0], a->axes.mask),
+                cr__rows_of(c->out, a->axes.mask), a->eps};
+  if (!c->out->count) return CR_OK;
+  return cr__each_row(c, j.x.kept.count, 3 * j.x.row.count, c->n > 1 ? pull_one : standardize_one, &j);
+}
+
+static cr_var pull(cr_var g, cr_var x, const norm_attr *a);
+static cr_var mean_over(cr_var x, const norm_attr *a) {
+  int axes[CR_MAX_RANK], n = 0;
+  for (int i = 0; i < CR_MAX_RANK; i++)
+    if (a->axes.mask >> i & 1) axes[n++] = i;
+  return cr_mean(x, n, axes, 1);
+}
+static cr_var standardize(cr_var x, const norm_attr *a);
+
+/* The derivative of h . pull(g, x) by x, a form symmetric in h and g: with a = mean(h y), b = mean(g y), h and g centred,
+ * it is -s^2 (y (mean(h g) - 3 a b) + b h + a g). */
+static cr_var twice(cr_var h, cr_var g, cr_var x, const norm_attr *attr) {
+  cr_tape *t = x.tape;
+  cr_var y = standardize(x, attr), c = cr_sub(x, mean_over(x, attr));
+  cr_var variance = cr_add(mean_over(cr_square(c), attr), cr_const(t, attr->eps));
+  h = cr_sub(h, mean_over(h, attr));
+  g = cr_sub(g, mean_over(g, attr));
+  cr_var a = mean_over(cr_mul(h, y), attr), b = mean_over(cr_mul(g, y), attr);
+  cr_var both = cr_sub(mean_over(cr_mul(h, g), attr), cr_mul(cr_const(t, 3), cr_mul(a, b)));
+  return cr_neg(cr_div(cr_add(cr_mul(y, both), cr_add(cr_mul(b, h), cr_mul(a, g))), variance));
+}
+
+static void standardize_vjp(cr_vjp_rule *c) { c->d[0] = pull(c->g, c->in[0], c->attr); }
+static cr_var standardize_jvp(cr_jvp_rule *c) { return pull(c->dot[0], c->in[0], c->attr); }
+static void pull_vjp(cr_vjp_rule *c) {
+  if (c->wanted[0]) c->d[0] = pull(c->g, c->in[1], c->attr);
+  if (c->wanted[1]) c->d[1] = twice(c->g, c->in[0], c->in[1], c->attr);
+}
+static cr_var pull_jvp(cr_jvp_rule *c) {
+  cr_var moved = cr_absent(c->dot[0]) ? c->dot[0] : pull(c->dot[0], c->in[1], c->attr);
+  if (cr_absent(c->dot[1])) return moved;
+  cr_var turned = twice(c->dot[1], c->in[0], c->in[1], c->attr);
+  return cr_absent(moved) ? turned : cr_add(moved, turned);
+}
+
+static const cr_op standardize_op = {
+  .name = "standardize", .arity = 1, .attr_size = sizeof(norm_attr), .prepare = cr__prepare_float, .infer = cr__same_shape,
+  .eval = norm_eval, .vjp = standardize_vjp, .jvp = standardize_jvp, .show = norm_show,
+  .latex = "\\operatorname{standardize}\\left(%a\\right)", .rule = "s (g - mean(g) - y mean(g y)), s = 1 / sqrt(var + eps)"};
+static const cr_op pull_op = {
+  .name = "standardize_pull", .arity = 2, .attr_size = sizeof(norm_attr), .prepare = cr__prepare_float,
+  .infer = cr__same_shape, .eval = norm_eval, .vjp = pull_vjp, .jvp = pull_jvp, .show = norm_show};
+
+static cr_var standardize(cr_var x, const norm_attr *a) { return cr_record(x.tape, &standardize_op, 1, &x, a); }
+static cr_var pull(cr_var g, cr_var x, const norm_attr *a) { return cr_record(x.tape, &pull_op, 2, (cr_var[]){g, x}, a); }
 
 cr_var cr_standardize(cr_var x, int n_axes, const int *axes, double eps) {
-  cr_var d = cr_center(x, n_axes, axes);
-  return cr_mul(d, cr_rsqrt(cr_add(cr_mean(cr_square(d), n_axes, axes, 1), cr_const(x.tape, eps))));
+  norm_attr a = {{0, 1}, eps};
+  return cr__axes_of(x, "standardize", n_axes, axes, &a.axes) ? standardize(x, &a) : cr_poison(x.tape);
 }
 
 /* y weight + bias, either of which may be poison: none. */

@@ -333,10 +333,45 @@ CR_API cr_var cr_cross_entropy(cr_var logits, cr_var target, cr_var weight, int6
 /* Over n_axes axes: (x - mean) / sqrt(variance + eps). */
 CR_API cr_var cr_standardize(cr_var x, int n_axes, const int *axes, double eps);
 
+/* Convolution, pooling, attention (conv.c, pool.c, resize.c, attention.c, recurrent.c): images are (batch, channels, axes...) */
+
+enum { CR_MAX_SPATIAL = 3 };
+/* How a kernel slides over up to three axes. 0 is 1 where only positive numbers make sense, so {0} is the plain convolution. */
+typedef struct cr_conv {
+  int64_t stride[CR_MAX_SPATIAL], pad_lo[CR_MAX_SPATIAL], pad_hi[CR_MAX_SPATIAL]; /* negative padding crops */
+  int64_t dilation[CR_MAX_SPATIAL], input_dilation[CR_MAX_SPATIAL];               /* of the kernel and of the input */
+  int64_t groups;
+} cr_conv;
+/* (N, C, L...) with a weight (O, C / groups, K...), not turned round; NULL is {0}. Floats only. */
+CR_API cr_var cr_convolve(cr_var x, cr_var weight, const cr_conv *c);
+CR_API cr_var cr_add_channels(cr_var x, cr_var bias);                         /* a number for each position of axis 1 */
+
+/* Windows of pooling; stride 0 is the kernel's size, dilation 0 is 1. Of (N, C, L...), floats. */
+typedef struct cr_pool {
+  int64_t kernel[CR_MAX_SPATIAL], stride[CR_MAX_SPATIAL], padding[CR_MAX_SPATIAL], dilation[CR_MAX_SPATIAL];
+  int ceil_mode;       /* a last window may reach over the edge */
+  int exclude_padding; /* means over the elements of the input alone */
+  double divisor;      /* of means, instead of the number of elements; 0: not given */
+} cr_pool;
+/* Padding is -inf. The first at ties, NaN is largest; flat int64 positions in the plane go to *index, which may be NULL. */
+CR_API cr_var cr_max_pool(cr_var x, const cr_pool *how, cr_var *index);
+CR_API cr_var cr_avg_pool(cr_var x, const cr_pool *how);
+/* softmax(scale q k^T) v over the last two axes; leading axes broadcast. scale 0 is 1 / sqrt(width). mask (poison: none): bools, true
+ * where a query may look, or numbers added to the scores. causal: not at later keys. A row that may look nowhere is 0. */
+CR_API cr_var cr_attend(cr_var query, cr_var key, cr_var value, cr_var mask, double scale, int causal);
+CR_API cr_var cr_rope(cr_var x, double base, int64_t offset);                 /* rotary positions offset, offset + 1, ... of (.., time, width) */
+/* A step of an LSTM: the state h from z = (input, forget, candidate, output), (.., 4 n), and the cell c; the next cell into *next. */
+CR_API cr_var cr_lstm_gates(cr_var z, cr_var c, cr_var *next);
+/* A step of a GRU: the state from a and b = (reset, update, candidate), (.., 3 n), of the input and of the state h. */
+CR_API cr_var cr_gru_gates(cr_var a, cr_var b, cr_var h);
+
 /* Random numbers (random.c): element k depends on seed and k alone */
 
 CR_API cr_var cr_rand(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed);  /* uniform in [0, 1) */
 CR_API cr_var cr_randn(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed); /* standard normal */
+/* Element k of such a float64 tensor by itself. */
+CR_API double cr_rand_at(uint64_t seed, uint64_t k);
+CR_API double cr_randn_at(uint64_t seed, uint64_t k);
 CR_API cr_var cr_dropout(cr_var x, double p, int training, uint64_t seed);
 
 /* Shared by the files of ops/, not exported */
@@ -357,7 +392,8 @@ extern const cr_function cr__elementwise_functions[], cr__creation_functions[], 
   cr__index_functions[], cr__sort_functions[], cr__scan_functions[], cr__reduce_functions[], cr__extreme_functions[], cr__moment_functions[], cr__random_functions[],
   cr__softmax_functions[], cr__activation_functions[], cr__loss_functions[], cr__norm_functions[],
   cr__matmul_functions[], cr__linalg_functions[], cr__decomposition_functions[], cr__special_functions[],
-  cr__arithmetic_functions[];
+  cr__arithmetic_functions[], cr__convolution_functions[], cr__pool_functions[], cr__resize_functions[],
+  cr__attention_functions[], cr__recurrent_functions[];
 
 #ifdef __cplusplus
 }

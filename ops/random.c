@@ -3,59 +3,96 @@
 #include <math.h>
 
 #include "ops.h"
+#include "parallel.h"
+#include "vectors.h"
 
-typedef struct block {
-  uint32_t word[4];
-} block;
-
-static block philox(uint64_t counter, uint64_t seed) {
+static void block(uint64_t counter, uint64_t seed, uint64_t bits[2]) {
   uint32_t c[4] = {(uint32_t)counter, (uint32_t)(counter >> 32), 0, 0}, key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
   for (int round = 0; round < 10; round++) {
     uint64_t p = (uint64_t)0xD2511F53u * c[0], q = (uint64_t)0xCD9E8D57u * c[2];
-    uint32_t next[4] = {(uint32_t)(q >> 32) ^ c[1] ^ key[0], (uint32_t)q, (uint32_t)(p >> 32) ^ c[3] ^ key[1], (uint32_t)p};
-    for (int i = 0; i < 4; i++) c[i] = next[i];
+    c[0] = (uint32_t)(q >> 32) ^ c[1] ^ key[0];
+    c[1] = (uint32_t)q;
+    c[2] = (uint32_t)(p >> 32) ^ c[3] ^ key[1];
+    c[3] = (uint32_t)p;
     key[0] += 0x9E3779B9u;
     key[1] += 0xBB67AE85u;
   }
-  return (block){{c[0], c[1], c[2], c[3]}};
+  bits[0] = (uint64_t)c[1] << 32 | c[0];
+  bits[1] = (uint64_t)c[3] << 32 | c[2];
 }
 
-/* Half 0 or 1 of a block as a multiple of 2^-53 in [0, 1). */
-static double unit(const block *b, int half) {
-  uint64_t bits = (uint64_t)b->word[2 * half + 1] << 32 | b->word[2 * half];
-  return (double)(bits >> 11) * 0x1p-53;
+/* LANES blocks from the first-th, two words of 64 bits each. */
+enum { LANES = CR__PHILOX_LANES };
+static void blocks(uint64_t first, uint64_t seed, uint64_t bits[2 * LANES]) {
+  if (cr__has_vectors()) cr__vector_philox(first, seed, bits);
+  else
+    for (uint64_t l = 0; l < LANES; l++) block(first + l, seed, bits + 2 * l);
 }
 
-static double uniform(uint64_t seed, uint64_t k) {
-  block b = philox(k >> 1, seed);
-  return unit(&b, (int)(k & 1));
-}
+/* As a multiple of 2^-53 in [0, 1). */
+static double unit(uint64_t bits) { return (double)(bits >> 11) * 0x1p-53; }
 
 /* Box and Muller: elements 2j and 2j + 1 are the two coordinates made of block j. */
-static double normal(uint64_t seed, uint64_t k) {
-  block b = philox(k >> 1, seed);
-  double radius = sqrt(-2 * log(1 - unit(&b, 0))), angle = 6.283185307179586 * unit(&b, 1);
+static double normal(const uint64_t *bits, uint64_t k) {
+  double radius = sqrt(-2 * log(1 - unit(bits[0]))), angle = 6.283185307179586 * unit(bits[1]);
   return radius * (k & 1 ? sin(angle) : cos(angle));
 }
 
-static cr_var draw(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed,
-                   double (*of)(uint64_t seed, uint64_t k)) {
-  if (dtype < CR_FLOAT32) return cr_fail(t, CR_BAD_DTYPE, "random numbers are float64 or float32");
-  cr_var v = cr_constant_of(t, dtype, rank, dims, NULL);
-  if (cr_is_poison(v)) return v;
-  cr_array a = cr_view(v);
-  for (int64_t k = 0; k < a.count; k++) {
-    double x = of(seed, (uint64_t)k);
-    if (dtype == CR_FLOAT32 && of == uniform) x = floor(x * 0x1p24) * 0x1p-24; /* rounding must not reach 1 */
-    cr_array_set(&a, k, x);
+double cr_rand_at(uint64_t seed, uint64_t k) {
+  uint64_t bits[2];
+  block(k >> 1, seed, bits);
+  return unit(bits[k & 1]);
+}
+double cr_randn_at(uint64_t seed, uint64_t k) {
+  uint64_t bits[2];
+  block(k >> 1, seed, bits);
+  return normal(bits, k);
+}
+
+typedef enum distribution { UNIFORM, NORMAL, KEEP } distribution;
+
+/* KEEP: whether the uniform number is at least p, as bool. */
+typedef struct draw_job {
+  cr_array *out;
+  uint64_t seed;
+  distribution of;
+  double p;
+} draw_job;
+
+static void draw_one(const draw_job *j, const uint64_t *bits, int64_t k) {
+  double u = unit(bits[k & 1]);
+  if (j->of == KEEP) ((uint8_t *)j->out->data)[k] = u >= j->p;
+  else if (j->out->dtype == CR_FLOAT64) ((double *)j->out->data)[k] = j->of == UNIFORM ? u : normal(bits, (uint64_t)k);
+  else if (j->of == NORMAL) ((float *)j->out->data)[k] = (float)normal(bits, (uint64_t)k);
+  else ((float *)j->out->data)[k] = (float)(floor(u * 0x1p24) * 0x1p-24); /* rounding must not reach 1 */
+}
+
+static void draw_block(void *context, int64_t from, int64_t to) {
+  const draw_job *j = context;
+  for (int64_t at = from; at < to; at += 2 * LANES) { /* from is even */
+    uint64_t bits[2 * LANES];
+    int64_t end = at + 2 * LANES < to ? at + 2 * LANES : to;
+    blocks((uint64_t)at >> 1, j->seed, bits);
+    for (int64_t k = at; k < end; k++) draw_one(j, bits + ((k - at) & ~(int64_t)1), k);
   }
+}
+
+static cr_var draw(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, draw_job j) {
+  cr_var v = cr_constant_of(t, dtype, rank, dims, NULL);
+  cr_array a = cr_view(v);
+  j.out = &a;
+  if (!cr_is_poison(v)) cr__parallel(t, a.count, CR__BLOCK, draw_block, &j);
   return v;
 }
+static cr_var draw_floats(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, draw_job j) {
+  if (dtype < CR_FLOAT32) return cr_fail(t, CR_BAD_DTYPE, "random numbers are float64 or float32");
+  return draw(t, dtype, rank, dims, j);
+}
 cr_var cr_rand(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed) {
-  return draw(t, dtype, rank, dims, seed, uniform);
+  return draw_floats(t, dtype, rank, dims, (draw_job){.seed = seed, .of = UNIFORM});
 }
 cr_var cr_randn(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed) {
-  return draw(t, dtype, rank, dims, seed, normal);
+  return draw_floats(t, dtype, rank, dims, (draw_job){.seed = seed, .of = NORMAL});
 }
 
 cr_var cr_dropout(cr_var x, double p, int training, uint64_t seed) {
@@ -65,7 +102,7 @@ cr_var cr_dropout(cr_var x, double p, int training, uint64_t seed) {
   if (!training || p == 0) return x;
   cr_var zero = cr_const(x.tape, 0);
   if (p == 1) return cr_where(cr_full(x.tape, CR_BOOL, a.rank, a.dim, 0), x, zero);
-  cr_var keep = cr_ge(cr_rand(x.tape, CR_FLOAT64, a.rank, a.dim, seed), cr_const(x.tape, p));
+  cr_var keep = draw(x.tape, CR_BOOL, a.rank, a.dim, (draw_job){.seed = seed, .of = KEEP, .p = p});
   return cr_where(keep, cr_mul(x, cr_const(x.tape, 1 / (1 - p))), zero);
 }
 

@@ -52,8 +52,9 @@ static void slice_vjp(cr_vjp_rule *c) {
 }
 
 static const cr_op slice_op = {
-  .name = "slice", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(slice_attr), .infer = slice_infer, .vjp = slice_vjp,
-  .show = slice_show, .latex = "%a_{[\\,:\\,]}", .rule = "the cotangent padded with zeros where nothing was taken"};
+  .name = "slice", .arity = 1, .kind = CR_LINEAR, .window = 1, .attr_size = sizeof(slice_attr), .infer = slice_infer,
+  .vjp = slice_vjp, .show = slice_show, .latex = "%a_{[\\,:\\,]}",
+  .rule = "the cotangent padded with zeros where nothing was taken"};
 
 /* Python's start:stop:step on an axis of n elements. */
 static void clamp_slice(int64_t n, int64_t start, int64_t stop, int64_t step, slice_attr *s, int axis) {
@@ -164,7 +165,7 @@ static void select_vjp(cr_vjp_rule *c) {
   c->d[0] = cr_pad(cr_unsqueeze(c->g, s->axis), lo, hi, NULL, cr_const(c->tape, 0));
 }
 static const cr_op select_op = {
-  .name = "select", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(select_attr), .infer = select_infer,
+  .name = "select", .arity = 1, .kind = CR_LINEAR, .window = 1, .attr_size = sizeof(select_attr), .infer = select_infer,
   .vjp = select_vjp, .show = select_show, .latex = "%a_{i}", .rule = "the cotangent at its position, zeros elsewhere"};
 
 cr_var cr_select(cr_var x, int axis, int64_t index) {

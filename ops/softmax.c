@@ -2,8 +2,10 @@
  * values and derivatives keep their digits also where one term dominates. */
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "reduce.h"
+#include "vectors.h"
 
 typedef struct softmax_attr {
   unsigned mask;
@@ -17,121 +19,143 @@ static void softmax_show(char *text, size_t size, const void *attr) {
 
 /* The first largest element; NaN counts as larger than all. */
 static int64_t largest(const double *x, int64_t n) {
-  int64_t at = 0;
-  for (int64_t i = 1; i < n && !isnan(x[at]); i++)
-    if (isnan(x[i]) || x[i] > x[at]) at = i;
-  return at;
+  int64_t i = 0;
+  double top = x[0];
+  if (cr__has_vectors()) top = cr__vector_largest(n, x);
+  else
+    for (; i < n; i++) top = x[i] > top || isnan(x[i]) ? x[i] : top;
+  for (i = 0; isnan(top) && !isnan(x[i]); i++) continue;
+  for (; !isnan(top) && x[i] != top; i++) continue;
+  return i;
 }
 
 /* Runs a kernel over the rows of operand 0, and of operand 1 beside them, if there is one. */
-typedef void (*row_kernel)(double *x, const double *y, int64_t n, int flag);
-static cr_status over_rows(cr_eval *c, unsigned mask, row_kernel kernel, int flag) {
-  cr__rows_view from = cr__rows_of(&c->in[0], mask), to = cr__rows_of(c->out, mask);
-  cr__rows_view beside = cr__rows_of(&c->in[c->n - 1], mask);
-  int64_t n = from.row.count;
-  double *x = cr_scratch(c, (size_t)n * sizeof *x), *y = c->n > 1 ? cr_scratch(c, (size_t)n * sizeof *y) : x;
-  if (!x || !y) return CR_NO_MEMORY;
-  for (int64_t k = 0; n && k < from.kept.count; k++) {
-    cr__row_get(&from, k, x);
-    if (c->n > 1) cr__row_get(&beside, k, y);
-    kernel(x, y, n, flag);
-    cr__row_put(&to, k, x);
-  }
-  return CR_OK;
+typedef struct row_kernel {
+  void (*row)(double *x, double *y, int64_t n, const struct row_kernel *kernel);
+  int empty_is_zero, float32;
+  cr__rows_view from, beside, to;
+  int64_t n;
+  bool pair;
+} row_kernel;
+
+static void run_kernel(void *context, int64_t k, double *x) {
+  const row_kernel *r = context;
+  double *y = x + r->n;
+  cr__row_get(&r->from, k, x);
+  if (r->pair) cr__row_get(&r->beside, k, y);
+  r->row(x, y, r->n, r);
+  cr__row_put(&r->to, k, x);
+}
+
+static cr_status over_rows(cr_eval *c, unsigned mask, row_kernel kernel) {
+  kernel.from = cr__rows_of(&c->in[0], mask);
+  kernel.to = cr__rows_of(c->out, mask);
+  kernel.beside = cr__rows_of(&c->in[c->n - 1], mask);
+  kernel.n = kernel.from.row.count;
+  kernel.pair = c->n > 1;
+  kernel.float32 = c->out->dtype == CR_FLOAT32;
+  return kernel.n ? cr__each_row(c, kernel.from.kept.count, 2 * kernel.n, run_kernel, &kernel) : CR_OK;
 }
 
 static void fill(double *x, int64_t n, double value) {
   for (int64_t i = 0; i < n; i++) x[i] = value;
 }
 
-static void softmax_row(double *x, const double *unused, int64_t n, int empty_is_zero) {
+static void exponentials(double *x, int64_t n, double top, int float32) {
+  if (float32 && cr__has_vectors()) cr__vector_exp(n, x, top);
+  else
+    for (int64_t i = 0; i < n; i++) x[i] = exp(x[i] - top);
+}
+
+static void softmax_row(double *x, double *unused, int64_t n, const row_kernel *kernel) {
   (void)unused;
   double top = x[largest(x, n)];
-  if (top == -(double)INFINITY && empty_is_zero) {
+  if (top == -(double)INFINITY && kernel->empty_is_zero) {
     fill(x, n, 0);
-  } else if (top == (double)INFINITY && empty_is_zero) { /* the gradient of logsumexp: only infinite terms are in doubt */
+  } else if (top == (double)INFINITY && kernel->empty_is_zero) { /* the gradient of logsumexp: only infinite terms are in doubt */
     for (int64_t i = 0; i < n; i++) x[i] = isinf(x[i]) && x[i] > 0 ? (double)NAN : 0;
   } else if (!isfinite(top)) {
     fill(x, n, (double)NAN);
   } else {
-    for (int64_t i = 0; i < n; i++) x[i] = exp(x[i] - top);
+    exponentials(x, n, top, kernel->float32);
     double sum = cr__sum_of(x, n);
     for (int64_t i = 0; i < n; i++) x[i] /= sum;
   }
 }
 
 /* log of the sum of exp(x - x[at]), where exp(0) = 1 is x[at]'s own term. */
-static double log_rest(const double *x, int64_t n, int64_t at, double *terms) {
-  for (int64_t i = 0; i < n; i++) terms[i] = i == at ? 0 : exp(x[i] - x[at]);
+static double log_rest(const double *x, int64_t n, int64_t at, double *terms, int float32) {
+  memcpy(terms, x, (size_t)n * sizeof *terms);
+  exponentials(terms, n, x[at], float32);
+  terms[at] = 0;
   return log1p(cr__sum_of(terms, n));
 }
 
 static cr_status softmax_eval(cr_eval *c) {
   const softmax_attr *s = c->attr;
-  return over_rows(c, s->mask, softmax_row, s->empty_is_zero);
+  return over_rows(c, s->mask, (row_kernel){.row = softmax_row, .empty_is_zero = s->empty_is_zero});
 }
 
+static void log_softmax_row(double *x, double *terms, int64_t n, const row_kernel *kernel) {
+  int64_t at = largest(x, n);
+  double top = x[at], rest = log_rest(x, n, at, terms, kernel->float32);
+  if (isfinite(top))
+    for (int64_t i = 0; i < n; i++) x[i] = (x[i] - top) - rest;
+  else
+    fill(x, n, (double)NAN);
+}
 static cr_status log_softmax_eval(cr_eval *c) {
-  unsigned mask = ((const softmax_attr *)c->attr)->mask;
-  cr__rows_view from = cr__rows_of(&c->in[0], mask), to = cr__rows_of(c->out, mask);
-  int64_t n = from.row.count;
-  double *x = cr_scratch(c, 2 * (size_t)n * sizeof *x), *terms = x + n;
-  if (!x) return CR_NO_MEMORY;
-  for (int64_t k = 0; n && k < from.kept.count; k++) {
-    cr__row_get(&from, k, x);
-    int64_t at = largest(x, n);
-    double top = x[at], rest = log_rest(x, n, at, terms);
-    for (int64_t i = 0; i < n; i++) x[i] = isfinite(top) ? (x[i] - top) - rest : (double)NAN;
-    cr__row_put(&to, k, x);
-  }
-  return CR_OK;
+  return over_rows(c, ((const softmax_attr *)c->attr)->mask, (row_kernel){.row = log_softmax_row});
 }
 
+typedef struct sum_job {
+  cr__rows_view v;
+  cr_array *out;
+} sum_job;
+
+static void logsumexp_row(void *context, int64_t k, double *x) {
+  const sum_job *j = context;
+  int64_t n = j->v.row.count;
+  cr__row_get(&j->v, k, x);
+  int64_t at = n ? largest(x, n) : 0;
+  double top = n ? x[at] : -(double)INFINITY;
+  cr_array_set(j->out, k, isfinite(top) ? top + log_rest(x, n, at, x + n, j->out->dtype == CR_FLOAT32) : top);
+}
 static cr_status logsumexp_eval(cr_eval *c) {
-  cr__rows_view v = cr__rows_of(&c->in[0], ((const cr__axes *)c->attr)->mask);
-  int64_t n = v.row.count;
-  double *x = cr_scratch(c, 2 * (size_t)n * sizeof *x);
-  if (!x) return CR_NO_MEMORY;
-  for (int64_t k = 0; k < c->out->count; k++) {
-    cr__row_get(&v, k, x);
-    int64_t at = n ? largest(x, n) : 0;
-    double top = n ? x[at] : -(double)INFINITY;
-    cr_array_set(c->out, k, isfinite(top) ? top + log_rest(x, n, at, x + n) : top);
-  }
-  return CR_OK;
+  sum_job j = {cr__rows_of(&c->in[0], ((const cr__axes *)c->attr)->mask), c->out};
+  return cr__each_row(c, c->out->count, 2 * j.v.row.count, logsumexp_row, &j);
 }
 
 /* deviate(v, p): v minus its mean under weights p that sum to 1; and its transpose in v, v - p sum(v). These are the
  * Jacobian of log_softmax both ways, and p times the first is that of softmax. What is subtracted is taken relative to the
  * element of the largest weight, where it would cancel. Derivatives in p are along changes that leave its sum alone. */
 
-static void deviate_row(double *v, const double *p, int64_t n, int unused) {
+static void deviate_row(double *v, double *p, int64_t n, const row_kernel *unused) {
   (void)unused;
-  double reference = v[largest(p, n)], mean = 0;
+  double reference = v[largest(p, n)];
   for (int64_t i = 0; i < n; i++) {
     v[i] -= reference;
-    if (p[i] != 0 && v[i] != 0) mean += p[i] * v[i]; /* a zero cotangent stays zero where the weights are NaN */
+    p[i] = p[i] == 0 || v[i] == 0 ? 0 : p[i] * v[i]; /* a zero cotangent stays zero where the weights are NaN */
   }
+  double mean = cr__sum_of(p, n);
   for (int64_t i = 0; i < n; i++) v[i] -= mean;
 }
 
-static void deviate_transposed_row(double *v, const double *p, int64_t n, int unused) {
+static void deviate_transposed_row(double *v, double *p, int64_t n, const row_kernel *unused) {
   (void)unused;
   int64_t at = largest(p, n);
-  double other_weights = 0, others = 0, own = v[at];
-  for (int64_t i = 0; i < n; i++) {
-    if (i == at) continue;
-    other_weights += p[i];
-    others += v[i];
-  }
-  for (int64_t i = 0; i < n; i++)
-    if (p[i] != 0) v[i] -= p[i] * (own + others);
-  v[at] = (p[at] == 0 ? own : own * other_weights - p[at] * others);
+  double own = v[at], weight = p[at];
+  v[at] = p[at] = 0;
+  double other_weights = cr__sum_of(p, n), others = cr__sum_of(v, n), all = own + others;
+  for (int64_t i = 0; i < n; i++) v[i] -= p[i] == 0 ? 0 : p[i] * all;
+  v[at] = weight == 0 ? own : own * other_weights - weight * others;
 }
 
-static cr_status deviate_eval(cr_eval *c) { return over_rows(c, ((const softmax_attr *)c->attr)->mask, deviate_row, 0); }
+static cr_status deviate_eval(cr_eval *c) {
+  return over_rows(c, ((const softmax_attr *)c->attr)->mask, (row_kernel){.row = deviate_row});
+}
 static cr_status deviate_transposed_eval(cr_eval *c) {
-  return over_rows(c, ((const softmax_attr *)c->attr)->mask, deviate_transposed_row, 0);
+  return over_rows(c, ((const softmax_attr *)c->attr)->mask, (row_kernel){.row = deviate_transposed_row});
 }
 
 static int axes_in(unsigned mask, int *axes) {

@@ -225,10 +225,11 @@ static void quiz_answers_are_the_known_ones(void **state) {
 /* All files */
 
 static const char *const files[] = {
-    "000_layer.lesson",    "000_softmax.lesson",      "001_dense.lesson",      "001_losses.lesson",
+    "000_batch.lesson",    "000_layer.lesson",        "000_softmax.lesson",    "001_dense.lesson",      "001_losses.lesson",
     "001_training.lesson", "002_single_layer.lesson", "002_two_layers.lesson", "003_backpropagation.lesson",
     "003_losses.lesson",   "004_costs.lesson",        "004_example1.lesson",   "004_example2.lesson",
-    "004_quiz11.lesson",   "004_quiz12.lesson",       "004_quiz13.lesson",     "004_rules.lesson"};
+    "004_appendix.lesson", "004_labels.lesson",       "004_quiz11.lesson",     "004_quiz12.lesson",     "004_quiz13.lesson",
+    "004_rules.lesson"};
 enum { N_FILES = sizeof files / sizeof *files };
 
 static void lessons_end_as_they_expect(void **state) {

@@ -42,7 +42,7 @@ static void mutant_vjp(cr_vjp_rule *c) {
   if (mutant.kind == OFF) *d = cr_mul(*d, cr_add(cr_const(t, 1.001), cr_zeros(t, (cr_dtype)a.dtype, a.rank, a.dim)));
 }
 
-/* A spoilt row is a plain op with the row's kernel, or the sweep would go by the row. */
+/* A spoilt row is a plain op with the row's kernel, or the sweep would go by the row; a spoilt slice likewise. */
 static cr_status mutant_infer(cr_infer *c) {
   cr_infer original = *c;
   original.op = mutant.of;
@@ -130,6 +130,7 @@ static void mutate_node(const sample *s, cr_var y, cr_var node, score *total, co
       mutant.op.infer = mutant_infer;
       if (mutant.of->eval) mutant.op.eval = mutant_eval;
       mutant.op.row = NULL;
+      mutant.op.window = 0;
       cr_var bad = spoil(s, t, y, node.id, x);
       int hit = caught(bad, s->n_inputs, x);
       total->made++;

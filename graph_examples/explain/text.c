@@ -423,21 +423,36 @@ static void warnings(page *p) {
   }
 }
 
+static void layers(page *p) {
+  heading(p, "Layers", "two jobs each: derivatives for its own weights, and for what came before");
+  trace_layers(p->t, p->b);
+}
+
+static void blame(page *p) {
+  heading(p, "Blame", "how much each weight has to do with the result, and what if it were a tenth larger");
+  trace_blame(p->t, p->b);
+}
+
+static const struct {
+  const char *name;
+  void (*write)(page *p);
+  bool usual, of_operations;
+} sections[] = {{"rules", decomposition, true, true}, {"forward", forward, true, true}, {"backward", backward, true, false},
+                {"layers", layers, false, true},      {"paths", paths, true, false},    {"gradient", NULL, true, false},
+                {"blame", blame, false, false},       {"check", NULL, true, false},     {"mind", warnings, true, false},
+                {NULL, NULL, false, false}};
+
+const char *trace_section(int k) { return sections[k].name; }
+
 void trace_text(const trace *t, const trace *exact, cr_buffer *b, bool color) {
-  page p = {t, b, color};
+  page p = {t, b, color}, unrounded = {exact ? exact : t, b, color};
+  unsigned wanted = t->options.sections;
   title(&p);
-  if (has_operations(&p)) {
-    decomposition(&p);
-    forward(&p);
+  for (int k = 0; sections[k].name; k++) {
+    if (wanted ? !(wanted >> k & 1) : !sections[k].usual) continue;
+    if (sections[k].of_operations && !has_operations(&p)) continue;
+    if (sections[k].write) sections[k].write(&p);
+    else if (!strcmp(sections[k].name, "gradient")) gradient(&p, exact);
+    else check(&unrounded);
   }
-  backward(&p);
-  paths(&p);
-  gradient(&p, exact);
-  if (exact) {
-    page q = {exact, b, color};
-    check(&q);
-  } else {
-    check(&p);
-  }
-  warnings(&p);
 }

@@ -83,6 +83,8 @@ typedef struct trace_options {
   int depth;                    /* levels below y that are shown; 0: as many as fit on a page */
   const char *focus;            /* only what lies between the node of this name and y; NULL: everything */
   bool check;                   /* compare with differences */
+  bool frames;                  /* not one picture but three: values going forward, the result, derivatives going back */
+  unsigned sections;            /* of the text: bits by their place in trace_section; 0: the usual ones */
 } trace_options;
 
 typedef struct trace {
@@ -126,6 +128,13 @@ void trace_warnings(trace *t);                             /* warnings.c */
 
 /* What the printer writes for the tree, with another text wherever it writes TRACE_ADJOINT. */
 void put_with_adjoint(cr_buffer *b, tree s, void (*put)(cr_buffer *, tree), const char *adjoint);
+
+/* tables.c: sections of the text that are shown when asked for. */
+void trace_layers(const trace *t, cr_buffer *b);           /* every operation as a box: what adapts weights, what is passed on */
+void trace_blame(const trace *t, cr_buffer *b);            /* weights by |w dy/dw|, and what y does when each grows by a tenth */
+
+/* The sections of the text in their order, ended by NULL: "rules", "forward", ... */
+const char *trace_section(int k);
 
 /* The formats: each appends the whole document to the buffer. */
 /* exact: the same without rounding, for the last column of lecture arithmetic, or NULL. */

@@ -89,22 +89,44 @@ static void look_for_kinks(trace *t, const trace_node *n) {
 }
 
 static void look_for_overflow(trace *t, const trace_node *n) {
+  char text[40];
   for (int64_t i = 0; i < n->value.count; i++)
     if (!isfinite(n->value.data[i]) || fabs(n->value.data[i]) > HUGE_VALUE) {
-      warn(t, pool_text(&t->pool, isfinite(n->value.data[i]) ? "overflow is near: %s is %g" : "not finite: %s is %g",
-                        n->name, n->value.data[i]));
+      warn(t, pool_text(&t->pool, isfinite(n->value.data[i]) ? "overflow is near: %s is %s" : "not finite: %s is %s",
+                        n->name, trace_number(t, n->value.data[i], text)));
       return;
     }
+}
+
+/* Losses are computed from logits so that this does not happen. */
+static void look_for_log_of_zero(trace *t, const trace_node *n) {
+  const trace_node *a = n->n_in == 1 && n->in[0] >= 0 ? &t->node[n->in[0]] : NULL;
+  if (!a || !a->value.data || strcmp(n->op, "log")) return;
+  for (int64_t k = 0; k < a->value.count; k++) {
+    if (a->value.data[k] != 0) continue;
+    warn(t, pool_text(&t->pool,
+                      "log(0): %s is 0. If it is a probability, take the loss from the logits in its place: cross_entropy "
+                      "and binary_cross_entropy_with_logits are finite there",
+                      a->name));
+    return;
+  }
 }
 
 /* Why nothing comes back to an input. */
 static const char *where_cut(trace *t, int i) {
   const trace_node *n = &t->node[i];
+  for (int u = i + 1; !n->n_terms && u < t->n_nodes; u++)
+    for (int k = 0; k < t->node[u].n_in; k++)
+      if (t->node[u].in[k] == i)
+        return pool_text(&t->pool, "%s goes into %s alone, whose derivative is 0 everywhere: nothing will learn", n->name,
+                         tree_text(&t->pool, t->tape, t->node[u].formula));
   for (int k = 0; k < n->n_terms; k++) {
     const trace_term *term = &n->term[k];
     const trace_node *user = &t->node[term->user];
     char value[40];
-    if (is_zero(term->local)) return pool_text(&t->pool, "%s is constant between its jumps", user->op);
+    if (is_zero(term->local))
+      return pool_text(&t->pool, "%s is constant between its jumps: its derivative is 0 everywhere, and nothing will learn",
+                       user->op);
     if (term->slope.data && term->slope.count == 1 && term->slope.data[0] == 0)
       return pool_text(&t->pool, "%s has the derivative 0 at %s = %s", user->op, n->name,
                        trace_number(t, n->value.data[0], value));
@@ -136,6 +158,7 @@ void trace_warnings(trace *t) {
     if (!n->value.data) continue;
     look_for_overflow(t, n);
     if (n->kind != TRACE_OPERATION) continue;
+    look_for_log_of_zero(t, n);
     look_for_cancellation(t, n);
     look_for_kinks(t, n);
   }

@@ -34,7 +34,7 @@ typedef struct claim {
   const char *label, *note; /* NULL where there is none */
   int expected;             /* a judgement, or -1 */
   bool numeric;             /* a printed number; else a formula or relation */
-  bool own;                 /* the reader's number, in the place of the printed one */
+  bool own;                 /* the reader's number or formula, in the place of the printed one */
   double printed, truth;    /* of numeric ones */
   int digits;               /* decimals printed */
   judgement verdict;
@@ -67,7 +67,8 @@ typedef struct lesson {
   char error[1200];         /* of lesson_read */
 } lesson;
 
-/* Runs the lesson in the text. own: NAME=VALUE texts, numbers of the reader's. False with l->error set; the lesson is to be
+/* Runs the lesson in the text. own: NAME=VALUE texts, answers of the reader's: numbers, or formulas that have to be right at
+ * other numbers than the lesson's too. False with l->error set; the lesson is to be
  * closed in either case. */
 bool lesson_read(lesson *l, const char *path, const char *text, int n_own, const char *const *own);
 void lesson_close(lesson *l);
@@ -78,6 +79,11 @@ void judge_claim(lesson *l, claim *c);                         /* verdicts.c */
 bool name_slip(lesson *l, claim *c);                           /* slips.c: fills c->why; false when none is known */
 void judge_formula(lesson *l, claim *c, cr_var left, tree right); /* formulas.c */
 bool judge_relation(lesson *l, claim *c, tree relation);
+
+/* lines.c */
+const char *text_trimmed(pool *p, const char *s, size_t n); /* without blanks around it */
+bool line_is_open(const char *s);                           /* a bracket or a quote is open: it goes on in the next line */
+const char *line_joined(pool *p, const char *s, size_t n);  /* without comments; line ends as one space */
 
 /* What the steps share */
 

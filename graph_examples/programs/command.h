@@ -19,7 +19,12 @@ enum { STATUS_GOOD = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 typedef enum option_id {
   OPT_WRT, OPT_DTYPE, OPT_COTANGENT, OPT_TANGENT, OPT_ALL, OPT_DIGITS, OPT_FULL,  /* what to compute, how to print numbers */
   OPT_CLAIM, OPT_EXEC, OPT_TIMEOUT, OPT_TOLERANCE, OPT_SEED, OPT_ORDER,          /* check */
-  OPT_KINKS, OPT_LATEX, OPT_HTML, OPT_OUTPUT, OPT_SVG, OPT_PNG, OPT_DEPTH, OPT_FOCUS, OPT_STEPS, OPT_ERRATA, OPT_WHY, OPT_NONFINITE, OPT_MEMORY, OPT_JSON, OPT_COLOR, OPT_HELP,
+  OPT_KINKS, OPT_LATEX, OPT_HTML, OPT_OUTPUT, OPT_SVG, OPT_PNG, OPT_DEPTH, OPT_FOCUS, OPT_STEPS, OPT_ONLY, OPT_FRAMES, OPT_ERRATA, OPT_WHY, OPT_NONFINITE, OPT_MEMORY,
+  OPT_SET, OPT_EPOCHS, OPT_MAX_SECONDS, OPT_TARGET_LOSS, OPT_PATIENCE, OPT_GRAD_TOL, OPT_FOLDS, OPT_THREADS,  /* train */
+  OPT_CHECKPOINT, OPT_RESUME, OPT_LOG,
+  OPT_PLOT, OPT_CONFUSION, OPT_SATURATION, OPT_GRADIENTS, OPT_SUMMARY, OPT_FORMULA, OPT_DIAGRAM, OPT_LIST, OPT_QUIET,
+  OPT_DATA, OPT_PROMPT, OPT_LENGTH, OPT_TEMPERATURE,  /* predict */
+  OPT_JSON, OPT_COLOR, OPT_HELP,
   N_OPTIONS
 } option_id;
 
@@ -135,8 +140,6 @@ void tensor_free(tensor *x);
 double tensor_get(const tensor *x, int64_t k);
 /* As an input leaf, or a constant. Poison with the tape's error set. */
 cr_var tensor_record(cr_tape *t, const tensor *x, bool constant);
-bool read_npy(tensor *x, FILE *f, problem *p);
-bool read_csv(tensor *x, FILE *f, problem *p);
 
 /* Output */
 
@@ -200,10 +203,14 @@ int verb_derivative(context *c); /* grad, vjp, jvp, jac, hess, hvp */
 int verb_check(context *c);
 int verb_explain(context *c);
 int verb_graph(context *c);
+int verb_surface(context *c);
 int verb_ops(context *c);
 int verb_lesson(context *c);
 int verb_repl(context *c);
 int verb_batch(context *c);
+int verb_train(context *c);
+int verb_predict(context *c);
+int verb_plot(context *c);
 
 /* Help, from the tables (help.c) */
 

@@ -27,10 +27,26 @@ static bool read_digits(const context *c, trace_options *o, int *decimals) {
   return true;
 }
 
+/* --only rules,blame as bits. */
+static bool read_sections(const context *c, trace_options *o) {
+  const char *text = given(c, OPT_ONLY);
+  for (const char *s = text; s && *s;) {
+    size_t n = strcspn(s, ",");
+    int k = 0;
+    while (trace_section(k) && (strncmp(trace_section(k), s, n) || trace_section(k)[n])) k++;
+    if (!trace_section(k))
+      return complain("--only: there is no section '%.*s'; %s", (int)n, s, options[OPT_ONLY].help), false;
+    o->sections |= 1u << k;
+    s += n + (s[n] == ',');
+  }
+  return true;
+}
+
 static bool read_options(const context *c, trace_options *o, int *decimals) {
   long depth;
-  *o = (trace_options){.focus = given(c, OPT_FOCUS), .check = true};
-  if (!read_digits(c, o, decimals) || !whole_given(c, OPT_DEPTH, 0, 1000000, 0, &depth)) return false;
+  *o = (trace_options){.focus = given(c, OPT_FOCUS), .check = true, .frames = has(c, OPT_FRAMES)};
+  if (!read_digits(c, o, decimals) || !read_sections(c, o)) return false;
+  if (!whole_given(c, OPT_DEPTH, 0, 1000000, 0, &depth)) return false;
   o->depth = (int)depth;
   return true;
 }

@@ -52,12 +52,12 @@ static void put_all(const context *c, const lesson *l, int n, cr_buffer *b) {
   if (has(c, OPT_JSON)) cr_put(b, "]}\n");
 }
 
-/* The reader's own numbers are judged alone: 1 when one of them is wrong. Else it counts what the lessons expect. */
+/* The reader's own answers are judged alone: 1 when one of them is wrong. Else it counts what the lessons expect. */
 static bool is_good(const lesson *l) {
   bool own = false, good = true;
   for (int k = 0; k < l->n_claims; k++) {
     own |= l->claim[k].own;
-    good &= !l->claim[k].own || l->claim[k].verdict < TRUNCATED;
+    good &= !l->claim[k].own || l->claim[k].verdict < TRUNCATED || l->claim[k].verdict == HOLDS;
   }
   return own ? good : lesson_as_expected(l);
 }

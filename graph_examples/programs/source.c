@@ -1,8 +1,11 @@
 /* From the command line to a tape: the source, the inputs, the results. */
 #include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+
+#include <data/data.h>
 
 #include "command.h"
 
@@ -68,18 +71,39 @@ bool open_source(context *c) {
 
 /* Inputs */
 
+/* The columns of numbers as a matrix, or one as a vector. */
+static cr_status read_table(cr_array *x, const char *path, cr_problem *p) {
+  cr_table t;
+  *x = (cr_array){0};
+  if (cr_read_csv(&t, path, p) != CR_OK) return p->status;
+  int64_t dim[2] = {t.n_rows, t.n_columns};
+  cr_array_make(x, CR_FLOAT64, t.n_columns == 1 ? 1 : 2, dim, p);
+  for (int64_t k = 0; k < t.n_rows * t.n_columns && p->status == CR_OK; k++) {
+    const cr_column *c = &t.column[k % t.n_columns];
+    int64_t row = k / t.n_columns;
+    if (c->missing && isnan(c->number[row]))
+      cr_refuse(p, CR_BAD_ARGUMENT, "%s: line %ld: column '%s' has no number", path, t.line[row], c->name);
+    else if (c->n_levels)
+      cr_refuse(p, CR_BAD_ARGUMENT, "%s: line %ld: '%s' in column '%s' is not a number", path, t.line[row],
+                c->level[(int)c->number[row]], c->name);
+    ((double *)x->data)[k] = c->number[row];
+  }
+  cr_table_free(&t);
+  return p->status;
+}
+
 static bool bind_file(context *c, const char *name, const char *path) {
-  tensor x = {0};
-  problem p;
-  FILE *f = !strcmp(path, "-") ? stdin : fopen(path, "rb");
-  if (!f) return complain("%s: cannot open %s: %s", name, path, strerror(errno)), false;
-  bool good = ends_in(path, ".npy") ? read_npy(&x, f, &p) : read_csv(&x, f, &p);
-  if (f != stdin) fclose(f);
-  if (!good) return complain("%s: %s: %s", name, path, p.text), false;
-  if (x.real && given(c, OPT_DTYPE)) x.dtype = c->dtype;
-  cr_program_bind(c->program, name, tensor_record(c->tape, &x, false));
-  tensor_free(&x);
-  return true;
+  cr_array x = {0}, y = {0};
+  cr_problem p = {.status = CR_OK};
+  const char *file = strcmp(path, "-") ? path : "/dev/stdin";
+  bool good = (ends_in(path, ".npy") ? cr_read_npy : read_table)(&x, file, &p) == CR_OK;
+  cr_dtype dtype = good && x.dtype >= CR_FLOAT32 && given(c, OPT_DTYPE) ? c->dtype : (cr_dtype)x.dtype;
+  good = good && cr_array_clone(&y, &x, dtype, &p) == CR_OK;
+  if (good) cr_program_bind(c->program, name, cr_tensor_of(c->tape, dtype, y.rank, y.dim, y.data));
+  else complain("%s: %s", name, p.text);
+  cr_array_release(&x);
+  cr_array_release(&y);
+  return good;
 }
 
 static bool bind(context *c, const char *text) {

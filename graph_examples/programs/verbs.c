@@ -24,7 +24,7 @@ const option options[N_OPTIONS] = {
   [OPT_EXEC] = {"exec", "PROGRAM", "check the gradient that this shell command computes (see PROTOCOL)"},
   [OPT_TIMEOUT] = {"timeout", "SECONDS", "for each answer of the program; default 10"},
   [OPT_TOLERANCE] = {"tolerance", "T", "relative; default 1e-9, and no less than the differences can tell"},
-  [OPT_SEED] = {"seed", "N", "of the random directions"},
+  [OPT_SEED] = {"seed", "N", "of the random numbers"},
   [OPT_ORDER] = {"order", "N", "1: first derivatives only; default 2"},
   [OPT_KINKS] = {"kinks", NULL, "the table of conventions where a derivative does not exist"},
   [OPT_LATEX] = {"latex", NULL, "formulas as LaTeX"},
@@ -35,10 +35,36 @@ const option options[N_OPTIONS] = {
   [OPT_DEPTH] = {"depth", "N", "fold what lies more than N levels below the result; default: what fits a page"},
   [OPT_FOCUS] = {"focus", "NAME", "only what lies between NAME and the result"},
   [OPT_STEPS] = {"steps", NULL, "wait for a key after each step on a terminal"},
+  [OPT_ONLY] = {"only", "SECTIONS", "these sections, separated by commas: rules, forward, backward, layers, paths, gradient, blame, check, mind"},
+  [OPT_FRAMES] = {"frames", NULL, "three pictures: values going forward, the result, derivatives going back"},
   [OPT_ERRATA] = {"errata", NULL, "the errors that the lessons found, as a page of Markdown"},
   [OPT_WHY] = {"why", NULL, "for each input the path of operations to the result, or where it is cut"},
   [OPT_NONFINITE] = {"nonfinite", NULL, "where the first nan or inf arises, forward or backward; exit status 1 if one does"},
   [OPT_MEMORY] = {"memory", "MIB", "give up beyond this much memory"},
+  [OPT_SET] = {"set", "NAME=VALUE", "in place of the value that a set statement of the recipe gives NAME"},
+  [OPT_EPOCHS] = {"epochs", "N", "end after this many passes over the data"},
+  [OPT_MAX_SECONDS] = {"max-seconds", "T", "end after this time"},
+  [OPT_TARGET_LOSS] = {"target-loss", "L", "end when the loss (of validation, where there is such data) is as small"},
+  [OPT_PATIENCE] = {"patience", "N", "end after N epochs without a better loss"},
+  [OPT_GRAD_TOL] = {"grad-tol", "G", "end when the gradient's norm is as small"},
+  [OPT_FOLDS] = {"folds", "K", "cross-validation: train K times, each time testing on another part of the data"},
+  [OPT_THREADS] = {"threads", "N", "share the work among N threads; default: all cores; the result does not depend on it"},
+  [OPT_CHECKPOINT] = {"checkpoint", "FILE", "where the network and the state of its training are kept (safetensors)"},
+  [OPT_RESUME] = {"resume", NULL, "go on from the checkpoint, if it is there"},
+  [OPT_LOG] = {"log", "FILE", "a line for each epoch: .csv, or .json for JSON lines"},
+  [OPT_PLOT] = {"plot", "FILE", "a picture of the training, .svg, .png or .pdf (needs gnuplot)"},
+  [OPT_CONFUSION] = {"confusion", NULL, "afterwards: which classes are taken for which, of test data if there are any"},
+  [OPT_SATURATION] = {"saturation", NULL, "afterwards: the share of each activation's elements whose slope is below 0.001"},
+  [OPT_GRADIENTS] = {"gradients", NULL, "afterwards: the size of each parameter, its gradient and its last change"},
+  [OPT_SUMMARY] = {"summary", NULL, "do not train: print the layers"},
+  [OPT_FORMULA] = {"formula", NULL, "do not train: print loss, update rule and schedule as formulas"},
+  [OPT_DIAGRAM] = {"diagram", NULL, "do not train: draw the training loop"},
+  [OPT_LIST] = {"list", NULL, "what recipes can say: sources, layers, losses, optimizers, ..., or one of these tables"},
+  [OPT_QUIET] = {"quiet", NULL, "no line for each epoch, no progress"},
+  [OPT_DATA] = {"data", "SOURCE", "instead of the recipe's test data: a source, as in csv('new.csv')"},
+  [OPT_PROMPT] = {"prompt", "TEXT", "go on with this text"},
+  [OPT_LENGTH] = {"length", "N", "by so many letters; default 200"},
+  [OPT_TEMPERATURE] = {"temperature", "T", "below 1 likelier letters, above 1 bolder ones; default 1"},
   [OPT_JSON] = {"json", NULL, "answer with one line of JSON"},
   [OPT_COLOR] = {"color", "WHEN", "auto (default), always or never; NO_COLOR is honoured"},
   [OPT_HELP] = {"help", NULL, "this text"},
@@ -118,7 +144,7 @@ const verb verbs[] = {
    "check 'sigmoid(x)' x=0.3 --claim x=0.2444583\n"
    "check 'mean(x^2)' x=[1,2,4] --claim x=[2,4,8]"},
   {"explain", EXPRESSION, "the chain rule, step by step, with numbers", verb_explain,
-   deriving | BIT(OPT_LATEX) | BIT(OPT_HTML) | BIT(OPT_OUTPUT) | BIT(OPT_DEPTH) | BIT(OPT_FOCUS) | BIT(OPT_STEPS),
+   deriving | BIT(OPT_LATEX) | BIT(OPT_HTML) | BIT(OPT_OUTPUT) | BIT(OPT_DEPTH) | BIT(OPT_FOCUS) | BIT(OPT_STEPS) | BIT(OPT_ONLY),
    "Walks through a derivative: the rule that each part calls for, the values going forward, the adjoints coming back with\n"
    "each local derivative in symbols and numbers, sums where a value is used several times, the paths and their products,\n"
    "the gradient as a formula and as numbers, differences that agree with it, and what to mind. It is read off the tape\n"
@@ -126,7 +152,10 @@ const verb verbs[] = {
    "\n"
    "--digits N shows N significant digits (default 6), --digits exact as many as it takes, and --digits lecture:N rounds\n"
    "every intermediate to N decimals, as in calculation by hand. --latex writes a document that needs amsmath only, --html\n"
-   "one file for a browser. Large graphs are folded: --depth and --focus say what to show.",
+   "one file for a browser. Large graphs are folded: --depth and --focus say what to show.\n"
+   "\n"
+   "Of the text, --only shows some sections. Two are shown only so: layers, every operation as a box with its two jobs,\n"
+   "and blame, the weights by how much they have to do with the result.",
    "result    name of the result\n"
    "decimals  what every intermediate was rounded to; 0: not\n"
    "folded    how many operations are not shown in the other formats\n"
@@ -139,14 +168,25 @@ const verb verbs[] = {
    "explain 'sin(x^2)' x=1.5\n"
    "explain 'sin(x)*y + x' x=1 y=2\n"
    "explain 'h = sigmoid(w*x); (h - 1)^2/2' w=0.5 x=2 --digits lecture:3\n"
+   "explain '(exp(sin(x)) * cos(1/x^3 + x^3))^4' x=1 --only rules\n"
    "explain 'sum((X @ W + b)^2)' X=[[1,2],[3,4]] W=[[1],[-1]] b=[0.5]"},
   {"graph", EXPRESSION, "the graph of operations", verb_graph,
-   deriving | BIT(OPT_OUTPUT) | BIT(OPT_SVG) | BIT(OPT_PNG) | BIT(OPT_DEPTH) | BIT(OPT_FOCUS),
+   deriving | BIT(OPT_OUTPUT) | BIT(OPT_SVG) | BIT(OPT_PNG) | BIT(OPT_DEPTH) | BIT(OPT_FOCUS) | BIT(OPT_FRAMES),
    "Prints the graph in Graphviz's DOT language, or draws it: boxes hold value and adjoint, arrows the local derivative.\n"
    "Inputs are blue, the result is yellow, dashed boxes do not depend on the inputs.",
    "dot    the same text\n"
    "nodes  list of {\"name\", \"formula\", \"value\", \"adjoint\", \"operands\"}",
    "graph 'x*y + sin(x)' x=1 y=2"},
+  {"surface", "EXPR|FILE|- NAME=LOW:HIGH [NAME=LOW:HIGH] [NAME=VALUE ...]", "a slice through a function, and its minima", verb_surface,
+   EVALUATING,
+   "The values of a function over a range of one input, as a curve, or of two, as a map of levels; and where steepest descent\n"
+   "ends from starts all over the range. Several ends are several local minima.",
+   "ranges    object of [low, high] by input\n"
+   "shape     of the values: [columns], or [rows, columns]; the first range runs along the columns\n"
+   "values    row-major, the lowest of the second range first\n"
+   "descents  list of {\"start\", \"end\", \"value\", \"gradient_norm\", \"minimum\"}; equal minima have equal numbers",
+   "surface 'w^4/4 - w^2/2 + 0.1*w' w=-1.8:1.8\n"
+   "surface '(1 - x)^2 + 10*(y - x^2)^2' x=-2:2 y=-1:3"},
   {"ops", "[NAME]", "what there is to compute with", verb_ops, BIT(OPT_KINKS) | BIT(OPT_LATEX),
    "Lists the functions of the expression language by family; with a NAME, its documentation: what it computes, where, its\n"
    "derivative, and what happens at its kinks.",
@@ -159,12 +199,68 @@ const verb verbs[] = {
    BIT(OPT_ERRATA) | BIT(OPT_OUTPUT) | BIT(OPT_DIGITS),
    "Runs lesson files: recomputes every number that they claim and classifies it as exact, correctly rounded, consistent\n"
    "with rounding every intermediate, truncated, following from an earlier error, or wrong. For a wrong one the slip is\n"
-   "named that reproduces it. NAME=VALUE checks a number of your own in place of the printed ones, as in an exercise.\n"
+   "named that reproduces it. NAME=VALUE checks a number of your own in place of the printed ones, as in an exercise;\n"
+   "VALUE may be a formula, which must hold at other numbers than the lesson's too.\n"
    "Without a FILE the language of lesson files is described. The exit status is 0 when all verdicts are as the lesson\n"
-   "expects, or when all of your numbers are right.",
+   "expects, or when all of your answers are right.",
    "lessons  list of {\"title\", \"source\", \"lines\", \"claims\", \"answers\"}; claims are {\"text\", \"line\", \"printed\", \"exact\",\n"
    "         \"correct\", \"verdict\", \"why\", \"note\", \"label\"}",
    "lesson"},
+  {"train", "RECIPE [NAME=VALUE ...]", "trains a network on data, as a recipe says", verb_train,
+   BIT(OPT_SET) | BIT(OPT_EPOCHS) | BIT(OPT_MAX_SECONDS) | BIT(OPT_TARGET_LOSS) | BIT(OPT_PATIENCE) | BIT(OPT_GRAD_TOL) | BIT(OPT_FOLDS) |
+     BIT(OPT_SEED) | BIT(OPT_THREADS) | BIT(OPT_CHECKPOINT) | BIT(OPT_RESUME) | BIT(OPT_LOG) | BIT(OPT_PLOT) | BIT(OPT_CONFUSION) |
+     BIT(OPT_SATURATION) | BIT(OPT_GRADIENTS) | BIT(OPT_SUMMARY) | BIT(OPT_FORMULA) | BIT(OPT_DIAGRAM) | BIT(OPT_LIST) | BIT(OPT_QUIET),
+   "A recipe is a file of statements, one at the start of a line each, that go on over indented lines:\n"
+   "\n"
+   "  title \"Two moons\"\n"
+   "  set hidden = 16                               # --set hidden=32 says otherwise\n"
+   "  data moons(400, noise=0.1)                    # train --list sources\n"
+   "  net                                           # x is the input; the last line is the prediction\n"
+   "    h = tanh(dense(x, hidden))                  # train --list layers\n"
+   "    dense(h, 2)\n"
+   "  loss cross_entropy                            # or an expression: mean((prediction - y)^2)\n"
+   "  penalty l2(0.0001)                            # l1, l2, elastic\n"
+   "  optimizer adam(lr=0.01)\n"
+   "  schedule cosine(floor=0.1)\n"
+   "  metric accuracy\n"
+   "  augment noise(0.05)\n"
+   "  train epochs=40, batch=32, seed=1, validation=0.2, patience=10\n"
+   "\n"
+   "test SOURCE and validation SOURCE name further data; residual EXPR takes the place of loss for least squares. Files are relative\n"
+   "to the recipe. The same seed gives the same bits, whatever the number of threads: the run hash is of all parameters.\n"
+   "Interrupted by Ctrl-C, training ends in order and saves its checkpoint. The exit status is 1 when the loss stopped being\n"
+   "finite.",
+   "title, seed, parameters, warnings  what is trained\n"
+   "reason      why it ended: epochs, seconds, target loss, gradient, patience, interrupted, stuck, not finite; why says more\n"
+   "epochs, steps, best_epoch, seconds, hash\n"
+   "training, validation, test  {\"loss\", and each metric}; null without such data\n"
+   "history     list of {\"epoch\", \"steps\", \"seconds\", \"rate\", \"train_loss\", \"validation_loss\", \"gradient_norm\", and each metric}\n"
+   "folds       with --folds instead: list of {\"loss\", and each metric}; loss and metrics are {\"mean\", \"deviation\"}\n"
+   "confusion, gradients, saturation  when asked for",
+   "train graph_examples/training/recipes/xor.chain\n"
+   "train graph_examples/training/recipes/moons.chain --set hidden=4 --epochs 5\n"
+   "train graph_examples/training/recipes/digits.chain --formula\n"
+   "train --list losses"},
+  {"predict", "RECIPE [NAME=VALUE ...]", "what a trained network says about data", verb_predict,
+   BIT(OPT_SET) | BIT(OPT_SEED) | BIT(OPT_THREADS) | BIT(OPT_CHECKPOINT) | BIT(OPT_DATA) | BIT(OPT_OUTPUT) | BIT(OPT_PROMPT) |
+     BIT(OPT_LENGTH) | BIT(OPT_TEMPERATURE),
+   "Loads the network that train --checkpoint FILE has saved, and predicts the recipe's test data or those of --data: for each\n"
+   "example the class and its probability, or the numbers predicted. --output writes them as .csv or .npy. Where the data\n"
+   "have targets, loss and metrics are printed too. With --prompt, a network trained on a text goes on with another.",
+   "predictions  list of {\"class\", \"probability\"}, or of numbers\n"
+   "metrics      {\"loss\", and each metric}; null without targets\n"
+   "prompt, text with --prompt",
+   NULL},
+  {"plot", "EXPR|FILE|- NAME=LOW:HIGH [NAME=VALUE ...]", "a function and its derivative as curves", verb_plot,
+   EVALUATING | BIT(OPT_OUTPUT),
+   "Draws the value of an expression, or several in a tuple, and its derivative over a range of one name, by gnuplot. Shaded is\n"
+   "where the derivative is below a twentieth of its largest. Without --output, the curves are drawn as text.",
+   "name        of the variable\n"
+   "x           list of its values\n"
+   "value       list of lists by function\n"
+   "derivative  list of lists by function",
+   "plot 'sigmoid(x)' x=-6:6\n"
+   "plot '(tanh(x), relu(x))' x=-3:3 --json"},
   {"repl", "[NAME=VALUE ...]", "an interactive session", verb_repl, EVALUATING | PRINTING,
    "Reads expressions and assignments and prints their values; names keep their values from line to line. :grad NAME EXPR\n"
    "prints a derivative, :help lists the other commands, :quit or end of file ends. With --json, one line for each value.",

@@ -1,0 +1,72 @@
+/* What was wrong, in one line; and what a mistyped name was probably meant to be. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "readers.h"
+
+static cr_status refuse(cr_problem *p, cr_status status, size_t at, const char *format, va_list args) {
+  vsnprintf(p->text + at, sizeof p->text - at, format, args);
+  for (char *s = p->text; *s; s++)
+    if ((unsigned char)*s < ' ' || *s == 127) *s = ' '; /* one line, whatever a file or a path holds */
+  return p->status = status;
+}
+
+cr_status cr_refuse(cr_problem *p, cr_status status, const char *format, ...) {
+  if (!p || p->status != CR_OK) return status;
+  va_list args;
+  va_start(args, format);
+  refuse(p, status, 0, format, args);
+  va_end(args);
+  return status;
+}
+
+enum { LONGEST_PATH = 200 };
+
+cr_status cr__refuse_file(cr_problem *p, cr_status status, const char *file, const char *format, ...) {
+  if (!p || p->status != CR_OK) return status;
+  size_t n = strlen(file);
+  int at = n > LONGEST_PATH ? snprintf(p->text, sizeof p->text, "...%s: ", file + n - LONGEST_PATH)
+                            : snprintf(p->text, sizeof p->text, "%s: ", file);
+  va_list args;
+  va_start(args, format);
+  refuse(p, status, (size_t)at, format, args);
+  va_end(args);
+  return status;
+}
+
+cr_status cr__no_memory(cr_problem *p) { return cr_refuse(p, CR_NO_MEMORY, "out of memory"); }
+
+enum { LONGEST_NAME = 40 };
+
+static int least(int a, int b) { return a < b ? a : b; }
+
+/* Edit distance, a swap of neighbours counting once, case ignored. */
+static int distance(const char *a, const char *b) {
+  int n = (int)strlen(a), m = (int)strlen(b), row[3][LONGEST_NAME + 1];
+  for (int j = 0; j <= m; j++) row[0][j] = j;
+  for (int i = 1; i <= n; i++) {
+    int *now = row[i % 3], *last = row[(i + 2) % 3], *before = row[(i + 1) % 3];
+    now[0] = i;
+    for (int j = 1; j <= m; j++) {
+      now[j] = least(last[j - 1] + ((a[i - 1] | 32) != (b[j - 1] | 32)), least(last[j], now[j - 1]) + 1);
+      if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1]) now[j] = least(now[j], before[j - 2] + 1);
+    }
+  }
+  return row[n % 3][m];
+}
+
+const char *cr__meant(const char *name, int n, const void *first, size_t stride) {
+  const char *best = NULL;
+  size_t length = strlen(name);
+  int nearest = length < 3 ? 0 : length < 6 ? 1 : 2;
+  for (int k = 0; k < n; k++) {
+    const char *candidate = *(const char *const *)(const void *)((const char *)first + (size_t)k * stride);
+    if (length > LONGEST_NAME || strlen(candidate) > LONGEST_NAME) continue;
+    int d = distance(name, candidate);
+    if (d > nearest || (best && d == nearest)) continue;
+    best = candidate;
+    nearest = d;
+  }
+  return best;
+}

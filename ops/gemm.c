@@ -1,0 +1,122 @@
+/* See gemm.h. Vectors are the compilers' own, so that one source serves every processor; on x86-64 the widest that it has
+ * are chosen as the program runs. */
+#include "gemm.h"
+
+#include <stdbool.h>
+#include <string.h>
+
+/* One rounding for each multiply-add: here every path is this one, so nothing else has to agree with it. */
+#if defined(__clang__)
+#pragma clang fp contract(fast)
+#elif defined(__GNUC__)
+#pragma GCC optimize("fp-contract=fast")
+#endif
+
+/* Rows of the left operand that share a packed panel, and its length along the inner axis: both stay in the cache. */
+enum { PART_ROWS = 256, DEPTH = 192 };
+
+/* A part of the product: some rows of x times some panels of y. Either x is A and y is B, or all are transposed. */
+typedef struct part_of {
+  const void *x, *y;
+  void *c;
+  int64_t rows, cols, k, x_row, x_step, y_col, y_step, c_row, c_col;
+  bool add;
+} part_of;
+
+#define JOIN_(a, b) a##_##b
+#define JOIN(a, b) JOIN_(a, b)
+
+#define TARGET
+#define NAME(x) JOIN(float_any, x)
+#define REAL float
+#define LANES 4
+#define ROWS 4
+#include "gemmkernel.h"
+#define TARGET
+#define NAME(x) JOIN(double_any, x)
+#define REAL double
+#define LANES 2
+#define ROWS 4
+#include "gemmkernel.h"
+
+#if defined(__x86_64__)
+#define TARGET __attribute__((target("avx2,fma")))
+#define NAME(x) JOIN(float_avx2, x)
+#define REAL float
+#define LANES 8
+#define ROWS 4
+#include "gemmkernel.h"
+#define TARGET __attribute__((target("avx2,fma")))
+#define NAME(x) JOIN(double_avx2, x)
+#define REAL double
+#define LANES 4
+#define ROWS 4
+#include "gemmkernel.h"
+#define TARGET __attribute__((target("avx512f")))
+#define NAME(x) JOIN(float_avx512, x)
+#define REAL float
+#define LANES 16
+#define ROWS 12
+#include "gemmkernel.h"
+#define TARGET __attribute__((target("avx512f")))
+#define NAME(x) JOIN(double_avx512, x)
+#define REAL double
+#define LANES 8
+#define ROWS 12
+#include "gemmkernel.h"
+#endif
+
+typedef struct kernel {
+  void (*part)(const part_of *p);
+  int64_t width;
+} kernel;
+
+static kernel kernel_for(cr_dtype dtype) {
+  bool wide = dtype == CR_FLOAT64;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f"))
+    return wide ? (kernel){double_avx512_part, double_avx512_width} : (kernel){float_avx512_part, float_avx512_width};
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
+    return wide ? (kernel){double_avx2_part, double_avx2_width} : (kernel){float_avx2_part, float_avx2_width};
+#endif
+  return wide ? (kernel){double_any_part, double_any_width} : (kernel){float_any_part, float_any_width};
+}
+
+static int64_t ceiling(int64_t n, int64_t size) { return (n + size - 1) / size; }
+
+/* Panels are packed from B, or from A where that moves fewer numbers, counting those of C that are then written across. */
+static bool is_transposed(const cr__product *p) {
+  if (p->b_col == 1) return false;
+  int64_t across = 4 * p->m * p->n * ceiling(p->k, DEPTH);
+  return across + p->m * p->k * ceiling(p->n, PART_ROWS) < p->n * p->k * ceiling(p->m, PART_ROWS);
+}
+
+/* Columns of a part: several panels where rows of x have to be packed for them. */
+static int64_t part_cols(int64_t width, int64_t x_row, int64_t x_step) { return x_row == 1 && x_step > 1 ? 4 * width : width; }
+
+int64_t cr__gemm_parts(cr_dtype dtype, const cr__product *p) {
+  int64_t width = kernel_for(dtype).width;
+  if (is_transposed(p)) return ceiling(p->n, PART_ROWS) * ceiling(p->m, part_cols(width, p->b_col, p->b_row));
+  return ceiling(p->m, PART_ROWS) * ceiling(p->n, part_cols(width, p->a_row, p->a_col));
+}
+
+void cr__gemm_part(cr_dtype dtype, const cr__product *p, int64_t part) {
+  kernel with = kernel_for(dtype);
+  bool transposed = is_transposed(p);
+  part_of q = {.k = p->k, .x_row = transposed ? p->b_col : p->a_row, .x_step = transposed ? p->b_row : p->a_col,
+               .y_col = transposed ? p->a_row : p->b_col, .y_step = transposed ? p->a_col : p->b_row,
+               .c_row = transposed ? 1 : p->c_row, .c_col = transposed ? p->c_row : 1, .add = p->add != 0};
+  int64_t rows = transposed ? p->n : p->m, cols = transposed ? p->m : p->n, size = (int64_t)cr_dtype_size(dtype);
+  int64_t wide = part_cols(with.width, q.x_row, q.x_step), across = ceiling(cols, wide);
+  int64_t row = part / across * PART_ROWS, col = part % across * wide;
+  q.rows = rows - row < PART_ROWS ? rows - row : PART_ROWS;
+  q.cols = cols - col < wide ? cols - col : wide;
+  q.x = (const char *)(transposed ? p->b : p->a) + row * q.x_row * size;
+  q.y = (const char *)(transposed ? p->a : p->b) + col * q.y_col * size;
+  q.c = (char *)p->c + (row * q.c_row + col * q.c_col) * size;
+  with.part(&q);
+}
+
+void cr__gemm(cr_dtype dtype, const cr__product *p) {
+  for (int64_t part = 0, n = cr__gemm_parts(dtype, p); part < n; part++) cr__gemm_part(dtype, p, part);
+}

@@ -1,0 +1,206 @@
+/* See vectors.h. float32 is computed in double and rounded once, by branch-free forms of what rowmath.h has, which compilers
+ * turn into vectors, and by the vector functions of the C library: their errors of a few ulp of a double are far below the
+ * rounding to float. */
+#include "vectors.h"
+
+#include <math.h>
+#include <stddef.h>
+
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
+#define SIMD __attribute__((simd("notinbranch"), const))
+extern SIMD double exp(double), log(double), sin(double), cos(double), pow(double, double);
+#if __GLIBC_PREREQ(2, 35)
+extern SIMD double exp2(double), expm1(double), log1p(double), log2(double), log10(double), tanh(double), erf(double),
+  erfc(double), sinh(double), cosh(double), tan(double), atan(double), asinh(double), cbrt(double);
+#endif
+#endif
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "rowmath.h"
+
+#if defined(__x86_64__) && defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#elif defined(__x86_64__)
+#pragma GCC target("avx2,fma")
+#endif
+
+bool cr__has_vectors(void) {
+#if defined(__x86_64__)
+  return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+#else
+  return true;
+#endif
+}
+
+/* Forms without branches. */
+#undef sigmoid
+#undef softplus
+#undef log1pexp
+#undef ndtr
+static inline double sigmoid(double x) {
+  double e = exp(-fabs(x)), top = x >= 0 ? 1 : e;
+  return top / (1 + e);
+}
+static inline double log1pexp(double x) { return (x > 0 ? x : 0) + log1p(exp(-fabs(x))); }
+#define softplus(x) log1pexp(x)
+static inline double ndtr(double x) { return 0.5 * erfc(-0.70710678118654752 * x); }
+static inline double flat_sech2(double x) {
+  double e = exp(-2 * fabs(x));
+  return 4 * e / ((1 + e) * (1 + e));
+}
+static inline double flat_normal_pdf(double x) { return 0.3989422804014327 * exp(-0.5 * x * x); }
+static inline double flat_gauss(double x) { return exp(-x * x); }
+static inline double flat_silu_slope(double x) {
+  double e = exp(-fabs(x)), top = x >= 0 ? 1 : e, other = x >= 0 ? e : 1, y = top / (1 + e) * (1 + x * (other / (1 + e)));
+  return fabs(x) > 1e4 ? x > 0 : y;
+}
+static inline double flat_gelu_slope(double x) {
+  double y = ndtr(x) + x * flat_normal_pdf(x);
+  return fabs(x) > 1e4 ? x > 0 : y;
+}
+static inline double flat_tanh(double x) {
+  double e = exp(-2 * fabs(x)), y = copysign((1 - e) / (1 + e), x);
+  return fabs(x) < 1e-3 ? x * (1 - x * x / 3) : y;
+}
+#define tanh(x) flat_tanh(x)
+#define sech2(x) flat_sech2(x)
+#define normal_pdf(x) flat_normal_pdf(x)
+#define gauss(x) flat_gauss(x)
+#define silu_slope(x) flat_silu_slope(x)
+#define quick_gelu_slope(x) flat_silu_slope(1.702 * (x))
+#define gelu_slope(x) flat_gelu_slope(x)
+
+#define INT_UNARY UNARY
+#define INT_BINARY BINARY
+#define LOOP(name, value)                                                              \
+  static void name##_loop(int64_t n, const float *p, const float *q, float *out) {     \
+    for (int64_t i = 0; i < n; i++) {                                                  \
+      const double a = (double)p[i], b = (double)q[i];                                 \
+      (void)a, (void)b;                                                                \
+      out[i] = (float)(value);                                                         \
+    }                                                                                  \
+  }
+#define PULL(name, k, partial)                                                                                              \
+  static void name##_by_##k(int64_t n, const float *p, const float *q, const float *r, const float *s, float *out) {        \
+    for (int64_t i = 0; i < n; i++) {                                                                                       \
+      const double a = (double)p[i], b = (double)q[i], y = (double)r[i], g = (double)s[i], d = (double)(partial), x = g * d; \
+      (void)a, (void)b, (void)y;                                                                                            \
+      out[i] = (float)(g == 0 ? 0 : x);                                                                                     \
+    }                                                                                                                       \
+  }
+#define UNARY(name, value, da, ...) LOOP(name, value) PULL(name, a, da)
+#define BINARY(name, infix, value, da, db, ...) LOOP(name, value) PULL(name, a, da) PULL(name, b, db)
+#define COMPARE(...)
+#define COMPARE1(...)
+#include "elementwise.def"
+#undef UNARY
+#undef BINARY
+
+static const struct vector_row {
+  void (*loop)(int64_t n, const float *a, const float *b, float *out);
+  void (*pull[2])(int64_t n, const float *a, const float *b, const float *y, const float *g, float *out);
+} rows[] = {
+#define UNARY(name, ...) {name##_loop, {name##_by_a, NULL}},
+#define BINARY(name, ...) {name##_loop, {name##_by_a, name##_by_b}},
+#undef COMPARE
+#undef COMPARE1
+#define COMPARE(...) {NULL, {NULL, NULL}},
+#define COMPARE1(...) {NULL, {NULL, NULL}},
+#include "elementwise.def"
+};
+
+void cr__vector_exp(int64_t n, double *x, double top) {
+  for (int64_t i = 0; i < n; i++) x[i] = exp(x[i] - top);
+}
+
+double cr__vector_largest(int64_t n, const double *x) {
+  enum { LANES = 4 };
+  typedef double lanes __attribute__((vector_size(LANES * sizeof(double)), aligned(sizeof(double)), may_alias));
+  typedef int64_t bits __attribute__((vector_size(LANES * sizeof(double))));
+  double top = x[0];
+  int64_t i = 0;
+  lanes most = {top, top, top, top};
+  for (; i + LANES <= n; i += LANES) {
+    lanes next = *(const lanes *)(x + i);
+    bits take = (bits)(next > most) | (bits)(next != next);
+    most = (lanes)(((bits)next & take) | ((bits)most & ~take));
+  }
+  for (; i < n; i++) top = x[i] > top || isnan(x[i]) ? x[i] : top;
+  for (int j = 0; j < LANES; j++) top = most[j] > top || isnan(most[j]) ? most[j] : top;
+  return top;
+}
+
+/* The rounds on words in the low halves of 64 bits; what the high halves hold does not matter until the end. */
+void cr__vector_philox(uint64_t first, uint64_t seed, uint64_t bits[2 * CR__PHILOX_LANES]) {
+  enum { WIDE = 4, VECTORS = CR__PHILOX_LANES / WIDE };
+  typedef uint64_t words __attribute__((vector_size(WIDE * sizeof(uint64_t))));
+#if defined(__x86_64__)
+#define LOW_PRODUCT(x, m) ((words)_mm256_mul_epu32((__m256i)(x), _mm256_set1_epi64x(m)))
+#else
+#define LOW_PRODUCT(x, m) (((x) & 0xFFFFFFFFu) * (m))
+#endif
+  words c[4][VECTORS];
+  uint32_t key[2] = {(uint32_t)seed, (uint32_t)(seed >> 32)};
+  for (uint64_t v = 0; v < VECTORS; v++) {
+    c[0][v] = (words){0, 1, 2, 3} + (first + WIDE * v);
+    c[1][v] = c[0][v] >> 32;
+    c[2][v] = c[3][v] = (words){0};
+  }
+  for (int round = 0; round < 10; round++, key[0] += 0x9E3779B9u, key[1] += 0xBB67AE85u)
+    for (int v = 0; v < VECTORS; v++) {
+      words p = LOW_PRODUCT(c[0][v], 0xD2511F53), q = LOW_PRODUCT(c[2][v], 0xCD9E8D57);
+      c[0][v] = (q >> 32) ^ c[1][v] ^ (uint64_t)key[0];
+      c[1][v] = q;
+      c[2][v] = (p >> 32) ^ c[3][v] ^ (uint64_t)key[1];
+      c[3][v] = p;
+    }
+  for (int v = 0; v < VECTORS; v++) {
+    words low = c[1][v] << 32 | (c[0][v] & 0xFFFFFFFFu), high = c[3][v] << 32 | (c[2][v] & 0xFFFFFFFFu);
+    for (int l = 0; l < WIDE; l++) {
+      bits[2 * (WIDE * v + l)] = low[l];
+      bits[2 * (WIDE * v + l) + 1] = high[l];
+    }
+  }
+}
+
+/* Operands that do not lie densely come in blocks through buffers. */
+enum { BLOCK = 512 };
+
+static const float *dense(const float *x, int64_t step, int64_t at, int64_t n, float *buffer) {
+  if (step == 1) return x + at;
+  for (int64_t i = 0; i < n && (step || !at); i++) buffer[i] = x[(at + i) * step];
+  return buffer;
+}
+
+void cr__vector_loop(int row, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *out) {
+  float buffer[2][BLOCK];
+  if (sa == 1 && sb == 1) {
+    rows[row].loop(n, a, b, out);
+    return;
+  }
+  for (int64_t at = 0; at < n; at += BLOCK) {
+    int64_t m = n - at < BLOCK ? n - at : BLOCK;
+    rows[row].loop(m, dense(a, sa, at, m, buffer[0]), dense(b, sb, at, m, buffer[1]), out + at);
+  }
+}
+
+void cr__vector_pull(int row, int k, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, const float *y, int64_t sy,
+                     const float *g, int64_t sg, float *out) {
+  float buffer[4][BLOCK];
+  if (sa == 1 && sb == 1 && sy == 1 && sg == 1) {
+    rows[row].pull[k](n, a, b, y, g, out);
+    return;
+  }
+  for (int64_t at = 0; at < n; at += BLOCK) {
+    int64_t m = n - at < BLOCK ? n - at : BLOCK;
+    rows[row].pull[k](m, dense(a, sa, at, m, buffer[0]), dense(b, sb, at, m, buffer[1]), dense(y, sy, at, m, buffer[2]),
+                      dense(g, sg, at, m, buffer[3]), out + at);
+  }
+}
+
+#if defined(__x86_64__) && defined(__clang__)
+#pragma clang attribute pop
+#endif
