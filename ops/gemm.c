@@ -91,13 +91,15 @@ static bool is_transposed(const cr__product *p) {
   return across + p->m * p->k * ceiling(p->n, PART_ROWS) < p->n * p->k * ceiling(p->m, PART_ROWS);
 }
 
-/* Columns of a part: several panels where rows of x have to be packed for them. */
-static int64_t part_cols(int64_t width, int64_t x_row, int64_t x_step) { return x_row == 1 && x_step > 1 ? 4 * width : width; }
+/* Columns of a part: several panels where the block of x does not stay in the cache by itself, or has to be packed for them. */
+static int64_t part_cols(int64_t width, int64_t rows, int64_t x_row, int64_t x_step) {
+  return rows >= PART_ROWS || (x_row == 1 && x_step > 1) ? 4 * width : width;
+}
 
 int64_t cr__gemm_parts(cr_dtype dtype, const cr__product *p) {
   int64_t width = kernel_for(dtype).width;
-  if (is_transposed(p)) return ceiling(p->n, PART_ROWS) * ceiling(p->m, part_cols(width, p->b_col, p->b_row));
-  return ceiling(p->m, PART_ROWS) * ceiling(p->n, part_cols(width, p->a_row, p->a_col));
+  if (is_transposed(p)) return ceiling(p->n, PART_ROWS) * ceiling(p->m, part_cols(width, p->n, p->b_col, p->b_row));
+  return ceiling(p->m, PART_ROWS) * ceiling(p->n, part_cols(width, p->m, p->a_row, p->a_col));
 }
 
 void cr__gemm_part(cr_dtype dtype, const cr__product *p, int64_t part) {
@@ -107,7 +109,7 @@ void cr__gemm_part(cr_dtype dtype, const cr__product *p, int64_t part) {
                .y_col = transposed ? p->a_row : p->b_col, .y_step = transposed ? p->a_col : p->b_row,
                .c_row = transposed ? 1 : p->c_row, .c_col = transposed ? p->c_row : 1, .add = p->add != 0};
   int64_t rows = transposed ? p->n : p->m, cols = transposed ? p->m : p->n, size = (int64_t)cr_dtype_size(dtype);
-  int64_t wide = part_cols(with.width, q.x_row, q.x_step), across = ceiling(cols, wide);
+  int64_t wide = part_cols(with.width, rows, q.x_row, q.x_step), across = ceiling(cols, wide);
   int64_t row = part / across * PART_ROWS, col = part % across * wide;
   q.rows = rows - row < PART_ROWS ? rows - row : PART_ROWS;
   q.cols = cols - col < wide ? cols - col : wide;

@@ -1,5 +1,5 @@
-/* Each allocation of making, stepping, saving and loading an optimizer made to fail in turn: an error comes back, nothing crashes or leaks.
- * The linker puts these functions before the library's calls (--wrap). */
+/* Each allocation of making, stepping, saving and loading an optimizer made to fail in turn: an error comes back, nothing
+ * crashes or leaks. The linker puts these functions before the library's calls (--wrap). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -86,7 +86,8 @@ static int scenario(const char *call, long allowed) {
 }
 
 static void every_allocation_may_fail(void **state) {
-  static const char *const calls[] = {"adam(weight_decay=0.1)", "nadam", "lbfgs(history_size=2)", "bfgs", "cg", "newton_cg", "levenberg_marquardt"};
+  static const char *const calls[] = {"adam(weight_decay=0.1)", "nadam", "lbfgs(history_size=2)", "bfgs", "cg", "newton_cg",
+                                      "levenberg_marquardt"};
   (void)state;
   for (size_t k = 0; k < sizeof calls / sizeof *calls; k++) {
     int survived = 0, n = 0;

@@ -19,7 +19,8 @@ static const char *goldens;
 static cr_var quadratic(cr_model *m, void *user) {
   (void)user;
   cr_var w = cr_model_weight(m, "w", 1, (const int64_t[]){3}, "zeros");
-  return cr_formula(cr_model_tape(m), "0.5*sum(w*([[3, 0.5, 0], [0.5, 8, -1], [0, -1, 1.5]] @ w)) - sum([1, -2, 0.5]*w)", "w", w);
+  return cr_formula(cr_model_tape(m), "0.5*sum(w*([[3, 0.5, 0], [0.5, 8, -1], [0, -1, 1.5]] @ w)) - sum([1, -2, 0.5]*w)",
+                    "w", w);
 }
 
 static cr_var rosenbrock(cr_model *m, void *user) {
@@ -32,7 +33,8 @@ static cr_var residuals(cr_model *m, void *user) {
   (void)user;
   cr_var w = cr_model_weight(m, "w", 2, (const int64_t[]){2, 3}, "zeros"), b = cr_model_bias(m, "b", 3, 0);
   return cr_formula(cr_model_tape(m),
-                    "sum(tanh([[0.5, -1.0], [1.5, 0.25], [-0.75, 2.0], [0.1, 0.9], [-1.2, -0.4]] @ w + b), 1) - [0.3, 1.2, -0.4, 0.8, -1.1]",
+                    "sum(tanh([[0.5, -1.0], [1.5, 0.25], [-0.75, 2.0], [0.1, 0.9], [-1.2, -0.4]] @ w + b), 1) - [0.3, 1.2, "
+                    "-0.4, 0.8, -1.1]",
                     "w", w, "b", b);
 }
 
@@ -47,9 +49,9 @@ static const struct {
   int n;
   double start[9], least;
 } problems[] = {
-  {"quadratic", quadratic, 3, {3, -2, 0.5}, -0.48180076628352486},
-  {"rosenbrock", rosenbrock, 2, {-1.2, 1}, 0},
-  {"network", network, 9, {0.3, -0.2, 0.5, 0.1, 0.4, -0.6, 0.05, -0.1, 0.2}, 0},
+    {"quadratic", quadratic, 3, {3, -2, 0.5}, -0.48180076628352486},
+    {"rosenbrock", rosenbrock, 2, {-1.2, 1}, 0},
+    {"network", network, 9, {0.3, -0.2, 0.5, 0.1, 0.4, -0.6, 0.05, -0.1, 0.2}, 0},
 };
 enum { QUADRATIC, ROSENBROCK, NETWORK };
 
@@ -123,7 +125,8 @@ static void compare(bench *b, int number, const char *call, int at, const char *
   for (int k = 0; k < problems[number].n; k++) {
     double want = strtod(next, &next);
     if (fabs(want) > most) most = fabs(want);
-    if (!(fabs(w[k] - want) <= 1e-10 * most)) fail_msg("%s %s: step %d: w[%d] = %.17g, not %.17g", problems[number].name, call, at, k, w[k], want);
+    if (!(fabs(w[k] - want) <= 1e-10 * most))
+      fail_msg("%s %s: step %d: w[%d] = %.17g, not %.17g", problems[number].name, call, at, k, w[k], want);
   }
 }
 
@@ -171,38 +174,42 @@ static void test_optima(void **state) {
     const char *call[2];
     int steps;
   } runs[] = {
-    {{"gradient_descent(lr=0.1)", "gradient_descent(lr=0.0015)"}, 30000},
-    {{"momentum(lr=0.1)", "momentum(lr=0.002)"}, 30000},
-    {{"momentum(lr=0.02, form='torch')", "momentum(lr=0.0005, form='torch')"}, 20000},
-    {{"momentum(lr=0.1, form='printed_003')", "momentum(lr=0.02, form='printed_003')"}, 30000},
-    {{"heavy_ball(lr=0.02)", "heavy_ball(lr=0.0005)"}, 20000},
-    {{"nesterov(lr=0.02)", "nesterov(lr=0.0005)"}, 20000},
-    {{"adagrad(lr=1)", "adagrad(lr=1)"}, 30000},
-    {{"rmsprop(lr=1e-4)", "rmsprop(lr=1e-4)"}, 40000},
-    {{"adadelta(lr=0.1)", "adadelta(lr=0.01)"}, 20000},
-    {{"adam(lr=0.02)", "adam(lr=0.02)"}, 20000},
-    {{"adam(lr=0.02, amsgrad=True)", "adam(lr=0.02, amsgrad=True)"}, 20000},
-    {{"adamw(lr=0.02, weight_decay=0)", "adamw(lr=0.02, weight_decay=0)"}, 20000},
-    {{"nadam(lr=0.02)", "nadam(lr=0.02)"}, 20000},
-    {{"lion(lr=1e-4)", "lion(lr=1e-4)"}, 60000},
-    {{"rprop_plus()", "rprop_plus()"}, 30000},
-    {{"rprop_minus()", "rprop_minus()"}, 30000},
-    {{"irprop_plus()", "irprop_plus()"}, 5000},
-    {{"irprop_minus()", "irprop_minus()"}, 5000},
-    {{"quickprop(lr=0.05)", "quickprop(lr=0.0005)"}, 30000},
-    {{"lbfgs()", "lbfgs()"}, 60},
-    {{"bfgs()", "bfgs()"}, 60},
-    {{"conjugate_gradient()", "conjugate_gradient()"}, 200},
-    {{"conjugate_gradient(beta='fletcher_reeves')", "conjugate_gradient(beta='fletcher_reeves')"}, 300},
-    {{"newton_cg()", "newton_cg()"}, 60},
+      {{"gradient_descent(lr=0.1)", "gradient_descent(lr=0.0015)"}, 30000},
+      {{"momentum(lr=0.1)", "momentum(lr=0.002)"}, 30000},
+      {{"momentum(lr=0.02, form='torch')", "momentum(lr=0.0005, form='torch')"}, 20000},
+      {{"momentum(lr=0.1, form='printed_003')", "momentum(lr=0.02, form='printed_003')"}, 30000},
+      {{"heavy_ball(lr=0.02)", "heavy_ball(lr=0.0005)"}, 20000},
+      {{"nesterov(lr=0.02)", "nesterov(lr=0.0005)"}, 20000},
+      {{"adagrad(lr=1)", "adagrad(lr=1)"}, 30000},
+      {{"rmsprop(lr=1e-4)", "rmsprop(lr=1e-4)"}, 40000},
+      {{"adadelta(lr=0.1)", "adadelta(lr=0.01)"}, 20000},
+      {{"adam(lr=0.02)", "adam(lr=0.02)"}, 20000},
+      {{"adam(lr=0.02, amsgrad=True)", "adam(lr=0.02, amsgrad=True)"}, 20000},
+      {{"adamw(lr=0.02, weight_decay=0)", "adamw(lr=0.02, weight_decay=0)"}, 20000},
+      {{"nadam(lr=0.02)", "nadam(lr=0.02)"}, 20000},
+      {{"lion(lr=1e-4)", "lion(lr=1e-4)"}, 60000},
+      {{"rprop_plus()", "rprop_plus()"}, 30000},
+      {{"rprop_minus()", "rprop_minus()"}, 30000},
+      {{"irprop_plus()", "irprop_plus()"}, 5000},
+      {{"irprop_minus()", "irprop_minus()"}, 5000},
+      {{"quickprop(lr=0.05)", "quickprop(lr=0.0005)"}, 30000},
+      {{"lbfgs()", "lbfgs()"}, 60},
+      {{"bfgs()", "bfgs()"}, 60},
+      {{"conjugate_gradient()", "conjugate_gradient()"}, 200},
+      {{"conjugate_gradient(beta='fletcher_reeves')", "conjugate_gradient(beta='fletcher_reeves')"}, 300},
+      {{"newton_cg()", "newton_cg()"}, 60},
   };
   for (size_t k = 0; k < sizeof runs / sizeof *runs; k++)
     for (int number = QUADRATIC; number <= ROSENBROCK; number++) {
       bench b = open_bench(number, CR_FLOAT64, runs[k].call[number]);
-      double excess = INFINITY;
+      double excess = HUGE_VAL;
       int steps = 0;
-      for (; steps < runs[k].steps && !(excess < 1e-4) && !b.report.stuck; steps++) step(&b), excess = loss_at(&b, b.f) - problems[number].least;
-      if (!(excess < 1e-4)) print_message("%s on %s: %g above the least after %d steps\n", runs[k].call[number], problems[number].name, excess, steps), bad++;
+      for (; steps < runs[k].steps && !(excess < 1e-4) && !b.report.stuck; steps++)
+        step(&b), excess = loss_at(&b, b.f) - problems[number].least;
+      if (!(excess < 1e-4))
+        print_message("%s on %s: %g above the least after %d steps\n", runs[k].call[number], problems[number].name, excess,
+                      steps),
+            bad++;
       close_bench(&b);
     }
   assert_int_equal(bad, 0);
@@ -260,9 +267,12 @@ static void test_warnings(void **state) {
   (void)state;
   static const struct {
     const char *call, *says;
-  } warnings[] = {
-    {"rmsprop()", NULL}, {"adam()", NULL}, {"momentum()", NULL}, {"rmsprop(alpha=0.999)", "31.6 times the rate"},
-    {"adam(bias_correction=False)", "3.16 times"}, {"momentum(form='printed_003')", "rate twice"}};
+  } warnings[] = {{"rmsprop()", NULL},
+                  {"adam()", NULL},
+                  {"momentum()", NULL},
+                  {"rmsprop(alpha=0.999)", "31.6 times the rate"},
+                  {"adam(bias_correction=False)", "3.16 times"},
+                  {"momentum(form='printed_003')", "rate twice"}};
   for (size_t k = 0; k < sizeof warnings / sizeof *warnings; k++) {
     cr_optimizer *o = cr_optimizer_new(warnings[k].call, NULL, NULL);
     const char *text = cr_optimizer_warning(o);
@@ -275,7 +285,8 @@ static void test_warnings(void **state) {
 /* With an exact line search, conjugate gradients and BFGS end on a quadratic of three parameters in three steps. */
 static void test_quadratic_termination(void **state) {
   (void)state;
-  static const char *const calls[] = {"conjugate_gradient(c2=1e-9)", "conjugate_gradient(c2=1e-9, beta='fletcher_reeves')", "bfgs(c2=1e-9)"};
+  static const char *const calls[] = {"conjugate_gradient(c2=1e-9)", "conjugate_gradient(c2=1e-9, beta='fletcher_reeves')",
+                                      "bfgs(c2=1e-9)"};
   for (size_t k = 0; k < sizeof calls / sizeof *calls; k++) {
     bench b = open_bench(QUADRATIC, CR_FLOAT64, calls[k]);
     for (int t = 1; t <= 3; t++) {
@@ -291,7 +302,7 @@ static void test_quadratic_termination(void **state) {
 static void test_newton_on_a_quadratic(void **state) {
   (void)state;
   bench b = open_bench(QUADRATIC, CR_FLOAT64, "newton_cg()");
-  double last = INFINITY;
+  double last = HUGE_VAL;
   for (int t = 0; t < 6 && !b.report.stuck; t++) {
     step(&b);
     assert_true(b.report.stuck || b.report.loss < last);
@@ -367,7 +378,8 @@ static void test_resume(void **state) {
 
 static void test_load_refuses(void **state) {
   (void)state;
-  bench a = open_bench(NETWORK, CR_FLOAT64, "adam()"), b = open_bench(NETWORK, CR_FLOAT64, "adagrad()"), c = open_bench(QUADRATIC, CR_FLOAT64, "adam()");
+  bench a = open_bench(NETWORK, CR_FLOAT64, "adam()"), b = open_bench(NETWORK, CR_FLOAT64, "adagrad()"),
+        c = open_bench(QUADRATIC, CR_FLOAT64, "adam()");
   cr_archive archive = {0};
   cr_problem p = {0}, none = {0};
   assert_int_equal(cr_optimizer_load(a.o, a.m, &archive, &p), CR_UNKNOWN_NAME);
@@ -406,15 +418,17 @@ static void test_float32(void **state) {
   }
 }
 
+enum { MANY = 40000 };
+
 static cr_var one_large(cr_model *m, void *user) {
   (void)user;
   cr_tape *t = cr_model_tape(m);
-  cr_var w = cr_model_weight(m, "w", 1, (const int64_t[]){10000}, "zeros"), k = cr_arange(t, CR_FLOAT64, 0, 10000, 1);
+  cr_var w = cr_model_weight(m, "w", 1, (const int64_t[]){MANY}, "zeros"), k = cr_arange(t, CR_FLOAT64, 0, MANY, 1);
   return cr_formula(t, "sum((w - sin(k))^2*(1 + cos(k)))", "w", w, "k", k);
 }
 
 static cr_var many_small(cr_model *m, void *user) {
-  static const int64_t size[] = {1, 4096, 5, 4000, 1898};
+  static const int64_t size[] = {1, 4096, 5, 34000, 1898};
   (void)user;
   cr_tape *t = cr_model_tape(m);
   cr_var sum = cr_const(t, 0);
@@ -429,19 +443,21 @@ static cr_var many_small(cr_model *m, void *user) {
   return sum;
 }
 
-/* The same numbers in one parameter or in many: the same bits. */
-static void test_blocks_do_not_show(void **state) {
+/* The same numbers in one parameter or in many, by one thread or by three: the same bits. */
+static void test_blocks_and_threads_do_not_show(void **state) {
   (void)state;
-  bench a = {.f = one_large, .o = cr_optimizer_new("adam(lr=0.01)", NULL, NULL), .m = model_of(one_large, CR_FLOAT64)};
-  bench b = {.f = many_small, .o = cr_optimizer_new("adam(lr=0.01)", NULL, NULL), .m = model_of(many_small, CR_FLOAT64)};
-  double *w = calloc(20000, sizeof *w);
+  bench a = {.f = one_large, .o = cr_optimizer_new("nadam(lr=0.01)", NULL, NULL), .m = model_of(one_large, CR_FLOAT64)};
+  bench b = {.f = many_small, .o = cr_optimizer_new("nadam(lr=0.01)", NULL, NULL), .m = model_of(many_small, CR_FLOAT64)};
+  double *w = calloc(2 * MANY, sizeof *w);
+  cr_set(cr_model_tape(a.m), CR_THREADS, 3);
   put(a.m, w);
   put(b.m, w);
   for (int t = 0; t < 5; t++) step(&a), step(&b);
+  assert_true(a.report.step_norm == b.report.step_norm && a.report.step_norm > 0);
   take(a.m, w);
-  take(b.m, w + 10000);
-  assert_memory_equal(w, w + 10000, 10000 * sizeof *w);
-  assert_true(w[5000] != 0 && w[9999] != 0);
+  take(b.m, w + MANY);
+  assert_memory_equal(w, w + MANY, MANY * sizeof *w);
+  assert_true(w[5000] != 0 && w[MANY - 1] != 0);
   free(w);
   close_bench(&a);
   close_bench(&b);
@@ -449,13 +465,15 @@ static void test_blocks_do_not_show(void **state) {
 
 static cr_var half_used(cr_model *m, void *user) {
   const double *use = user;
-  cr_var a = cr_model_weight(m, "a", 1, (const int64_t[]){2}, "zeros"), b = cr_model_weight(m, "b", 1, (const int64_t[]){2}, "zeros");
+  cr_var a = cr_model_weight(m, "a", 1, (const int64_t[]){2}, "zeros"),
+         b = cr_model_weight(m, "b", 1, (const int64_t[]){2}, "zeros");
   return cr_formula(cr_model_tape(m), use && *use != 0 ? "sum(a*a) + sum(log(b))" : "sum(a*a)", "a", a, "b", b);
 }
 
 static void test_gradients_that_are_missing_or_not_finite(void **state) {
   (void)state;
-  bench b = {.f = half_used, .o = cr_optimizer_new("sgd(lr=0.1, momentum=0.9)", NULL, NULL), .m = model_of(half_used, CR_FLOAT64)};
+  bench b = {
+      .f = half_used, .o = cr_optimizer_new("sgd(lr=0.1, momentum=0.9)", NULL, NULL), .m = model_of(half_used, CR_FLOAT64)};
   double w[4], use = 1;
   put(b.m, (const double[]){1, 2, 0, 4});
   step(&b);
@@ -473,14 +491,14 @@ static void test_refusals(void **state) {
   static const struct {
     const char *call, *says;
   } bad[] = {
-    {"adamm()", "unknown optimizer 'adamm'; there are gradient_descent, momentum"},
-    {"adam(beta=0.9)", "did you mean 'betas'"},
-    {"adam(lr=-1)", "lr = -1"},
-    {"adam(lr=nan)", "lr = nan"},
-    {"adam(betas=[0.9])", "betas has 1 numbers"},
-    {"adam(betas=[0.9, 1])", "betas = 1"},
-    {"momentum(form='emma')", "form='emma' is not one of 'ema', 'torch', 'heavy_ball', 'printed_003'"},
-    {"", "unknown optimizer ''"},
+      {"adamm()", "unknown optimizer 'adamm'; there are gradient_descent, momentum"},
+      {"adam(beta=0.9)", "did you mean 'betas'"},
+      {"adam(lr=-1)", "lr = -1"},
+      {"adam(lr=nan)", "lr = nan"},
+      {"adam(betas=[0.9])", "betas has 1 numbers"},
+      {"adam(betas=[0.9, 1])", "betas = 1"},
+      {"momentum(form='emma')", "form='emma' is not one of 'ema', 'torch', 'heavy_ball', 'printed_003'"},
+      {"", "unknown optimizer ''"},
   };
   for (size_t k = 0; k < sizeof bad / sizeof *bad; k++) {
     cr_problem p = {0};
@@ -506,7 +524,8 @@ static void test_formula_is_what_runs(void **state) {
 
 static cr_var twins(cr_model *m, void *user) { /* both gradients are one array in the sweep */
   (void)user;
-  cr_var a = cr_model_weight(m, "a", 1, (const int64_t[]){2}, "zeros"), b = cr_model_weight(m, "b", 1, (const int64_t[]){2}, "zeros");
+  cr_var a = cr_model_weight(m, "a", 1, (const int64_t[]){2}, "zeros"),
+         b = cr_model_weight(m, "b", 1, (const int64_t[]){2}, "zeros");
   return cr_formula(cr_model_tape(m), "sum((a + b)*[3, -4])", "a", a, "b", b);
 }
 
@@ -521,11 +540,13 @@ static void test_clipping(void **state) {
   assert_true(fabs(cr_clip_norm(m, 1) - sqrt(50)) < 1e-14);
   double factor = 1 / (sqrt(50) + 1e-6); /* torch.nn.utils.clip_grad_norm_ */
   for (int k = 0; k < 2; k++)
-    for (int i = 0; i < 2; i++) assert_true(fabs(cr_array_get(&cr_model_parameter(m, k)->gradient, i) - (i ? -4 : 3) * factor) < 1e-15);
+    for (int i = 0; i < 2; i++)
+      assert_true(fabs(cr_array_get(&cr_model_parameter(m, k)->gradient, i) - (i ? -4 : 3) * factor) < 1e-15);
   cr_model_begin(m, 1);
   assert_int_equal(cr_model_backward(m, twins(m, NULL)), CR_OK);
   assert_true(fabs(cr_clip_value(m, 3.5) - sqrt(50)) < 1e-14);
-  assert_true(cr_array_get(&cr_model_parameter(m, 0)->gradient, 0) == 3 && cr_array_get(&cr_model_parameter(m, 1)->gradient, 1) == -3.5);
+  assert_true(cr_array_get(&cr_model_parameter(m, 0)->gradient, 0) == 3 &&
+              cr_array_get(&cr_model_parameter(m, 1)->gradient, 1) == -3.5);
   close_model(m);
 }
 
@@ -547,19 +568,30 @@ static void test_schedules(void **state) {
     int64_t t, total;
     double factor; /* of torch.optim.lr_scheduler, where it has the schedule */
   } expected[] = {
-    {"constant", 7, 10, 1},
-    {"step(size=30, gamma=0.1)", 30, 100, 1}, {"step(size=30, gamma=0.1)", 31, 100, 0.1}, {"step(size=30, gamma=0.1)", 61, 100, 0.01},
-    {"exponential(gamma=0.5)", 1, 10, 1}, {"exponential(gamma=0.5)", 4, 10, 0.125},
-    {"cosine", 1, 10, 1}, {"cosine(floor=0.1)", 6, 10, 0.55}, {"cosine", 9, 10, 0.09549150281252627},
-    {"linear(floor=0.5)", 6, 10, 0.75},
-    {"warmup(steps=4, then='cosine')", 1, 14, 0.25}, {"warmup(steps=4, then='cosine')", 4, 14, 1},
-    {"warmup(steps=4, then='cosine')", 5, 14, 1}, {"warmup(steps=4, then='cosine(floor=0.1)')", 10, 14, 0.55},
-    {"one_cycle", 1, 10, 0.04}, {"one_cycle", 2, 10, 0.52}, {"one_cycle", 3, 10, 1}, {"one_cycle", 7, 10, 0.38874197806371075},
-    {"one_cycle", 10, 10, 4e-6},
+      {"constant", 7, 10, 1},
+      {"step(size=30, gamma=0.1)", 30, 100, 1},
+      {"step(size=30, gamma=0.1)", 31, 100, 0.1},
+      {"step(size=30, gamma=0.1)", 61, 100, 0.01},
+      {"exponential(gamma=0.5)", 1, 10, 1},
+      {"exponential(gamma=0.5)", 4, 10, 0.125},
+      {"cosine", 1, 10, 1},
+      {"cosine(floor=0.1)", 6, 10, 0.55},
+      {"cosine", 9, 10, 0.09549150281252627},
+      {"linear(floor=0.5)", 6, 10, 0.75},
+      {"warmup(steps=4, then='cosine')", 1, 14, 0.25},
+      {"warmup(steps=4, then='cosine')", 4, 14, 1},
+      {"warmup(steps=4, then='cosine')", 5, 14, 1},
+      {"warmup(steps=4, then='cosine(floor=0.1)')", 10, 14, 0.55},
+      {"one_cycle", 1, 10, 0.04},
+      {"one_cycle", 2, 10, 0.52},
+      {"one_cycle", 3, 10, 1},
+      {"one_cycle", 7, 10, 0.38874197806371075},
+      {"one_cycle", 10, 10, 4e-6},
   };
   for (size_t k = 0; k < sizeof expected / sizeof *expected; k++) {
     double f = factor_of(expected[k].call, expected[k].t, expected[k].total);
-    if (!(fabs(f - expected[k].factor) < 1e-12)) fail_msg("%s at %d: %.17g, not %.17g", expected[k].call, (int)expected[k].t, f, expected[k].factor);
+    if (!(fabs(f - expected[k].factor) < 1e-12))
+      fail_msg("%s at %d: %.17g, not %.17g", expected[k].call, (int)expected[k].t, f, expected[k].factor);
   }
   cr_problem p = {0};
   assert_null(cr_schedule_new("cosin", NULL, &p));
@@ -590,13 +622,24 @@ int main(int argc, char **argv) {
   if (argc != 2) return fprintf(stderr, "usage: optimizers_test goldens/optimizers.tsv\n"), 2;
   goldens = argv[1];
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_trajectories), cmocka_unit_test(test_optima), cmocka_unit_test(test_momentum_averages_a_constant_gradient),
-    cmocka_unit_test(test_first_steps), cmocka_unit_test(test_warnings), cmocka_unit_test(test_quadratic_termination),
-    cmocka_unit_test(test_newton_on_a_quadratic), cmocka_unit_test(test_levenberg_marquardt_reports), cmocka_unit_test(test_resume),
-    cmocka_unit_test(test_load_refuses), cmocka_unit_test(test_float32), cmocka_unit_test(test_blocks_do_not_show),
-    cmocka_unit_test(test_gradients_that_are_missing_or_not_finite), cmocka_unit_test(test_refusals),
-    cmocka_unit_test(test_formula_is_what_runs), cmocka_unit_test(test_clipping), cmocka_unit_test(test_schedules),
-    cmocka_unit_test(test_plateau),
+      cmocka_unit_test(test_trajectories),
+      cmocka_unit_test(test_optima),
+      cmocka_unit_test(test_momentum_averages_a_constant_gradient),
+      cmocka_unit_test(test_first_steps),
+      cmocka_unit_test(test_warnings),
+      cmocka_unit_test(test_quadratic_termination),
+      cmocka_unit_test(test_newton_on_a_quadratic),
+      cmocka_unit_test(test_levenberg_marquardt_reports),
+      cmocka_unit_test(test_resume),
+      cmocka_unit_test(test_load_refuses),
+      cmocka_unit_test(test_float32),
+      cmocka_unit_test(test_blocks_and_threads_do_not_show),
+      cmocka_unit_test(test_gradients_that_are_missing_or_not_finite),
+      cmocka_unit_test(test_refusals),
+      cmocka_unit_test(test_formula_is_what_runs),
+      cmocka_unit_test(test_clipping),
+      cmocka_unit_test(test_schedules),
+      cmocka_unit_test(test_plateau),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -75,4 +75,14 @@ bool read_numbers(const json_t *input, const char *name, int rank, int64_t *dim,
 bool read_integers(const json_t *input, const char *name, int rank, int64_t *dim, int64_t least, int64_t most, integers *out,
                    complaint *c);
 
+/* Recording over the state's numbers, which are not copied (leaves.c) */
+
+cr_var vector_input(cr_tape *t, double *x, int64_t n);
+cr_var matrix_input(cr_tape *t, double *x, int64_t rows, int64_t columns);
+cr_var vector_constant(cr_tape *t, double *x, int64_t n);
+cr_var matrix_constant(cr_tape *t, double *x, int64_t rows, int64_t columns);
+/* All numbers of a node, or of an input's adjoint (zeros when the sweep failed or did not reach it), row by row. */
+void copy_value(cr_var v, double *out);
+void copy_adjoint(const cr_sweep *s, cr_var x, double *out);
+
 #endif

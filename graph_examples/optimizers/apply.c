@@ -1,6 +1,5 @@
-#pragma GCC optimize("O3")
-/* One step of an update rule: the parameters go through its recording block by block. A block may hold several small parameters, and a large
- * one takes many; elements do not know of each other, so the blocks do not show in the results. */
+/* One step of an update rule: the parameters go through its recording block by block. A block may hold several small
+ * parameters, and a large one takes many; elements do not know of each other, so the blocks do not show in the results. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,8 +44,8 @@ static int decays_weights(const cr_optimizer *o) {
 cr_status cr_rules_prepare(cr_optimizer *o, const cr_model *m, cr_problem *p) {
   if (o->n_parameters == cr_model_count(m)) return CR_OK;
   if (o->n_parameters)
-    return cr_refuse(p, CR_BAD_ARGUMENT, "%s: the model had %d parameters at the first step, and has %d now", o->arguments.name,
-                     o->n_parameters, cr_model_count(m));
+    return cr_refuse(p, CR_BAD_ARGUMENT, "%s: the model had %d parameters at the first step, and has %d now",
+                     o->arguments.name, o->n_parameters, cr_model_count(m));
   cr_status status = CR_OK;
   for (int group = 0; group < 2 && status == CR_OK; group++) status = make_group(o, m, group, !decays_weights(o), p);
   for (int group = 0; group < 2 && status != CR_OK; group++) {
@@ -68,15 +67,15 @@ static void fetch(const cr_rule *r, const cr_array *a, int64_t from, int64_t n, 
     for (int64_t k = 0; k < n; k++) memcpy(at(to, r, k), at(a->data, r, cr_array_offset(a, from + k)), size);
 }
 
-#define SQUARES_OF_CHANGES(T)                                                                          \
-  {                                                                                                    \
-    const T *a = before, *b = after;                                                                   \
-    for (; k + 8 <= n; k += 8)                                                                         \
-      for (int j = 0; j < 8; j++) {                                                                    \
-        double d = (double)b[k + j] - (double)a[k + j];                                                \
-        lane[j] += d * d;                                                                              \
-      }                                                                                                \
-    for (; k < n; k++) lane[k % 8] += ((double)b[k] - (double)a[k]) * ((double)b[k] - (double)a[k]);   \
+#define SQUARES_OF_CHANGES(T)                                                                                               \
+  {                                                                                                                         \
+    const T *a = before, *b = after;                                                                                        \
+    for (; k + 8 <= n; k += 8)                                                                                              \
+      for (int j = 0; j < 8; j++) {                                                                                         \
+        double d = (double)b[k + j] - (double)a[k + j];                                                                     \
+        lane[j] += d * d;                                                                                                   \
+      }                                                                                                                     \
+    for (; k < n; k++) lane[k % 8] += ((double)b[k] - (double)a[k]) * ((double)b[k] - (double)a[k]);                        \
   }
 
 static double moved(const cr_rule *r, const void *before, const void *after, int64_t n) {
@@ -94,8 +93,8 @@ typedef struct part {
   int64_t offset, n, place; /* in the parameter; elements; in the block */
 } part;
 
-/* The next part of the block from begin to end; *piece is where to look first. 0 after the last. Frozen parameters and those without a
- * gradient are left out. */
+/* The next part of the block from begin to end; *piece is where to look first. 0 after the last. Frozen parameters and those
+ * without a gradient are left out. */
 static int next_part(const cr_rule *r, cr_model *m, int64_t begin, int64_t end, int *piece, part *out) {
   for (; *piece < r->n_pieces && r->piece[*piece].from < end; ++*piece) {
     const cr_piece *q = &r->piece[*piece];
@@ -125,7 +124,8 @@ static void load_block(const cr_rule *r, cr_model *m, int64_t begin, int64_t end
       memcpy(cr_view(r->state[k].in).data, at(r->state[k].data, r, begin), (size_t)(end - begin) * cr_dtype_size(r->dtype));
 }
 
-static double store_block(const cr_rule *r, cr_model *m, int64_t begin, int64_t end, int first, const views *v, int measure) {
+static double store_block(const cr_rule *r, cr_model *m, int64_t begin, int64_t end, int first, const views *v,
+                          int measure) {
   part q;
   double sum = 0;
   size_t size = cr_dtype_size(r->dtype);
@@ -135,7 +135,8 @@ static double store_block(const cr_rule *r, cr_model *m, int64_t begin, int64_t 
     memcpy(at(q.parameter->value.data, r, q.offset), from, (size_t)q.n * size);
     for (int k = 0; k < r->n_states; k++)
       if (r->state[k].data)
-        memcpy(at(r->state[k].data, r, begin + q.place), (char *)cr_view(r->state[k].out).data + q.place * (int64_t)size, (size_t)q.n * size);
+        memcpy(at(r->state[k].data, r, begin + q.place), (char *)cr_view(r->state[k].out).data + q.place * (int64_t)size,
+               (size_t)q.n * size);
   }
   return sum;
 }
@@ -159,7 +160,7 @@ typedef struct deal {
   cr_rule *first;
   cr_model *m;
   int64_t lanes;
-  double *change;          /* of each block: the sum of squares; NULL: not wanted */
+  double *change; /* of each block: the sum of squares; NULL: not wanted */
   cr_status status[MOST_LANES];
 } deal;
 
@@ -213,7 +214,8 @@ cr_status cr_rules_step(cr_optimizer *o, cr_model *m, cr_step *report, cr_proble
   o->t++;
   o->previous_loss = loss;
   if (report)
-    *report = (cr_step){.loss = loss, .gradient_norm = norm, .step_norm = sqrt(change), .damping = (double)NAN, .condition = (double)NAN};
+    *report = (cr_step){
+        .loss = loss, .gradient_norm = norm, .step_norm = sqrt(change), .damping = (double)NAN, .condition = (double)NAN};
   return CR_OK;
 }
 
@@ -230,7 +232,9 @@ static cr_status save_state(const cr_rule *r, const cr_state *s, const cr_model 
     snprintf(name, sizeof name, "optimizer/%.200s/%s", q->name, s->name);
     status = cr_archive_add(into, name, &a, p);
   }
-  if (!s->is_number || status != CR_OK || cr_archive_find(into, (snprintf(name, sizeof name, "optimizer/%s", s->name), name))) return status;
+  if (!s->is_number || status != CR_OK ||
+      cr_archive_find(into, (snprintf(name, sizeof name, "optimizer/%s", s->name), name)))
+    return status;
   cr_array a;
   cr_array_init(&a, CR_FLOAT64, 0, NULL);
   double value = s->value;
@@ -254,8 +258,8 @@ static const cr_array *expected(const cr_archive *from, const char *name, const 
   int same = a->rank == like->rank && a->dtype == like->dtype;
   for (int i = 0; same && i < a->rank; i++) same = a->dim[i] == like->dim[i];
   if (same) return a;
-  cr_refuse(p, CR_BAD_SHAPE, "'%s' is %s %s, not %s %s", name, cr_dtype_name((cr_dtype)a->dtype), cr_shape_text(a, one, sizeof one),
-            cr_dtype_name((cr_dtype)like->dtype), cr_shape_text(like, two, sizeof two));
+  cr_refuse(p, CR_BAD_SHAPE, "'%s' is %s %s, not %s %s", name, cr_dtype_name((cr_dtype)a->dtype),
+            cr_shape_text(a, one, sizeof one), cr_dtype_name((cr_dtype)like->dtype), cr_shape_text(like, two, sizeof two));
   return NULL;
 }
 

@@ -1,16 +1,16 @@
-#pragma GCC optimize("O3")
-/* Norms of gradients, and clipping. Sums are over eight lanes in a fixed order, so that the bits depend on the numbers alone. */
+/* Norms of gradients, and clipping. Sums are over eight lanes in a fixed order, so that the bits depend on the numbers
+ * alone. */
 #include <math.h>
 
 #include <op.h>
 
 #include "descent.h"
 
-#define SUM_OF_SQUARES(T)                                                              \
-  {                                                                                    \
-    const T *x = a->data;                                                              \
-    for (; k + 8 <= a->count; k += 8)                                                  \
-      for (int j = 0; j < 8; j++) lane[j] += (double)x[k + j] * (double)x[k + j];      \
+#define SUM_OF_SQUARES(T)                                                                                                   \
+  {                                                                                                                         \
+    const T *x = a->data;                                                                                                   \
+    for (; k + 8 <= a->count; k += 8)                                                                                       \
+      for (int j = 0; j < 8; j++) lane[j] += (double)x[k + j] * (double)x[k + j];                                           \
   }
 
 static double sum_of_squares(const cr_array *a) {
@@ -51,7 +51,8 @@ cr_status cr_gradients_finite(const cr_model *m, double *norm, cr_problem *p) {
   return CR_OK;
 }
 
-/* Every number x of every gradient becomes f(x, number), in memory of its own: two gradients may be views of the same numbers. */
+/* Every number x of every gradient becomes f(x, number), in memory of its own: two gradients may be views of the same
+ * numbers. */
 static void change(cr_model *m, double (*f)(double x, double number), double number) {
   for (int i = 0; i < cr_model_count(m); i++) {
     cr_parameter *q = cr_model_parameter(m, i);

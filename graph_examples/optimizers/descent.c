@@ -1,4 +1,5 @@
-/* The model as one vector, for methods that look at all parameters at once. They work in float64, whatever the model's dtype. */
+/* The model as one vector, for methods that look at all parameters at once. They work in float64, whatever the model's
+ * dtype. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,26 +26,34 @@ void cr_vector_combine(int64_t n, const double *a, double factor, const double *
   for (int64_t k = 0; k < n; k++) out[k] = a[k] + factor * b[k];
 }
 
-/* Calls with the next trainable parameter and its place in the vector. */
-#define EACH_PARAMETER(m, q, at)                                                                                   \
-  for (int64_t k_ = 0, at = 0; k_ < cr_model_count(m); at += cr_descent_share(cr_model_parameter(m, (int)k_)), k_++) \
-    for (cr_parameter *q = cr_model_parameter(m, (int)k_); q && q->trainable; q = NULL)
-
-static int64_t cr_descent_share(const cr_parameter *q) { return q->trainable ? q->value.count : 0; }
+/* The parameters that are trained, one after the other; from is where the last one ended. NULL past the end. */
+static cr_parameter *next_trained(const cr_model *m, int *k, int64_t *from, int64_t *to) {
+  *from = *to;
+  cr_parameter *q;
+  while ((q = cr_model_parameter(m, (*k)++)))
+    if (q->trainable) return *to += q->value.count, q;
+  return NULL;
+}
 
 void cr_descent_place(const cr_descent *d, const double *x) {
-  EACH_PARAMETER(d->m, q, at)
-    for (int64_t k = 0; k < q->value.count; k++) cr_array_set(&q->value, k, x[at + k]);
+  int at = 0;
+  int64_t from, to = 0;
+  for (cr_parameter *q; (q = next_trained(d->m, &at, &from, &to));)
+    for (int64_t k = 0; k < q->value.count; k++) cr_array_set(&q->value, k, x[from + k]);
 }
 
 static void values(const cr_descent *d, double *x) {
-  EACH_PARAMETER(d->m, q, at)
-    for (int64_t k = 0; k < q->value.count; k++) x[at + k] = cr_array_get(&q->value, k);
+  int at = 0;
+  int64_t from, to = 0;
+  for (const cr_parameter *q; (q = next_trained(d->m, &at, &from, &to));)
+    for (int64_t k = 0; k < q->value.count; k++) x[from + k] = cr_array_get(&q->value, k);
 }
 
 static void gradients(const cr_descent *d, double *g) {
-  EACH_PARAMETER(d->m, q, at)
-    for (int64_t k = 0; k < q->value.count; k++) g[at + k] = q->gradient.data ? cr_array_get(&q->gradient, k) : 0;
+  int at = 0;
+  int64_t from, to = 0;
+  for (const cr_parameter *q; (q = next_trained(d->m, &at, &from, &to));)
+    for (int64_t k = 0; k < q->value.count; k++) g[from + k] = q->gradient.data ? cr_array_get(&q->gradient, k) : 0;
 }
 
 cr_status cr_descent_failure(const cr_descent *d) {
@@ -83,7 +92,8 @@ double *cr_descent_keep(cr_descent *d, const char *name, int64_t count) {
   while (k < d->o->kept + CR_MOST_KEPT - 1 && k->data && strcmp(k->name, name)) k++;
   if (k->data && k->count == count) return k->data;
   double *data = realloc(k->data, ((size_t)count + 1) * sizeof *data);
-  if (!data) return cr_refuse(d->p, CR_NO_MEMORY, "%s: no memory for %lld numbers", d->o->arguments.name, (long long)count), NULL;
+  if (!data)
+    return cr_refuse(d->p, CR_NO_MEMORY, "%s: no memory for %lld numbers", d->o->arguments.name, (long long)count), NULL;
   int64_t old = k->data ? k->count : 0;
   for (int64_t i = old; i < count; i++) data[i] = 0;
   k->data = data;
@@ -92,8 +102,8 @@ double *cr_descent_keep(cr_descent *d, const char *name, int64_t count) {
   return data;
 }
 
-/* The loss where the step starts: methods over a scalar are given its gradient, and evaluate it here; the residuals' own method
- * begins by itself. */
+/* The loss where the step starts: methods over a scalar are given its gradient, and evaluate it here; the residuals' own
+ * method begins by itself. */
 static cr_status start(cr_descent *d, double loss) {
   values(d, d->origin);
   memcpy(d->x, d->origin, (size_t)d->n * sizeof *d->x);
@@ -108,12 +118,14 @@ static cr_status start(cr_descent *d, double loss) {
   return status;
 }
 
-cr_status cr_descent_step(cr_optimizer *o, cr_model *m, cr_objective f, void *user, double loss, cr_step *report, cr_problem *p) {
+cr_status cr_descent_step(cr_optimizer *o, cr_model *m, cr_objective f, void *user, double loss, cr_step *report,
+                          cr_problem *p) {
   cr_step own;
   cr_descent d = {.o = o, .m = m, .f = f, .user = user, .report = report ? report : &own, .p = p, .n = cr_model_size(m)};
   double *memory = calloc(6 * (size_t)d.n + 1, sizeof *memory);
   if (!memory) return cr_refuse(p, CR_NO_MEMORY, "%s: out of memory", o->arguments.name);
-  d.origin = memory, d.x = d.origin + d.n, d.g = d.x + d.n, d.direction = d.g + d.n, d.at = d.direction + d.n, d.gradient = d.at + d.n;
+  d.origin = memory, d.x = d.origin + d.n, d.g = d.x + d.n, d.direction = d.g + d.n, d.at = d.direction + d.n,
+  d.gradient = d.at + d.n;
   *d.report = (cr_step){.damping = (double)NAN, .condition = (double)NAN};
   cr_status status = start(&d, loss);
   if (status == CR_OK) status = o->method->step(&d);

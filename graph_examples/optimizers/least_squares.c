@@ -1,5 +1,5 @@
-/* Levenberg and Marquardt's method over the residuals r and their Jacobian J: (J'J + damping D) step = -J'r, with the library's own Cholesky
- * factors, on a tape of its own. */
+/* Levenberg and Marquardt's method over the residuals r and their Jacobian J: (J'J + damping D) step = -J'r, with the
+ * library's own Cholesky factors, on a tape of its own. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,11 +10,11 @@
 
 enum { MOST_TRIALS = 40, MOST_POWERS = 100 };
 
-typedef struct normal {      /* the normal equations at x */
+typedef struct normal { /* the normal equations at x */
   int64_t residuals;
   double loss;
-  double *j, *jj, *u;        /* (residuals, n), (n, n), (n) */
-  const double *gradient;    /* J'r */
+  double *j, *jj, *u;     /* (residuals, n), (n, n), (n) */
+  const double *gradient; /* J'r */
   cr_tape *t;
 } normal;
 
@@ -22,7 +22,8 @@ static cr_status check_residuals(const cr_descent *d, cr_var r) {
   cr_array a = cr_view(r);
   for (int64_t k = 0; k < a.count; k++)
     if (!isfinite(cr_array_get(&a, k)))
-      return cr_refuse(d->p, CR_NOT_FINITE, "%s: residual %lld is %g; no step is taken", d->o->arguments.name, (long long)k, cr_array_get(&a, k));
+      return cr_refuse(d->p, CR_NOT_FINITE, "%s: residual %lld is %g; no step is taken", d->o->arguments.name, (long long)k,
+                       cr_array_get(&a, k));
   return a.count ? CR_OK : cr_refuse(d->p, CR_BAD_ARGUMENT, "%s: there are no residuals", d->o->arguments.name);
 }
 
@@ -32,8 +33,9 @@ static cr_status differentiate(cr_descent *d, cr_var r, normal *e) {
   e->residuals = cr_count(r);
   e->j = calloc((size_t)(e->residuals * d->n) + 1, sizeof *e->j);
   double *block = calloc((size_t)(e->residuals * d->n) + 1, sizeof *block);
-  cr_status status = e->j && block ? CR_OK : cr_refuse(d->p, CR_NO_MEMORY, "%s: no memory for a Jacobian of %lld by %lld", d->o->arguments.name,
-                                                      (long long)e->residuals, (long long)d->n);
+  cr_status status = e->j && block ? CR_OK
+                                   : cr_refuse(d->p, CR_NO_MEMORY, "%s: no memory for a Jacobian of %lld by %lld",
+                                               d->o->arguments.name, (long long)e->residuals, (long long)d->n);
   for (int k = 0; k < cr_model_count(d->m) && status == CR_OK; k++) {
     const cr_parameter *q = cr_model_parameter(d->m, k);
     cr_var leaf = cr_model_leaf(d->m, k);
@@ -50,10 +52,12 @@ static cr_status differentiate(cr_descent *d, cr_var r, normal *e) {
 /* J'J and J'r, by a product of the library. */
 static cr_status multiply(cr_descent *d, const double *r, normal *e) {
   cr_var j = cr_constant_of(e->t, CR_FLOAT64, 2, (const int64_t[]){e->residuals, d->n}, e->j);
-  cr_var jt = cr_transpose(j, 0, 1), jj = cr_matmul(jt, j), jr = cr_matmul(jt, cr_constant_of(e->t, CR_FLOAT64, 1, &e->residuals, r));
+  cr_var jt = cr_transpose(j, 0, 1), jj = cr_matmul(jt, j),
+         jr = cr_matmul(jt, cr_constant_of(e->t, CR_FLOAT64, 1, &e->residuals, r));
   e->jj = calloc((size_t)(d->n * d->n) + 1, sizeof *e->jj);
   e->u = calloc((size_t)d->n + 1, sizeof *e->u);
-  if (!e->jj || !e->u || cr_error(e->t) != CR_OK) return cr_refuse(d->p, CR_NO_MEMORY, "%s: no memory for the normal equations", d->o->arguments.name);
+  if (!e->jj || !e->u || cr_error(e->t) != CR_OK)
+    return cr_refuse(d->p, CR_NO_MEMORY, "%s: no memory for the normal equations", d->o->arguments.name);
   cr_read(jj, e->jj, d->n * d->n);
   cr_read(jr, d->g, d->n);
   return CR_OK;
@@ -96,7 +100,8 @@ static double largest_eigenvalue(const normal *e, int64_t n, cr_var a, cr_var fa
 static int solve(cr_descent *d, const normal *e, double damping, double *condition) {
   int64_t shape[] = {d->n, d->n};
   cr_mark mark = cr_mark_here(e->t);
-  cr_var a = cr_constant_of(e->t, CR_FLOAT64, 2, shape, e->jj), g = cr_constant_of(e->t, CR_FLOAT64, 2, (const int64_t[]){d->n, 1}, d->g);
+  cr_var a = cr_constant_of(e->t, CR_FLOAT64, 2, shape, e->jj),
+         g = cr_constant_of(e->t, CR_FLOAT64, 2, (const int64_t[]){d->n, 1}, d->g);
   cr_array numbers = cr_view(a);
   int diagonal = !strcmp(cr_text_of(&d->o->arguments, "scaling"), "diagonal");
   for (int64_t k = 0; k < d->n; k++) {
@@ -149,7 +154,8 @@ cr_status cr_step_levenberg_marquardt(cr_descent *d) {
   const cr_arguments *a = &d->o->arguments;
   const char *scaling = cr_text_of(a, "scaling");
   if (!scaling || (strcmp(scaling, "identity") && strcmp(scaling, "diagonal")))
-    return cr_refuse(d->p, CR_BAD_ARGUMENT, "%s: scaling='%.40s' is not one of 'identity', 'diagonal'", a->name, scaling ? scaling : "");
+    return cr_refuse(d->p, CR_BAD_ARGUMENT, "%s: scaling='%.40s' is not one of 'identity', 'diagonal'", a->name,
+                     scaling ? scaling : "");
   int known = cr_descent_kept(d, "damping") > 0;
   double *damping = cr_descent_keep(d, "damping", 1);
   normal e = {.t = cr_new()};

@@ -1,6 +1,7 @@
-/* A step along a direction that meets the strong Wolfe conditions: the loss falls by c1 of what the slope promises, and the slope flattens to
- * c2 of what it was. Brackets such a step, then narrows the bracket by cubic interpolation (Nocedal and Wright 2006, algorithms 3.5
- * and 3.6), with the safeguards of minFunc (Schmidt 2005), so that steps are those of torch.optim.LBFGS. */
+/* A step along a direction that meets the strong Wolfe conditions: the loss falls by c1 of what the slope promises, and the
+ * slope flattens to c2 of what it was. Brackets such a step, then narrows the bracket by cubic interpolation (Nocedal and
+ * Wright 2006, algorithms 3.5 and 3.6), with the safeguards of minFunc (Schmidt 2005), so that steps are those of
+ * torch.optim.LBFGS. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,8 +15,8 @@ typedef struct trial { /* a step, and the loss, its slope along the direction an
 typedef struct search {
   cr_descent *d;
   const cr_line *line;
-  double loss, slope;      /* at the start */
-  trial now, a, b;         /* a and b: the bracket; b is unused where a is the answer */
+  double loss, slope; /* at the start */
+  trial now, a, b;    /* a and b: the bracket; b is unused where a is the answer */
   int trials, done;
 } search;
 

@@ -11,7 +11,8 @@
 #define RPROP_STEPS UPHILL "c = g*p; s = clamp(c > 0 ? eta2*s : c < 0 ? eta1*s : s, step_size1, step_size2); "
 
 static const cr_method methods[] = {
-  {.signature = "gradient_descent(lr=0.001, momentum=0, dampening=0, weight_decay=0, nesterov=False, maximize=False)", .aliases = "sgd, gd",
+  {.signature = "gradient_descent(lr=0.001, momentum=0, dampening=0, weight_decay=0, nesterov=False, maximize=False)",
+   .aliases = "sgd, gd",
    .state = "v = 0",
    .update = GRADIENT
              "v = momentum != 0 ? momentum*v + (t == 1 ? 1 : 1 - dampening)*g : v; "
@@ -25,8 +26,8 @@ static const cr_method methods[] = {
              "form == 'torch' ? momentum*v + (t == 1 ? 1 : 1 - dampening)*g : "
              "form == 'heavy_ball' || form == 'printed_003' ? momentum*v + lr*g : v; "
              "w = form == 'heavy_ball' ? w - v : nesterov && form == 'torch' ? w - lr*(g + momentum*v) : w - lr*v",
-   .doc = "The gradients' running sum, in the form named: 'ema' averages them, 'heavy_ball' has the rate inside, 'torch' outside, and "
-          "'printed_003' twice, as one lecture note prints it.",
+   .doc = "The gradients' running sum, in the form named: 'ema' averages them, 'heavy_ball' has the rate inside, 'torch' "
+          "outside, and 'printed_003' twice, as one lecture note prints it.",
    .source = "Polyak 1964"},
 
   {.signature = "heavy_ball(lr=0.01, momentum=0.9, weight_decay=0, maximize=False)", .state = "v = 0",
@@ -58,9 +59,11 @@ static const cr_method methods[] = {
              "d = sqrt(u + eps)/sqrt(v + eps)*g; "
              "u = rho*u + (1 - rho)*(d*d); "
              "w = w - lr*d",
-   .doc = "Steps in the units of the parameters: root mean square of steps over that of gradients.", .source = "Zeiler 2012"},
+   .doc = "Steps in the units of the parameters: root mean square of steps over that of gradients.",
+   .source = "Zeiler 2012"},
 
-  {.signature = "adam(lr=0.001, betas=[0.9, 0.999], eps=1e-8, weight_decay=0, amsgrad=False, bias_correction=True, maximize=False)",
+  {.signature = "adam(lr=0.001, betas=[0.9, 0.999], eps=1e-8, weight_decay=0, amsgrad=False, bias_correction=True, "
+                "maximize=False)",
    .state = "m = 0; v = 0; h = 0",
    .update = GRADIENT
              "m = beta1*m + (1 - beta1)*g; "
@@ -71,7 +74,8 @@ static const cr_method methods[] = {
    .doc = "Running means of the gradient and of its square; amsgrad keeps the largest of the latter.",
    .source = "Kingma and Ba 2015; Reddi, Kale and Kumar 2018"},
 
-  {.signature = "adamw(lr=0.001, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.01, amsgrad=False, bias_correction=True, maximize=False)",
+  {.signature = "adamw(lr=0.001, betas=[0.9, 0.999], eps=1e-8, weight_decay=0.01, amsgrad=False, bias_correction=True, "
+                "maximize=False)",
    .state = "m = 0; v = 0; h = 0",
    .update = UPHILL
              "w = weight_decay != 0 ? (1 - lr*weight_decay)*w : w; "
@@ -82,8 +86,8 @@ static const cr_method methods[] = {
              "w = w - lr/c1 * m/(1/sqrt(c2)*sqrt(amsgrad ? h : v) + eps)",
    .doc = "Adam with the weights' decay beside the gradient, not in it.", .source = "Loshchilov and Hutter 2019"},
 
-  {.signature = "nadam(lr=0.002, betas=[0.9, 0.999], eps=1e-8, weight_decay=0, momentum_decay=0.004, decoupled_weight_decay=False, "
-                "maximize=False)",
+  {.signature = "nadam(lr=0.002, betas=[0.9, 0.999], eps=1e-8, weight_decay=0, momentum_decay=0.004, "
+                "decoupled_weight_decay=False, maximize=False)",
    .state = "m = 0; v = 0; product = 1",
    .update = UPHILL
              "w = decoupled_weight_decay ? (1 - lr*weight_decay)*w : w; "
@@ -116,11 +120,13 @@ static const cr_method methods[] = {
    .update = RPROP_STEPS
              "worse = loss > previous_loss; d = c < 0 ? d : -sign(g)*s; "
              "w = c < 0 ? (worse ? w - d : w) : w + d; p = c < 0 ? 0 : g",
-   .doc = "Steps by sign; takes the last one back where the sign turned and the loss has grown.", .source = "Igel and Huesken 2000"},
+   .doc = "Steps by sign; takes the last one back where the sign turned and the loss has grown.",
+   .source = "Igel and Huesken 2000"},
 
   {.signature = RPROP("irprop_minus"), .aliases = "rprop", .state = "s = lr; p = 0",
    .update = RPROP_STEPS "g = c < 0 ? 0 : g; w = w - sign(g)*s; p = g",
-   .doc = "Steps by sign; waits a step where the sign turned. This is torch.optim.Rprop.", .source = "Igel and Huesken 2000"},
+   .doc = "Steps by sign; waits a step where the sign turned. This is torch.optim.Rprop.",
+   .source = "Igel and Huesken 2000"},
 
   {.signature = "quickprop(lr=0.01, growth=1.75, weight_decay=0, maximize=False)", .state = "d = 0; p = 0",
    .update = GRADIENT
@@ -128,34 +134,43 @@ static const cr_method methods[] = {
              "d = (s*g <= 0 ? -lr*g : 0) + "
              "(s == 0 ? 0 : s*g < growth/(1 + growth)*s*p ? growth*d : d*g/(p - g)); "
              "p = g; w = w + d",
-   .doc = "To the minimum of the parabola through the last two slopes, at most growth times the last step.", .source = "Fahlman 1988"},
+   .doc = "To the minimum of the parabola through the last two slopes, at most growth times the last step.",
+   .source = "Fahlman 1988"},
 
   {.signature = "lbfgs(lr=1, max_iter=1, max_eval=None, tolerance_grad=1e-7, tolerance_change=1e-9, history_size=100, "
                 "line_search_fn='strong_wolfe')",
-   .formula = "d = -H g, H from the last history_size pairs s = change of w, y = change of g (two loops over them)\nw = w + a d, a by line_search_fn",
-   .doc = "Limited-memory BFGS as torch.optim.LBFGS; a step is max_iter iterations of at most max_eval evaluations: None is 1.25 max_iter, or 26 for one.", .source = "Nocedal 1980; Liu and Nocedal 1989",
+   .formula = "d = -H g, H from the last history_size pairs s = change of w, y = change of g (two loops over them)\n"
+              "w = w + a d, a by line_search_fn",
+   .doc = "Limited-memory BFGS as torch.optim.LBFGS; a step is max_iter iterations of at most max_eval evaluations: None is "
+          "1.25 max_iter, or 26 for one.",
+   .source = "Nocedal 1980; Liu and Nocedal 1989",
    .needs = 1, .step = cr_step_lbfgs},
 
   {.signature = "bfgs(lr=1, c1=1e-4, c2=0.9)",
-   .formula = "d = -H g\nw = w + a d, a by strong Wolfe\nH = (I - r s y') H (I - r y s') + r s s', r = 1/(y's), s = change of w, y = change of g",
+   .formula = "d = -H g\nw = w + a d, a by strong Wolfe\n"
+              "H = (I - r s y') H (I - r y s') + r s s', r = 1/(y's), s = change of w, y = change of g",
    .doc = "Quasi-Newton with the full inverse Hessian: for some thousand parameters at most.",
    .source = "Broyden, Fletcher, Goldfarb and Shanno 1970; Nocedal and Wright 2006, 6.1", .needs = 1, .step = cr_step_bfgs},
 
   {.signature = "conjugate_gradient(lr=1, beta='polak_ribiere', c1=1e-4, c2=0.1)", .aliases = "cg",
-   .formula = "b = max(0, g'(g - p)/(p'p)) with p the gradient before; 'fletcher_reeves': g'g/(p'p)\nd = -g + b d\nw = w + a d, a by strong Wolfe",
+   .formula = "b = max(0, g'(g - p)/(p'p)) with p the gradient before; 'fletcher_reeves': g'g/(p'p)\n"
+              "d = -g + b d\nw = w + a d, a by strong Wolfe",
    .doc = "Nonlinear conjugate gradients.", .source = "Fletcher and Reeves 1964; Polak and Ribiere 1969", .needs = 1,
    .step = cr_step_conjugate_gradient},
 
   {.signature = "newton_cg(lr=1, max_iter=50, c1=1e-4)", .aliases = "newton",
-   .formula = "H d = -g by conjugate gradients over Hessian-vector products, until |H d + g| <= min(0.5, sqrt|g|) |g| or curvature is not positive\n"
+   .formula = "H d = -g by conjugate gradients over Hessian-vector products, until |H d + g| <= min(0.5, sqrt|g|) |g| or\n"
+              "curvature is not positive\n"
               "w = w + a d, a = lr, lr/2, lr/4, ... until the loss falls by c1 a |g'd|",
-   .doc = "Truncated Newton.", .source = "Dembo and Steihaug 1983; Nocedal and Wright 2006, 7.1", .needs = 1, .step = cr_step_newton_cg},
+   .doc = "Truncated Newton.", .source = "Dembo and Steihaug 1983; Nocedal and Wright 2006, 7.1",
+   .needs = 1, .step = cr_step_newton_cg},
 
   {.signature = "levenberg_marquardt(damping=0.001, up=10, down=10, scaling='identity')", .aliases = "lm, marquardt",
    .formula = "(J'J + damping I) d = -J'r, J = dr/dw; 'diagonal': damping diag(J'J)\n"
               "w = w + d if |r|^2 falls, then damping/down; else damping*up and again",
-   .doc = "Least squares of residuals r, between Gauss-Newton and gradient descent.", .source = "Levenberg 1944; Marquardt 1963", .needs = 2,
-   .step = cr_step_levenberg_marquardt},
+   .doc = "Least squares of residuals r, between Gauss-Newton and gradient descent.",
+   .source = "Levenberg 1944; Marquardt 1963",
+   .needs = 2, .step = cr_step_levenberg_marquardt},
 };
 
 const cr_method *cr_method_at(int k) {

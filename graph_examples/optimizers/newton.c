@@ -9,7 +9,7 @@
 
 enum { MOST_LEAVES = 1024 };
 
-typedef struct hessian {     /* of the objective, recorded once; its products are recorded above mark */
+typedef struct hessian { /* of the objective, recorded once; its products are recorded above mark */
   cr_descent *d;
   cr_var y;
   int n;
@@ -47,15 +47,17 @@ static cr_status gather(hessian *h) {
       return cr_refuse(d->p, CR_OVER_LIMIT, "%s: more than %d parameter tensors", d->o->arguments.name, MOST_LEAVES);
     h->x[h->n++] = cr_model_leaf(d->m, k);
     if (cr_is_poison(h->x[h->n - 1]))
-      return cr_refuse(d->p, CR_BAD_ARGUMENT, "%s: the objective does not use '%s'", d->o->arguments.name, cr_model_parameter(d->m, k)->name);
+      return cr_refuse(d->p, CR_BAD_ARGUMENT, "%s: the objective does not use '%s'", d->o->arguments.name,
+                       cr_model_parameter(d->m, k)->name);
   }
   return CR_OK;
 }
 
-/* d->direction = about -H^-1 g: ends at the residual asked for, or where the curvature is not positive (algorithm 7.1 of Nocedal and
- * Wright 2006). */
+/* d->direction = about -H^-1 g: ends at the residual asked for, or where the curvature is not positive (algorithm 7.1 of
+ * Nocedal and Wright 2006). */
 static cr_status solve(cr_descent *d, hessian *h, double *r, double *p, double *hp) {
-  double norm = sqrt(cr_vector_dot(d->n, d->g, d->g)), enough = fmin(0.5, sqrt(norm)) * norm, rr = norm * norm, *z = d->direction;
+  double norm = sqrt(cr_vector_dot(d->n, d->g, d->g)), enough = fmin(0.5, sqrt(norm)) * norm, rr = norm * norm,
+         *z = d->direction;
   for (int64_t k = 0; k < d->n; k++) r[k] = d->g[k], p[k] = -d->g[k], z[k] = 0;
   for (double k = 0; k < cr_number_of(&d->o->arguments, "max_iter", 50) && sqrt(rr) > enough; k++) {
     cr_status status = multiply(h, p, hp);

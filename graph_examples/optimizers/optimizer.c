@@ -33,14 +33,16 @@ static cr_status find_method(cr_optimizer *o, const char *call, cr_problem *p) {
 static cr_status check_argument(const cr_arguments *a, const cr_argument *x, cr_problem *p) {
   static const char *const below_one[] = {"momentum", "alpha", "rho", "betas"};
   if (x->kind == CR_ARGUMENT_NUMBER && (!isfinite(x->number) || x->number < 0))
-    return cr_refuse(p, CR_BAD_ARGUMENT, "%s: %s = %g; a finite number that is not negative is wanted", a->name, x->name, x->number);
+    return cr_refuse(p, CR_BAD_ARGUMENT, "%s: %s = %g; a finite number that is not negative is wanted", a->name, x->name,
+                     x->number);
   if (x->kind == CR_ARGUMENT_LIST && x->n != 2)
     return cr_refuse(p, CR_BAD_ARGUMENT, "%s: %s has %d numbers; two are wanted", a->name, x->name, x->n);
   for (size_t k = 0; k < sizeof below_one / sizeof *below_one; k++) {
     const double *number = x->kind == CR_ARGUMENT_LIST ? x->list : &x->number;
     for (int i = 0; !strcmp(x->name, below_one[k]) && i < (x->kind == CR_ARGUMENT_LIST ? 2 : 1); i++)
       if (!(number[i] >= 0 && number[i] < 1))
-        return cr_refuse(p, CR_BAD_ARGUMENT, "%s: %s = %g; a number from 0 to below 1 is wanted", a->name, x->name, number[i]);
+        return cr_refuse(p, CR_BAD_ARGUMENT, "%s: %s = %g; a number from 0 to below 1 is wanted", a->name, x->name,
+                         number[i]);
   }
   return CR_OK;
 }
@@ -51,21 +53,24 @@ static void warn(cr_optimizer *o) {
   const char *form = cr_text_of(a, "form");
   double alpha = cr_number_of(a, "alpha", 0), growth = 1 / sqrt(1 - alpha);
   if (!strncmp(o->method->signature, "rmsprop", 7) && alpha > 0.99)
-    snprintf(o->warning, sizeof o->warning, "RMSProp with alpha = %g starts with steps of up to %.3g times the rate: v = 0 at first, and is not corrected",
+    snprintf(o->warning, sizeof o->warning,
+             "RMSProp with alpha = %g starts with steps of up to %.3g times the rate: v = 0 at first, and is not corrected",
              alpha, growth);
-  if (cr_argument_of(a, "bias_correction") && !cr_number_of(a, "bias_correction", 1)) {
+  if (cr_argument_of(a, "bias_correction") && cr_number_of(a, "bias_correction", 1) == 0) {
     const double *beta = cr_argument_of(a, "betas")->list;
     snprintf(o->warning, sizeof o->warning, "without bias correction the first step has %.3g times the size of the rate",
              (1 - beta[0]) / sqrt(1 - beta[1]));
   }
   if (form && !strcmp(form, "printed_003"))
-    snprintf(o->warning, sizeof o->warning, "the form 'printed_003' has the rate twice: steps are %g times those of 'heavy_ball'", o->rate);
+    snprintf(o->warning, sizeof o->warning,
+             "the form 'printed_003' has the rate twice: steps are %g times those of 'heavy_ball'", o->rate);
 }
 
 static cr_status make(cr_optimizer *o, const char *call, cr_program *names, cr_problem *p) {
   cr_status status = find_method(o, call, p);
   if (status == CR_OK) status = cr_arguments_read(&o->arguments, call, o->method->signature, names, p);
-  for (int k = 0; status == CR_OK && k < o->arguments.n; k++) status = check_argument(&o->arguments, &o->arguments.argument[k], p);
+  for (int k = 0; status == CR_OK && k < o->arguments.n; k++)
+    status = check_argument(&o->arguments, &o->arguments.argument[k], p);
   if (status != CR_OK) return status;
   o->rate = o->base_rate = cr_number_of(&o->arguments, "lr", 1);
   o->previous_loss = (double)NAN;
@@ -147,7 +152,10 @@ cr_status cr_minimize(cr_optimizer *o, cr_model *m, cr_objective f, void *user, 
 static cr_status save_vector(const char *name, int64_t count, const double *data, cr_archive *into, cr_problem *p) {
   cr_array a;
   char full[64];
-  union { const double *in; void *data; } numbers = {data};
+  union {
+    const double *in;
+    void *data;
+  } numbers = {data};
   cr_array_init(&a, CR_FLOAT64, 1, &count);
   a.data = numbers.data;
   snprintf(full, sizeof full, "optimizer/%s", name);
@@ -163,7 +171,8 @@ cr_status cr_optimizer_save(const cr_optimizer *o, const cr_model *m, cr_archive
   cr_status status = cr_archive_note(into, "optimizer", name, p);
   if (status == CR_OK) status = save_vector("t", 3, numbers, into, p);
   for (int k = 0; k < CR_MOST_KEPT && status == CR_OK; k++)
-    if (o->kept[k].data && o->kept[k].count) status = save_vector(o->kept[k].name, o->kept[k].count, o->kept[k].data, into, p);
+    if (o->kept[k].data && o->kept[k].count)
+      status = save_vector(o->kept[k].name, o->kept[k].count, o->kept[k].data, into, p);
   return status == CR_OK ? cr_rules_save(o, m, into, p) : status;
 }
 

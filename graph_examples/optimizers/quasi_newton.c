@@ -1,11 +1,13 @@
-/* BFGS and its limited-memory form: an estimate H of the inverse Hessian from the changes y of the gradient over the steps s. */
+/* BFGS and its limited-memory form: an estimate H of the inverse Hessian from the changes y of the gradient over the steps
+ * s. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "descent.h"
 
-/* From where the line search has been last, the step there and the gradient before are kept: "last" is (s, gradient before). */
+/* From where the line search has been last, the step there and the gradient before are kept: "last" is (s, gradient before).
+ */
 static cr_status keep_last(cr_descent *d, double step) {
   double *last = cr_descent_keep(d, "last", 2 * d->n);
   if (!last) return CR_NO_MEMORY;
@@ -124,7 +126,8 @@ cr_status cr_step_lbfgs(cr_descent *d) {
   int evaluations = 1, ended = d->report->stuck = cr_vector_largest(d->n, d->g) <= cr_number_of(a, "tolerance_grad", 0);
   cr_status status = CR_OK;
   if (!search || (strcmp(search, "strong_wolfe") && strcmp(search, "none")))
-    return cr_refuse(d->p, CR_BAD_ARGUMENT, "lbfgs: line_search_fn='%.40s' is not one of 'strong_wolfe', 'none'", search ? search : "");
+    return cr_refuse(d->p, CR_BAD_ARGUMENT, "lbfgs: line_search_fn='%.40s' is not one of 'strong_wolfe', 'none'",
+                     search ? search : "");
   for (double k = 0; k < cr_number_of(a, "max_iter", 1) && !ended && status == CR_OK; k++)
     status = iterate(d, !strcmp(search, "strong_wolfe"), &loss, &evaluations, &ended);
   return status;
@@ -132,7 +135,8 @@ cr_status cr_step_lbfgs(cr_descent *d) {
 
 /* BFGS with H itself. */
 
-/* H from the pair of the last step, where its curvature is positive; H is scaled to it at first (Nocedal and Wright 2006, 6.17 and 6.20). */
+/* H from the pair of the last step, where its curvature is positive; H is scaled to it at first (Nocedal and Wright
+ * 2006, 6.17 and 6.20). */
 static void update(cr_descent *d, double *h, const double *s, const double *before, int first) {
   double *y = d->at, *hy = d->gradient;
   cr_vector_combine(d->n, d->g, -1, before, y);
@@ -157,7 +161,12 @@ cr_status cr_step_bfgs(cr_descent *d) {
   for (int64_t i = 0; i < d->n; i++) d->direction[i] = -cr_vector_dot(d->n, h + i * d->n, d->g);
   d->report->stuck = !(cr_vector_dot(d->n, d->g, d->direction) < 0);
   if (d->report->stuck) return CR_OK;
-  cr_line line = {known ? d->o->rate : cr_short_step(d), d->report->loss, cr_number_of(a, "c1", 1e-4), cr_number_of(a, "c2", 0.9), 1e-16, 25};
+  cr_line line = {known ? d->o->rate : cr_short_step(d),
+                  d->report->loss,
+                  cr_number_of(a, "c1", 1e-4),
+                  cr_number_of(a, "c2", 0.9),
+                  1e-16,
+                  25};
   cr_status status = cr_line_search(d, &line);
   return status == CR_OK ? keep_last(d, line.step) : status;
 }

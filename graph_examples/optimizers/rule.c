@@ -1,5 +1,6 @@
-/* An update rule, from the text of its row to a recording: what depends on numbers alone (the rate, t, the loss) goes onto a tape of float64
- * scalars, and its values come to the tape of blocks by leaves, so that nothing there depends on the dtype but the tensors. */
+/* An update rule, from the text of its row to a recording: what depends on numbers alone (the rate, t, the loss) goes onto a
+ * tape of float64 scalars, and its values come to the tape of blocks by leaves, so that nothing there depends on the dtype
+ * but the tensors. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -35,7 +36,9 @@ static cr_status failed(const reading *r, cr_tape *t) {
   return cr_refuse(r->p, status, "%s: %s", r->o->arguments.name, cr_error(t) == CR_OK ? "out of memory" : cr_error_text(t));
 }
 
-static cr_status no_memory(const reading *r) { return cr_refuse(r->p, CR_NO_MEMORY, "%s: out of memory", r->o->arguments.name); }
+static cr_status no_memory(const reading *r) {
+  return cr_refuse(r->p, CR_NO_MEMORY, "%s: out of memory", r->o->arguments.name);
+}
 
 static grade grade_of_name(const reading *r, const char *name) {
   for (int k = 0; k < r->n; k++)
@@ -67,12 +70,14 @@ static int raise_grade(reading *r, const char *name, grade g) {
 
 /* Until nothing changes: a state is a number unless something made of tensors is assigned to it. */
 static void grade_names(reading *r) {
-  static const known given[] = {{"w", TENSOR}, {"g", TENSOR}, {"lr", NUMBER}, {"t", NUMBER}, {"loss", NUMBER}, {"previous_loss", NUMBER}};
+  static const known given[] = {{"w", TENSOR}, {"g", TENSOR},    {"lr", NUMBER},
+                                {"t", NUMBER}, {"loss", NUMBER}, {"previous_loss", NUMBER}};
   for (size_t k = 0; k < sizeof given / sizeof *given; k++) raise_grade(r, given[k].name, given[k].grade);
   for (const cr_syntax *s = r->state; s; s = s->next) raise_grade(r, s->first->text, NUMBER);
   for (int changed = 1; changed;) {
     changed = 0;
-    for (const cr_syntax *s = r->update; s; s = s->next) changed |= raise_grade(r, s->first->text, grade_of(r, s->first->next));
+    for (const cr_syntax *s = r->update; s; s = s->next)
+      changed |= raise_grade(r, s->first->text, grade_of(r, s->first->next));
   }
 }
 
@@ -85,7 +90,8 @@ static cr_syntax *statements(reading *r, const char *source) {
 
 /* A text that the update compares a name with is one of those allowed. */
 static int allowed(const cr_syntax *s, const char *name, const char *text, cr_buffer *b) {
-  if (s->kind == CR_BINARY && s->first->kind == CR_NAME && !strcmp(s->first->text, name) && s->first->next->kind == CR_TEXT) {
+  if (s->kind == CR_BINARY && s->first->kind == CR_NAME && !strcmp(s->first->text, name) &&
+      s->first->next->kind == CR_TEXT) {
     cr_put(b, "%s'%s'", b->length ? ", " : "", s->first->next->text);
     return !strcmp(s->first->next->text, text);
   }
@@ -99,8 +105,8 @@ static cr_status check_text(const reading *r, const cr_argument *a) {
   int found = 0;
   for (const cr_syntax *s = r->update; s && !found; s = s->next) found = allowed(s->first->next, a->name, a->text, &b);
   cr_status status = found ? CR_OK
-                           : cr_refuse(r->p, CR_BAD_ARGUMENT, "%s: %s='%.60s' is not one of %s", r->o->arguments.name, a->name, a->text,
-                                       b.text ? b.text : "those known");
+                           : cr_refuse(r->p, CR_BAD_ARGUMENT, "%s: %s='%.60s' is not one of %s", r->o->arguments.name,
+                                       a->name, a->text, b.text ? b.text : "those known");
   cr_buffer_free(&b);
   return status;
 }
@@ -125,7 +131,8 @@ static cr_status bind_hyperparameter(const reading *r, cr_program *names, const 
 static cr_status bind_hyperparameters(const reading *r, cr_program *names) {
   for (int k = 0; k < r->o->arguments.n; k++) {
     const cr_argument *a = &r->o->arguments.argument[k];
-    cr_status status = a->kind == CR_ARGUMENT_TEXT && names == r->names ? check_text(r, a) : CR_OK; /* before choices are made */
+    cr_status status =
+        a->kind == CR_ARGUMENT_TEXT && names == r->names ? check_text(r, a) : CR_OK; /* before choices are made */
     if (status == CR_OK) status = bind_hyperparameter(r, names, a);
     if (status != CR_OK) return r->p && r->p->status != CR_OK ? status : failed(r, r->t);
   }
@@ -147,7 +154,9 @@ static void choose(const reading *r, cr_syntax *s) {
   for (cr_syntax *k = s->first; k; k = k->next) choose(r, k);
 }
 
-static int is_idle(const cr_syntax *s) { return s->first->next->kind == CR_NAME && !strcmp(s->first->text, s->first->next->text); }
+static int is_idle(const cr_syntax *s) {
+  return s->first->next->kind == CR_NAME && !strcmp(s->first->text, s->first->next->text);
+}
 
 /* Parses the row and makes its choices. */
 static cr_status read_rule(reading *r) {
@@ -203,7 +212,8 @@ static cr_status make_slots(reading *r, cr_rule *u, cr_program *block, cr_syntax
     for (cr_syntax *k = s->first; k && status == CR_OK; k = k->next) status = make_slots(r, u, block, k);
     return status;
   }
-  if (u->n_slots == MOST_SLOTS) return cr_refuse(r->p, CR_OVER_LIMIT, "%s: more than %d numbers", r->o->arguments.name, MOST_SLOTS);
+  if (u->n_slots == MOST_SLOTS)
+    return cr_refuse(r->p, CR_OVER_LIMIT, "%s: more than %d numbers", r->o->arguments.name, MOST_SLOTS);
   char prefix[20], *name = r->slot_name[u->n_slots];
   cr_slot *slot = &u->slot[u->n_slots++];
   snprintf(name, sizeof r->slot_name[0], "number%d", u->n_slots);
@@ -266,7 +276,9 @@ static cr_status make_state(reading *r, cr_rule *u, const cr_rule *first, cr_pro
     cr_array all;
     cr_array_init(&all, u->dtype, 1, &u->total);
     all.data = s->data = malloc((size_t)(u->total ? u->total : 1) * cr_dtype_size(u->dtype));
-    if (!s->data) return cr_refuse(r->p, CR_NO_MEMORY, "%s: no memory for the state of %lld parameters", r->o->arguments.name, (long long)u->total);
+    if (!s->data)
+      return cr_refuse(r->p, CR_NO_MEMORY, "%s: no memory for the state of %lld parameters", r->o->arguments.name,
+                       (long long)u->total);
     for (int64_t i = 0; i < u->total; i++) cr_array_set(&all, i, s->value);
   }
   return CR_OK;
@@ -294,7 +306,8 @@ static cr_status record_lane(reading *r, cr_rule *u, const cr_rule *first) {
   return status == CR_OK ? make_state(r, u, first, block) : status;
 }
 
-cr_status cr_rule_record(cr_rule **out, const cr_optimizer *o, int decays, cr_dtype dtype, int n, const cr_piece *pieces, int lanes, cr_problem *p) {
+cr_status cr_rule_record(cr_rule **out, const cr_optimizer *o, int decays, cr_dtype dtype, int n, const cr_piece *pieces,
+                         int lanes, cr_problem *p) {
   cr_status status = CR_OK;
   cr_rule **next = out;
   for (int lane = 0; lane < lanes && status == CR_OK; lane++) {

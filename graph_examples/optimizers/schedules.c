@@ -1,5 +1,5 @@
-/* Schedules: a factor of the learning rate as a formula over t, which counts from 1, and total; recorded once and replayed. Only plateau
- * looks at more than these. */
+/* Schedules: a factor of the learning rate as a formula over t, which counts from 1, and total; recorded once and replayed.
+ * Only plateau looks at more than these. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,23 +13,26 @@
 
 typedef struct row {
   cr_source source;
-  const char *formula;     /* then: the factor of the schedule that follows; drop: that of plateau, 1 at first */
+  const char *formula; /* then: the factor of the schedule that follows; drop: that of plateau, 1 at first */
 } row;
 
 static const row rows[] = {
-  {{"constant()", "The base rate, always."}, "1"},
-  {{"step(size=30, gamma=0.1)", "Times gamma after every size steps."}, "gamma^floor((t - 1)/size)"},
-  {{"exponential(gamma=0.99)", "Times gamma at every step."}, "gamma^(t - 1)"},
-  {{"cosine(floor=0)", "Half a wave of the cosine from 1 down to floor."}, "floor + (1 - floor)*(1 + cos(pi*(t - 1)/total))/2"},
-  {{"linear(floor=0)", "In a straight line from 1 down to floor."}, "1 + (floor - 1)*(t - 1)/total"},
-  {{"warmup(steps=100, then='constant')", "Rises in a straight line for so many steps; another schedule has those that remain."},
-   "t <= steps ? t/steps : then"},
-  {{"one_cycle(rise=0.3, start=0.04, end=4e-6)", "Cosines from start up to 1 within the share rise of all steps, and down to end (Smith and Topin 2018)."},
-   "k = t - 1; top = rise*total - 1; last = total - 1; "
-   "k <= top ? start + (1 - start)*(1 - cos(pi*k/top))/2 : end + (1 - end)*(1 + cos(pi*(k - top)/(last - top)))/2"},
-  {{"plateau(factor=0.1, patience=10, threshold=1e-4, floor=0)",
-    "Times factor when the validation loss has not fallen by the share threshold for more than patience epochs."},
-   "maximum(drop, floor)"},
+    {{"constant()", "The base rate, always."}, "1"},
+    {{"step(size=30, gamma=0.1)", "Times gamma after every size steps."}, "gamma^floor((t - 1)/size)"},
+    {{"exponential(gamma=0.99)", "Times gamma at every step."}, "gamma^(t - 1)"},
+    {{"cosine(floor=0)", "Half a wave of the cosine from 1 down to floor."},
+     "floor + (1 - floor)*(1 + cos(pi*(t - 1)/total))/2"},
+    {{"linear(floor=0)", "In a straight line from 1 down to floor."}, "1 + (floor - 1)*(t - 1)/total"},
+    {{"warmup(steps=100, then='constant')",
+      "Rises in a straight line for so many steps; another schedule has those that remain."},
+     "t <= steps ? t/steps : then"},
+    {{"one_cycle(rise=0.3, start=0.04, end=4e-6)",
+      "Cosines from start up to 1 within the share rise of all steps, and down to end (Smith and Topin 2018)."},
+     "k = t - 1; top = rise*total - 1; last = total - 1; "
+     "k <= top ? start + (1 - start)*(1 - cos(pi*k/top))/2 : end + (1 - end)*(1 + cos(pi*(k - top)/(last - top)))/2"},
+    {{"plateau(factor=0.1, patience=10, threshold=1e-4, floor=0)",
+      "Times factor when the validation loss has not fallen by the share threshold for more than patience epochs."},
+     "maximum(drop, floor)"},
 };
 
 struct cr_schedule {
@@ -38,14 +41,12 @@ struct cr_schedule {
   cr_tape *tape;
   cr_var t, total, then_factor, drop, factor;
   cr_schedule *then;
-  double dropped, best;    /* plateau */
+  double dropped, best; /* plateau */
   int64_t bad;
   char *formula;
 };
 
-const cr_source *cr_schedule_at(int k) {
-  return k >= 0 && k < (int)(sizeof rows / sizeof *rows) ? &rows[k].source : NULL;
-}
+const cr_source *cr_schedule_at(int k) { return k >= 0 && k < (int)(sizeof rows / sizeof *rows) ? &rows[k].source : NULL; }
 
 static cr_status find_row(cr_schedule *s, const char *call, cr_problem *p) {
   char known[200] = "";
@@ -107,7 +108,10 @@ static cr_status write_formula(cr_schedule *s, cr_problem *p) {
   }
   for (int k = 0; k < s->arguments.n; k++) {
     const cr_argument *a = &s->arguments.argument[k];
-    cr_put(&b, "%s%s = %s", k ? ", " : "\n", a->name, a->kind == CR_ARGUMENT_NUMBER ? cr_number_text(a->number, 0, number) : a->text ? a->text : "None");
+    cr_put(&b, "%s%s = %s", k ? ", " : "\n", a->name,
+           a->kind == CR_ARGUMENT_NUMBER ? cr_number_text(a->number, 0, number)
+           : a->text                     ? a->text
+                                         : "None");
   }
   if (s->then) cr_put(&b, "\n%s", s->then->formula);
   s->formula = b.failed ? NULL : strdup(b.text);
@@ -120,7 +124,8 @@ static cr_status make(cr_schedule *s, const char *call, cr_program *names, cr_pr
   if (status == CR_OK) status = cr_arguments_read(&s->arguments, call, s->row->source.signature, names, p);
   if (status == CR_OK) status = check(&s->arguments, p);
   const char *then = status == CR_OK ? cr_text_of(&s->arguments, "then") : NULL;
-  if (then && !strncmp(then, "warmup", 6)) return cr_refuse(p, CR_BAD_ARGUMENT, "%s: a warm-up does not follow another", s->arguments.name);
+  if (then && !strncmp(then, "warmup", 6))
+    return cr_refuse(p, CR_BAD_ARGUMENT, "%s: a warm-up does not follow another", s->arguments.name);
   if (then && !(s->then = cr_schedule_new(then, names, p))) return p->status;
   if (status == CR_OK) status = record(s, p);
   return status == CR_OK ? write_formula(s, p) : status;
@@ -163,7 +168,8 @@ void cr_schedule_observe(cr_schedule *s, double validation_loss) {
   if (isnan(threshold)) return;
   double better = s->best - threshold * fabs(s->best);
   if (validation_loss < (isfinite(s->best) ? better : s->best)) s->best = validation_loss, s->bad = 0;
-  else if (++s->bad > (int64_t)cr_number_of(&s->arguments, "patience", 10)) s->dropped *= cr_number_of(&s->arguments, "factor", 1), s->bad = 0;
+  else if (++s->bad > (int64_t)cr_number_of(&s->arguments, "patience", 10))
+    s->dropped *= cr_number_of(&s->arguments, "factor", 1), s->bad = 0;
 }
 
 const char *cr_schedule_formula(const cr_schedule *s) { return s->formula; }
@@ -182,6 +188,7 @@ cr_status cr_schedule_load(cr_schedule *s, const cr_archive *from, cr_problem *p
   const cr_array *a = cr_archive_find(from, "schedule");
   if (!a || a->count != 6 || a->dtype != CR_FLOAT64) return cr_refuse(p, CR_UNKNOWN_NAME, "there is no state of a schedule");
   s->dropped = cr_array_get(a, 0), s->best = cr_array_get(a, 1), s->bad = (int64_t)cr_array_get(a, 2);
-  if (s->then) s->then->dropped = cr_array_get(a, 3), s->then->best = cr_array_get(a, 4), s->then->bad = (int64_t)cr_array_get(a, 5);
+  if (s->then)
+    s->then->dropped = cr_array_get(a, 3), s->then->best = cr_array_get(a, 4), s->then->bad = (int64_t)cr_array_get(a, 5);
   return CR_OK;
 }

@@ -1,0 +1,26 @@
+/* Leaves of the tape over the numbers of a state, and the way back: see gradbench.h. */
+#include <string.h>
+
+#include "gradbench.h"
+
+cr_var vector_input(cr_tape *t, double *x, int64_t n) { return cr_tensor_over(t, CR_FLOAT64, 1, &n, x); }
+
+cr_var matrix_input(cr_tape *t, double *x, int64_t rows, int64_t columns) {
+  return cr_tensor_over(t, CR_FLOAT64, 2, (int64_t[]){rows, columns}, x);
+}
+
+cr_var vector_constant(cr_tape *t, double *x, int64_t n) { return cr_stop_gradient(vector_input(t, x, n)); }
+
+cr_var matrix_constant(cr_tape *t, double *x, int64_t rows, int64_t columns) {
+  return cr_stop_gradient(matrix_input(t, x, rows, columns));
+}
+
+void copy_value(cr_var v, double *out) {
+  if (!cr_is_poison(v)) cr_read(v, out, cr_count(v));
+}
+
+void copy_adjoint(const cr_sweep *s, cr_var x, double *out) {
+  cr_array a = cr_adjoint_view(s, x);
+  if (a.data && a.contiguous) memcpy(out, a.data, (size_t)a.count * sizeof *out);
+  else if (s) cr_adjoint_read(s, x, out, cr_count(x));
+}
