@@ -144,7 +144,7 @@ typedef enum cr_option {
   CR_FIND_NONFINITE,/* the first NaN or Inf, forward or backward, becomes the tape's error, with op, operands and path */
   CR_ROUND_DIGITS,  /* round every value recorded to this many decimals, as in hand calculation (0: off) */
   CR_MAX_BYTES,     /* memory limit of the tape in MiB (0 = none); beyond it CR_OVER_LIMIT */
-  CR_THREADS        /* threads that share the work on large tensors (1; 0: one for each core); results are the same to the bit */
+  CR_THREADS        /* threads that share the work on large tensors (1; 0: one for each core): the same bits whatever it is */
 } cr_option;
 CR_API void cr_set(cr_tape *t, cr_option option, int64_t value);
 CR_API int64_t cr_get(const cr_tape *t, cr_option option);
@@ -228,6 +228,31 @@ CR_API cr_array cr_adjoint_view(const cr_sweep *s, cr_var x);
 /* Gives the sweep's memory back before the reset, for loops that do not reset. */
 CR_API void cr_sweep_release(cr_sweep *s);
 
+/* The derivatives of a node of one element, recorded since the mark, with respect to n nodes from before it, one after the
+ * other, row-major. What lies before the mark costs nothing when the section and the inputs are float64 scalars. */
+CR_API cr_status cr_section_gradient(cr_mark mark, cr_var y, int n, const cr_var *x, double *out);
+/* Preaccumulation: takes back what was recorded since the mark and leaves in its place one node with the value of y and its first
+ * derivatives by x[0..n), on which alone y must depend. It saves memory and time where a section has many nodes but few inputs. The
+ * result is a tangent plane (cr_preaccumulated): second derivatives through it are 0. */
+CR_API cr_var cr_preaccumulate(cr_mark mark, cr_var y, int n, const cr_var *x);
+
+/* Differentiation in vector mode: many derivatives of float64 scalars in one walk, as numbers. Tensors have no part in it. */
+
+/* Reverse: out[i * n + j] = d y[i] / d x[j], eight rows a sweep over the nodes from the first x to the last y. */
+CR_API cr_status cr_jacobian_reverse(int m, const cr_var *y, int n, const cr_var *x, double *out);
+/* Forward: k tangents (at most 512) of every scalar, which follow the recording. They belong to the tape and go with the next reset to a
+ * mark before them; a reset to a later mark takes back the tangents of the nodes it takes back. NULL on failure. */
+typedef struct cr_tangents cr_tangents;
+CR_API cr_tangents *cr_tangents_new(cr_tape *t, int k);
+/* Gives x these k tangents, whatever it was computed from; all other leaves have zeros. x must come after all nodes whose
+ * tangents were set or asked for. */
+CR_API cr_status cr_tangents_set(cr_tangents *s, cr_var x, const double *tangent);
+/* The k tangents of v, not copied: valid until the next call. NULL on failure. */
+CR_API const double *cr_tangents_of(cr_tangents *s, cr_var v);
+/* Takes back what was recorded since the mark, and leaves for each of y[0..m) an input with its value and its tangents:
+ * preaccumulation of forward mode. s may be NULL, which leaves the values. */
+CR_API cr_status cr_tangents_fold(cr_tangents *s, cr_mark mark, int m, cr_var *y);
+
 /* Differentiation, symbolic: the results are nodes, and can be differentiated again. */
 
 /* out[k] = (d y / d x[k])^T cotangent, for k < n. A cotangent that is poison means ones. */
@@ -245,6 +270,14 @@ CR_API cr_status cr_jacobian(cr_var y, cr_var x, double *out);
 CR_API cr_status cr_hessian(cr_var y, cr_var x, double *out);
 /* The block d^2 sum(y) / d a d b of the Hessian, row-major [count(a), count(b)]. */
 CR_API cr_status cr_hessian_block(cr_var y, cr_var a, cr_var b, double *out);
+
+/* What was recorded since the mark as a routine of its inputs x[0..n), as far as y[0..m) need it: a call records it again, with
+ * other nodes in the place of the inputs, and puts what then stands for y into out. So a function that takes no branches, and its
+ * derivatives, are traced once and called often. The routine belongs to the tape and goes with the next reset to a mark before it. NULL
+ * on failure. */
+typedef struct cr_routine cr_routine;
+CR_API cr_routine *cr_routine_new(cr_mark mark, int m, const cr_var *y, int n, const cr_var *x);
+CR_API cr_status cr_routine_call(cr_routine *r, const cr_var *with, cr_var *out);
 
 /* Why y depends on x: writes the path of nodes from x to y, or where it is cut (detach, integer cast, constant) into text,
  * at most size bytes with the final 0. Returns 1 when there is a path, 0 when not. */

@@ -1,4 +1,4 @@
-/* The memory layout of a tape: the one place that knows it. Included by engine/ and by ops/elementwise.c (for speed). */
+/* The memory layout of a tape: the one place that knows it. Included by engine/ and by ops/elementwise.c and scalars.c (for speed). */
 #ifndef CR_INTERNAL_H
 #define CR_INTERNAL_H
 
@@ -62,6 +62,8 @@ struct cr_tape {
   uint32_t count, capacity, node_capacity;
   uint32_t fast_limit;       /* constructors push without a look below it: capacity, or 0 while slow */
   uint16_t stamp;            /* of nodes recorded now; changes with every reset */
+  bool lazy;                 /* captured graphs: records are promised an address, not computed */
+  uintptr_t promised;        /* the last such address */
   bool slow;                 /* an option is on that every recording must look at */
   const cr_op_table *table;
   const cr_op **op;          /* by op number; NULL for leaves */
@@ -135,6 +137,7 @@ cr_array cr__array_of(const cr_tape *t, uint32_t id);
 const void *cr__attr_of(const cr_tape *t, uint32_t id);
 /* An input leaf whose record views this array; for sweeps. Poison on failure. */
 cr_var cr__view_leaf(cr_tape *t, const cr_array *a, bool constant);
+void *cr__promise(cr_tape *t, size_t bytes);           /* an address of a lazy tape: for offsets, never read */
 const char *cr__describe(cr_tape *t, cr_var v, char *text, size_t size); /* "x: float64 (2, 3)" */
 
 /* parallel.c */

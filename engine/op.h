@@ -74,6 +74,16 @@ typedef struct cr_row {
   char result;              /* 'f' float, 'i' also on integers, 'b' bool */
 } cr_row;
 
+/* A reduction of all elements to one number that runs over a fixed tree: part(n) is join(part(n / 2), part(n - n / 2)) wherever n
+ * exceeds most, and may be taken directly below. Numbers lie densely. */
+typedef struct cr_fold {
+  double (*part)(cr_dtype dtype, int64_t n, const void *x);
+  double (*join)(double left, double right);
+  int64_t most;
+} cr_fold;
+
+typedef struct cr_emit_context cr_emit_context;
+
 struct cr_op {
   const char *name;
   int arity;                /* 0 to 3, or CR_VARIADIC */
@@ -91,6 +101,9 @@ struct cr_op {
   const char *rule;         /* the derivative in words or symbols, for struct ops; rows have texts */
   void (*show)(char *text, size_t size, const void *attr); /* attributes as "dim=1, keepdim=True" */
   const cr_row *row;        /* elementwise ops only */
+  void (*emit)(cr_emit_context *c); /* writes C that computes the result: emit.h; NULL for rows, for views, and where there is none */
+  const cr_fold *fold;      /* when one number is left of a dense operand, eval does this */
+  int pointwise;            /* like a row: element k of the result needs elements k of operands of its shape alone; no scratch */
   int window;               /* a view of part of its one operand: the sweep adds its cotangent there instead of calling vjp */
 };
 
@@ -98,6 +111,9 @@ struct cr_op {
 CR_API cr_var cr_record(cr_tape *t, const cr_op *op, int n, const cr_var *in, const void *attr);
 /* The op of v on other operands, with v's attributes. */
 CR_API cr_var cr_record_like(cr_var v, int n, const cr_var *in);
+
+/* Says that a constant was filled from the values of a node while recording: a captured function would not follow that node. */
+CR_API void cr_filled_from(cr_var constant, cr_var source);
 
 /* For kernels: memory until the kernel returns; NULL when memory runs out. */
 CR_API void *cr_scratch(cr_eval *c, size_t bytes);
@@ -165,12 +181,31 @@ CR_API int cr_arg_is_text(cr_call *c, int k);
 /* Appends a result; several make a tuple. */
 CR_API void cr_return(cr_call *c, cr_var v);
 
+/* A simplification of captured graphs (function.h): what may be recorded instead of op over in, or poison without an error where the
+ * rule does not apply. pass is the bit that asks for it. Values can be read of constants alone. */
+typedef struct cr_rewrite {
+  const char *op;
+  unsigned pass;
+  cr_var (*apply)(cr_tape *t, int n, const cr_var *in, const void *attr);
+} cr_rewrite;
+
+/* What emitted C may call: a function, table or macro of C, as text; or what a name in the text of a row is called in C. */
+typedef struct cr_helper {
+  const char *name;
+  const char *text;           /* its definition, which may use others; NULL: an alias */
+  const char *real, *integer; /* the name by dtype of the operands */
+} cr_helper;
+
 /* The standard set. rows come first in a tape's op numbering, in this order. */
 struct cr_op_table {
   const cr_op *const *rows;
   const int *n_rows;
   /* Reverse sweep over inline scalar nodes: see internal.h. NULL: the engine's generic one, through row->partial. */
   uint32_t (*scalar_sweep)(cr_tape *t, double *adjoint, uint32_t from, uint32_t to);
+  /* Computes the inline scalar nodes from <= id < to again. NULL: through row->value. */
+  void (*scalar_run)(cr_tape *t, uint32_t from, uint32_t to);
+  const cr_helper *helpers;            /* ended by an entry with name NULL; NULL: none */
+  const cr_rewrite *rewrites;          /* ended by an entry with op NULL; NULL: none */
   const cr_function *const *functions; /* NULL-terminated arrays, each ended by an entry with signature NULL */
   /* Ops that the passes themselves need, by role. */
   cr_var (*add)(cr_var x, cr_var y);
@@ -179,6 +214,7 @@ struct cr_op_table {
   cr_var (*neg)(cr_var x);
   cr_var (*full)(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, double value);
   cr_var (*cast)(cr_var x, cr_dtype dtype);
+  cr_var (*preaccumulated)(cr_tape *t, double value, int n, const cr_var *x, const double *partials);
   cr_var (*list)(cr_tape *t, int n, const cr_var *items); /* stack scalars or equal shapes along a new first axis */
 };
 

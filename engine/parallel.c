@@ -9,7 +9,7 @@
 #include "internal.h"
 
 /* How long a thread watches for work before it sleeps: some tens of microseconds, the length of a kernel. */
-enum { PATIENCE = 1 << 10, MOST_THREADS = 256 };
+enum { PATIENCE = 1 << 10, MOST_THREADS = 256, STACK = 1 << 21 };
 
 typedef struct job {
   void (*body)(void *context, int64_t from, int64_t to);
@@ -92,7 +92,11 @@ static cr_crew *new_crew(cr_tape *t) {
   atomic_init(&p->finished, 0);
   atomic_init(&p->stop, false);
   p->room = wanted;
-  while (p->n_threads < wanted - 1 && !pthread_create(&p->thread[p->n_threads], NULL, serve, p)) p->n_threads++;
+  pthread_attr_t attributes;
+  if (pthread_attr_init(&attributes)) return p;
+  pthread_attr_setstacksize(&attributes, STACK);
+  while (p->n_threads < wanted - 1 && !pthread_create(&p->thread[p->n_threads], &attributes, serve, p)) p->n_threads++;
+  pthread_attr_destroy(&attributes);
   return p;
 }
 
@@ -126,7 +130,8 @@ static void share(cr_crew *p, const job *j) {
   pthread_mutex_unlock(&p->lock);
 }
 
-void cr__parallel(cr_tape *t, int64_t n, int64_t grain, void (*body)(void *context, int64_t from, int64_t to), void *context) {
+void cr__parallel(cr_tape *t, int64_t n, int64_t grain, void (*body)(void *context, int64_t from, int64_t to),
+                  void *context) {
   if (n <= grain) {
     if (n > 0) body(context, 0, n);
     return;
@@ -139,6 +144,7 @@ void cr__parallel(cr_tape *t, int64_t n, int64_t grain, void (*body)(void *conte
   for (int64_t from = 0; from < n; from += grain) body(context, from, from + grain < n ? from + grain : n);
 }
 
-void cr_parallel(cr_tape *t, int64_t n, int64_t grain, void (*body)(void *context, int64_t from, int64_t to), void *context) {
+void cr_parallel(cr_tape *t, int64_t n, int64_t grain, void (*body)(void *context, int64_t from, int64_t to),
+                 void *context) {
   cr__parallel(t, n, grain, body, context);
 }

@@ -238,7 +238,8 @@ enum { FEW = 16 };
 /* The numbers of contribution k may be those of another one too. */
 static bool is_shared(const cr_tape *t, int n, const cr_var *d, int k) {
   for (int j = 0; j < n; j++)
-    if (d[j].id && ((j != k && d[j].id == d[k].id) || (cr__is_record(t, d[j].id) && t->slot[d[j].id].tensor->view))) return true;
+    if (d[j].id && ((j != k && d[j].id == d[k].id) || (cr__is_record(t, d[j].id) && t->slot[d[j].id].tensor->view)))
+      return true;
   return false;
 }
 
@@ -259,7 +260,8 @@ static cr_status add_all(cr_sweep *s, uint32_t id, const cr_op *op, int n, const
   return CR_OK;
 }
 
-/* Any other node: its rule records nodes above a private mark, with numbers in the sweep's memory; the nodes are taken back. */
+/* Any other node: its rule records nodes above a private mark, with numbers in the sweep's memory; the nodes are taken
+ * back. */
 static cr_status pull_rule(cr_sweep *s, uint32_t id, const cr_op *op) {
   cr_tape *t = s->tape;
   int n;

@@ -23,10 +23,11 @@ static void run_row(const whole *w, int64_t count, const int64_t *offset) {
   for (int k = 0; k < w->n; k++)
     at[k] = (char *)w->array[k]->data + offset[k] * (int64_t)cr_dtype_size((cr_dtype)w->array[k]->dtype);
   cr_dtype dtype = (cr_dtype)w->array[1]->dtype;
+  const int64_t *step = w->step;
   if (w->partial < 0)
-    w->row->loop(dtype, count, at[1], w->step[1], at[2], w->step[2], at[0]);
+    w->row->loop(dtype, count, at[1], step[1], at[2], step[2], at[0]);
   else
-    w->row->pull[w->partial](dtype, count, at[1], w->step[1], at[2], w->step[2], at[3], w->step[3], at[4], w->step[4], at[0]);
+    w->row->pull[w->partial](dtype, count, at[1], step[1], at[2], step[2], at[3], step[3], at[4], step[4], at[0]);
 }
 
 static void even_block(void *context, int64_t from, int64_t to) {

@@ -382,6 +382,18 @@ cr_var cr__view_leaf(cr_tape *t, const cr_array *a, bool constant) {
   return cr__push(t, (constant ? CR__CONST : CR__INPUT) | CR__RECORD, 0, NULL, (cr_slot){.tensor = r});
 }
 
+void *cr__promise(cr_tape *t, size_t bytes) {
+  t->promised = (t->promised + 127) & ~(uintptr_t)63;
+  uintptr_t address = t->promised;
+  t->promised += bytes;
+  return (void *)address;
+}
+
+/* A leaf has no operands: its first place is free for this. */
+void cr_filled_from(cr_var constant, cr_var source) {
+  if (cr__is_live(constant.tape, constant) && constant.id) constant.tape->node[constant.id].in[0] = source.id;
+}
+
 /* Inline scalars in, inline scalar out: the slow twin of the constructors' fast path. */
 static cr_var record_inline(cr_tape *t, uint32_t number, const cr_op *op, int n, const cr_var *in) {
   double a = t->slot[in[0].id].num, b = n > 1 ? t->slot[in[1].id].num : 0;
@@ -430,7 +442,12 @@ static cr_tensor *infer_and_eval(cr_tape *t, const cr_op *op, int n, const cr_va
     r->view = true;
     return view_of_slot(t, n, in, r) ? r : NULL;
   }
-  r->array.data = cr__alloc(t, (size_t)out.count * cr_dtype_size((cr_dtype)out.dtype));
+  size_t bytes = (size_t)out.count * cr_dtype_size((cr_dtype)out.dtype);
+  if (t->lazy) {
+    r->array.data = cr__promise(t, bytes);
+    return r;
+  }
+  r->array.data = cr__alloc(t, bytes);
   if (!r->array.data) return NULL;
   return cr__run_kernel(t, op, n, array, r) == CR_OK ? r : NULL;
 }

@@ -8,6 +8,7 @@
 #include "fused.h"
 #include "gemm.h"
 #include "matrix.h"
+#include "places.h"
 
 typedef struct attention_attr {
   double scale;
@@ -84,8 +85,13 @@ enum { ROWS = 32, LANES = 16 };
     for (int64_t i = 0; i < n; i++) d[i] = scale * (p[i] * (d[i] - sum[0]));    \
   }
 SOFTMAX(float, , float, flat_expf)
-SOFTMAX(wide, CR__WIDE, float, flat_expf)
-SOFTMAX(double, , double, exp)
+SOFTMAX(wide_float, CR__WIDE, float, flat_expf)
+SOFTMAX(widest_float, CR__WIDEST, float, flat_expf)
+SOFTMAX(double, , double, flat_exp)
+SOFTMAX(wide_double, CR__WIDE, double, flat_exp)
+SOFTMAX(widest_double, CR__WIDEST, double, flat_exp)
+
+#define VERSION(f, T, version) ((version) == 2 ? f##_widest_##T : (version) == 1 ? f##_wide_##T : f##_##T)
 
 /* A matrix of the batch, as gemm wants it. */
 typedef struct matrix {
@@ -116,21 +122,6 @@ static void multiply(cr_dtype dtype, int64_t m, int64_t n, int64_t k, matrix a, 
                                  .add = add});
 }
 
-/* Rows first to before last of softmax(scale q k^T), over the keys that any of them looks at. How many keys. */
-static int64_t weights_of(cr_dtype dtype, const attention_attr *a, matrix q, matrix k, int64_t first, int64_t last,
-                          int64_t keys, int64_t width, char *p) {
-  size_t size = cr_dtype_size(dtype);
-  int64_t seen = a->causal && last < keys ? last : keys;
-  multiply(dtype, last - first, seen, width, rows_from(q, first, size), turned(k), p, 0);
-  for (int64_t i = first; i < last; i++) {
-    int64_t own = a->causal && i + 1 < seen ? i + 1 : seen;
-    if (dtype == CR_FLOAT32)
-      (cr__is_wide() ? softmax_wide : softmax_float)((float *)(void *)p + (i - first) * seen, own, seen, (float)a->scale);
-    else softmax_double((double *)(void *)p + (i - first) * seen, own, seen, a->scale);
-  }
-  return seen;
-}
-
 typedef struct shape {
   int64_t items, queries, keys, width, out; /* out: width of v */
 } shape;
@@ -142,57 +133,106 @@ static shape shape_of(const cr_array *in) {
   return s;
 }
 
+/* What threads share: operands q, k, v and g. */
+typedef struct work {
+  cr_dtype dtype;
+  size_t size;
+  const attention_attr *attr;
+  shape s;
+  cr__batch in[4];
+  char *out;
+  cr__places places;
+} work;
+
+/* Rows first to before last of softmax(scale q k^T), over the keys that any of them looks at. How many keys. */
+static int64_t weights_of(const work *w, matrix q, matrix k, int64_t first, int64_t last, void *p) {
+  const attention_attr *a = w->attr;
+  int64_t seen = a->causal && last < w->s.keys ? last : w->s.keys;
+  int version = cr__version();
+  multiply(w->dtype, last - first, seen, w->s.width, rows_from(q, first, w->size), turned(k), p, 0);
+  for (int64_t i = first; i < last; i++) {
+    int64_t own = a->causal && i + 1 < seen ? i + 1 : seen, at = (i - first) * seen;
+    if (w->dtype == CR_FLOAT32) VERSION(softmax, float, version)((float *)p + at, own, seen, (float)a->scale);
+    else VERSION(softmax, double, version)((double *)p + at, own, seen, a->scale);
+  }
+  return seen;
+}
+
+/* Blocks of rows of all items. */
+static void attend_rows(void *context, int64_t from, int64_t to) {
+  work *w = context;
+  const shape *s = &w->s;
+  char *p = cr__place_take(&w->places);
+  int64_t blocks = (s->queries + ROWS - 1) / ROWS;
+  for (int64_t task = from; task < to; task++) {
+    int64_t item = task / blocks, first = task % blocks * ROWS, last = first + ROWS < s->queries ? first + ROWS : s->queries;
+    int64_t seen = weights_of(w, matrix_at(&w->in[0], item), matrix_at(&w->in[1], item), first, last, p);
+    multiply(w->dtype, last - first, s->out, seen, (matrix){p, seen, 1}, matrix_at(&w->in[2], item),
+             w->out + (size_t)((item * s->queries + first) * s->out) * w->size, 0);
+  }
+  cr__place_back(&w->places, p);
+}
+
+/* Room for blocks of scores, one or two for each body. */
+static bool prepare(cr_eval *c, work *w, int64_t tasks, size_t blocks) {
+  w->dtype = (cr_dtype)c->out->dtype;
+  w->size = cr_dtype_size(w->dtype);
+  w->attr = c->attr;
+  w->out = c->out->data;
+  for (int j = 0; j < c->n; j++) w->in[j] = cr__batch_of(&c->in[j]);
+  return cr__places_room(c, &w->places, tasks, blocks * (size_t)(ROWS * w->s.keys) * w->size);
+}
+
 static cr_status attention_eval(cr_eval *c) {
-  cr_dtype dtype = (cr_dtype)c->out->dtype;
-  size_t size = cr_dtype_size(dtype);
-  shape s = shape_of(c->in);
-  cr__batch q = cr__batch_of(&c->in[0]), k = cr__batch_of(&c->in[1]), v = cr__batch_of(&c->in[2]);
-  char *p = cr_scratch(c, (size_t)(ROWS * s.keys) * size), *out = c->out->data;
-  if (!p) return CR_NO_MEMORY;
-  if (!s.keys) memset(out, 0, (size_t)c->out->count * size);
-  for (int64_t item = 0; s.keys && item < s.items; item++)
-    for (int64_t first = 0, last; first < s.queries; first = last) {
-      last = first + ROWS < s.queries ? first + ROWS : s.queries;
-      int64_t seen = weights_of(dtype, c->attr, matrix_at(&q, item), matrix_at(&k, item), first, last, s.keys, s.width, p);
-      multiply(dtype, last - first, s.out, seen, (matrix){p, seen, 1}, matrix_at(&v, item),
-               out + (size_t)((item * s.queries + first) * s.out) * size, 0);
-    }
+  work w = {.s = shape_of(c->in)};
+  int64_t tasks = w.s.keys ? w.s.items * ((w.s.queries + ROWS - 1) / ROWS) : 0;
+  if (!prepare(c, &w, tasks, 1)) return CR_NO_MEMORY;
+  if (!w.s.keys) memset(w.out, 0, (size_t)c->out->count * w.size);
+  cr_parallel(c->tape, tasks, cr__places_grain(tasks), attend_rows, &w);
   return CR_OK;
 }
 
 /* attention_pull(q, k, v, g): the cotangents of q, k, v, one after the other in a vector. */
+
+static void pull_block(const work *w, int64_t item, int64_t first, int64_t last, char *p) {
+  const shape *s = &w->s;
+  size_t size = w->size;
+  matrix q = matrix_at(&w->in[0], item), k = matrix_at(&w->in[1], item);
+  matrix g = rows_from(matrix_at(&w->in[3], item), first, size);
+  char *d = p + (size_t)(ROWS * s->keys) * size;
+  char *dq = w->out + (size_t)((item * s->queries + first) * s->width) * size;
+  char *dk = w->out + (size_t)((s->items * s->queries + item * s->keys) * s->width) * size;
+  char *dv = w->out + (size_t)(s->items * (s->queries + s->keys) * s->width + item * s->keys * s->out) * size;
+  int64_t rows = last - first, seen = weights_of(w, q, k, first, last, p);
+  int version = cr__version();
+  multiply(w->dtype, seen, s->out, rows, turned((matrix){p, seen, 1}), g, dv, 1);
+  multiply(w->dtype, rows, seen, s->out, g, turned(matrix_at(&w->in[2], item)), d, 0);
+  for (int64_t at = 0; at < rows * seen; at += seen)
+    if (w->dtype == CR_FLOAT32)
+      VERSION(through_softmax, float, version)
+      ((const float *)(const void *)p + at, (float *)(void *)d + at, seen, (float)w->attr->scale);
+    else
+      VERSION(through_softmax, double, version)
+      ((const double *)(const void *)p + at, (double *)(void *)d + at, seen, w->attr->scale);
+  multiply(w->dtype, rows, s->width, seen, (matrix){d, seen, 1}, k, dq, 0);
+  multiply(w->dtype, seen, s->width, rows, turned((matrix){d, seen, 1}), rows_from(q, first, size), dk, 1);
+}
+
+static void pull_items(void *context, int64_t from, int64_t to) {
+  work *w = context;
+  char *p = cr__place_take(&w->places);
+  for (int64_t item = from; item < to; item++)
+    for (int64_t first = 0; first < w->s.queries; first += ROWS)
+      pull_block(w, item, first, first + ROWS < w->s.queries ? first + ROWS : w->s.queries, p);
+  cr__place_back(&w->places, p);
+}
+
 static cr_status attention_pull_eval(cr_eval *c) {
-  const attention_attr *a = c->attr;
-  cr_dtype dtype = (cr_dtype)c->out->dtype;
-  size_t size = cr_dtype_size(dtype);
-  shape s = shape_of(c->in);
-  cr__batch in[4];
-  char *p = cr_scratch(c, 2 * (size_t)(ROWS * s.keys) * size), *d = p + (size_t)(ROWS * s.keys) * size, *to = c->out->data;
-  if (!p) return CR_NO_MEMORY;
-  memset(to, 0, (size_t)c->out->count * size);
-  for (int j = 0; j < 4; j++) in[j] = cr__batch_of(&c->in[j]);
-  for (int64_t item = 0; s.keys && item < s.items; item++) {
-    matrix q = matrix_at(&in[0], item), k = matrix_at(&in[1], item), v = matrix_at(&in[2], item),
-           g = matrix_at(&in[3], item);
-    char *dq = to + (size_t)(item * s.queries * s.width) * size;
-    char *dk = to + (size_t)((s.items * s.queries + item * s.keys) * s.width) * size;
-    char *dv = to + (size_t)(s.items * (s.queries + s.keys) * s.width + item * s.keys * s.out) * size;
-    for (int64_t first = 0, last; first < s.queries; first = last) {
-      last = first + ROWS < s.queries ? first + ROWS : s.queries;
-      int64_t rows = last - first, seen = weights_of(dtype, a, q, k, first, last, s.keys, s.width, p);
-      matrix weights = {p, seen, 1}, products = {d, seen, 1}, own_g = rows_from(g, first, size);
-      multiply(dtype, seen, s.out, rows, turned(weights), own_g, dv, 1);
-      multiply(dtype, rows, seen, s.out, own_g, turned(v), d, 0);
-      for (int64_t i = 0; i < rows; i++)
-        if (dtype == CR_FLOAT32)
-          (cr__is_wide() ? through_softmax_wide : through_softmax_float)(
-              (float *)(void *)p + i * seen, (float *)(void *)d + i * seen, seen, (float)a->scale);
-        else
-          through_softmax_double((double *)(void *)p + i * seen, (double *)(void *)d + i * seen, seen, a->scale);
-      multiply(dtype, rows, s.width, seen, products, k, dq + (size_t)(first * s.width) * size, 0);
-      multiply(dtype, seen, s.width, rows, turned(products), rows_from(q, first, size), dk, 1);
-    }
-  }
+  work w = {.s = shape_of(c->in)};
+  int64_t tasks = w.s.keys ? w.s.items : 0;
+  if (!prepare(c, &w, tasks, 2)) return CR_NO_MEMORY;
+  memset(w.out, 0, (size_t)c->out->count * w.size);
+  cr_parallel(c->tape, tasks, cr__places_grain(tasks), pull_items, &w);
   return CR_OK;
 }
 

@@ -1,6 +1,7 @@
 /* What ops over axes share. */
 #include "parallel.h"
 #include "reduce.h"
+#include "vectors.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -137,7 +138,9 @@ void cr__row_get(const cr__rows_view *v, int64_t k, double *row) {
   cr_array from = cr__row_at(v, k), to;
   if (from.rank <= 1 && from.dtype == CR_FLOAT32) {
     int64_t step = from.rank ? from.stride[0] : 0;
-    for (int64_t i = 0; i < from.count; i++) row[i] = (double)((const float *)from.data)[i * step];
+    if (step == 1 && cr__has_vectors()) cr__vector_widen(from.count, from.data, row);
+    else
+      for (int64_t i = 0; i < from.count; i++) row[i] = (double)((const float *)from.data)[i * step];
     return;
   }
   cr_array_init(&to, CR_FLOAT64, from.rank, from.dim);
@@ -149,7 +152,9 @@ void cr__row_put(const cr__rows_view *v, int64_t k, const double *row) {
   cr_array to = cr__row_at(v, k), from;
   if (to.rank <= 1 && to.dtype == CR_FLOAT32) {
     int64_t step = to.rank ? to.stride[0] : 0;
-    for (int64_t i = 0; i < to.count; i++) ((float *)to.data)[i * step] = (float)row[i];
+    if (step == 1 && cr__has_vectors()) cr__vector_narrow(to.count, row, to.data);
+    else
+      for (int64_t i = 0; i < to.count; i++) ((float *)to.data)[i * step] = (float)row[i];
     return;
   }
   union { const double *in; void *view; } numbers = {row};
@@ -173,7 +178,8 @@ static void block_of_rows(void *context, int64_t from, int64_t to) {
   for (int64_t k = from; k < to; k++) j->body(j->context, k, j->buffer ? j->buffer + from / j->grain * j->size : few);
 }
 
-cr_status cr__each_row(cr_eval *c, int64_t rows, int64_t size, void (*body)(void *context, int64_t k, double *buffer), void *context) {
+cr_status cr__each_row(cr_eval *c, int64_t rows, int64_t size, void (*body)(void *context, int64_t k, double *buffer),
+                       void *context) {
   enum { MOST_DOUBLES = 1 << 20 };
   row_job j = {body, context, NULL, size, 1 + CR__BLOCK / (size + 1)};
   if (size > FEW_DOUBLES) {

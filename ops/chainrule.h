@@ -6,6 +6,7 @@
 #include "check.h"
 #include "engine.h"
 #include "formula.h"
+#include "function.h"
 #include "op.h"
 #include "ops.h"
 #include "sites.h"

@@ -118,13 +118,13 @@ enum {
     return;                                                                                     \
   }
 #define PULL_HEAD(name) \
-  static void name(cr_dtype dtype, int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, const void *py, int64_t sy, \
-                   const void *pg, int64_t sg, void *pout)
+  static void name(cr_dtype dtype, int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, const void *py, \
+                   int64_t sy, const void *pg, int64_t sg, void *pout)
 #define VECTOR(name, k) ROW_##name - CR__FIRST_ROW, k
-#define VECTOR_PULLS(name, row_and_operand, term)                                                                               \
+#define VECTOR_PULLS(name, row_and_operand, term) \
   PULL_HEAD(name) {                                                                                               \
     if (dtype == CR_FLOAT32 && cr__has_vectors()) {                                                               \
-      cr__vector_pull(row_and_operand, n, pa, sa, pb, sb, py, sy, pg, sg, pout);                                                \
+      cr__vector_pull(row_and_operand, n, pa, sa, pb, sb, py, sy, pg, sg, pout); \
       return;                                                                                                     \
     }                                                                                                             \
     if (dtype == CR_FLOAT64) PULL(double, term)                                                                   \
@@ -241,6 +241,7 @@ static double guarded_mul_value(double a, double b) { return a == 0 ? 0 : a * b;
 static double guarded_mul_by_a(double a, double b, double y) { return (void)a, (void)y, b; }
 static double guarded_mul_by_b(double a, double b, double y) { return (void)b, (void)y, a; }
 LOOP_HEAD(guarded_mul) {
+  BY_VECTORS(guarded_mul)
   if (dtype == CR_FLOAT64) LOOP(double, double, double, a == 0 ? 0 : a * b)
   if (dtype == CR_FLOAT32) LOOP(float, float, double, a == 0 ? 0 : a * b)
 }

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "reduce.h"
+#include "emitrows.h"
 
 static int64_t first_extreme(const double *x, int64_t n, int sign) {
   int64_t best = 0;
@@ -63,12 +63,15 @@ static cr_status extreme_eval(cr_eval *c, int sign, bool index) {
 static cr_status arg_infer(cr_infer *c) { return extreme_infer(c, CR_INT64); }
 static cr_status argmax_eval(cr_eval *c) { return extreme_eval(c, 1, true); }
 static cr_status argmin_eval(cr_eval *c) { return extreme_eval(c, -1, true); }
+static unsigned mask_in(const cr_emit_context *c) { return ((const cr__axes *)c->attr)->mask; }
+static void argmax_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "argmax_row($0, $2)"); }
+static void argmin_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "argmin_row($0, $2)"); }
 static const cr_op argmax_op = {
   .name = "argmax", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .infer = arg_infer,
-  .eval = argmax_eval, .show = cr__axes_show, .latex = "\\operatorname{argmax} %a"};
+  .eval = argmax_eval, .emit = argmax_emit, .show = cr__axes_show, .latex = "\\operatorname{argmax} %a"};
 static const cr_op argmin_op = {
   .name = "argmin", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .infer = arg_infer,
-  .eval = argmin_eval, .show = cr__axes_show, .latex = "\\operatorname{argmin} %a"};
+  .eval = argmin_eval, .emit = argmin_emit, .show = cr__axes_show, .latex = "\\operatorname{argmin} %a"};
 
 static cr_var record_over(cr_var x, const cr_op *op, int n_axes, const int *axes, int keepdim) {
   cr__axes a = {0, keepdim};
@@ -99,10 +102,11 @@ static cr_status shares_eval(cr_eval *c) {
   }
   return CR_OK;
 }
+static void shares_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__WHOLE_ROW, "shares_row($0, $2, $4)"); }
 static const cr_op shares_op = {
   .name = "extreme_shares", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes),
   .infer = cr__same_shape,
-  .eval = shares_eval, .vjp = cr__no_vjp, .jvp = cr__no_jvp, .show = cr__axes_show};
+  .eval = shares_eval, .emit = shares_emit, .vjp = cr__no_vjp, .jvp = cr__no_jvp, .show = cr__axes_show};
 
 static cr_var shares(cr_var x, cr_var y, const cr__axes *a) {
   return cr_record(x.tape, &shares_op, 2, (cr_var[]){x, y}, &(cr__axes){a->mask, 0});
@@ -133,12 +137,14 @@ static uint64_t extreme_decide(int n, const cr_array *in, const cr_array *out, c
   }
   return hash;
 }
+static void amax_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "$0[argmax_row($0, $2)]"); }
+static void amin_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "$0[argmin_row($0, $2)]"); }
 static const cr_op amax_op = {
-  .name = "amax", .arity = 1, .attr_size = sizeof(cr__axes), .infer = value_infer, .eval = amax_eval, .vjp = extreme_vjp,
+  .name = "amax", .arity = 1, .attr_size = sizeof(cr__axes), .infer = value_infer, .eval = amax_eval, .emit = amax_emit, .vjp = extreme_vjp,
   .jvp = extreme_jvp, .decide = extreme_decide, .show = cr__axes_show, .latex = "\\max %a",
   .rule = "an even share to each largest element"};
 static const cr_op amin_op = {
-  .name = "amin", .arity = 1, .attr_size = sizeof(cr__axes), .infer = value_infer, .eval = amin_eval, .vjp = extreme_vjp,
+  .name = "amin", .arity = 1, .attr_size = sizeof(cr__axes), .infer = value_infer, .eval = amin_eval, .emit = amin_emit, .vjp = extreme_vjp,
   .jvp = extreme_jvp, .decide = extreme_decide, .show = cr__axes_show, .latex = "\\min %a",
   .rule = "an even share to each smallest element"};
 

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "emit.h"
 #include "ops.h"
 #include "parallel.h"
 
@@ -57,12 +58,13 @@ static int64_t product(const int64_t *dims, int from, int to) {
  * position form a chain in ascending order of their place in the index, so that only what is named is touched. */
 typedef struct chains {
   int64_t *first, *next;   /* by position; by place in the index. -1 ends a chain */
+  const int64_t *at;       /* positions by place */
   int64_t positions, run, outer, places;
   const cr_array *start, *terms; /* dense, of out's dtype */
   cr_array *out;
 } chains;
 
-#define ADD_CHAIN(T, SUM, rounded)                                                           \
+#define ADD_CHAIN(T, SUM, rounded)                                                    \
   {                                                                                   \
     const T *x = (const T *)j->start->data + at, *term = (const T *)j->terms->data;   \
     T *out = (T *)j->out->data + at;                                                  \
@@ -70,19 +72,22 @@ typedef struct chains {
       int64_t n = j->run - from < STRIP ? j->run - from : STRIP;                      \
       SUM sum[STRIP];                                                                 \
       for (int64_t i = 0; i < n; i++) sum[i] = (SUM)x[from + i];                      \
-      for (int64_t k = j->first[p]; k >= 0; k = j->next[k]) {                         \
+      for (int64_t k = head; k >= 0; k = j->next[k]) {                                \
         const T *q = term + (o * j->places + k) * j->run + from;                      \
         for (int64_t i = 0; i < n; i++) sum[i] += (SUM)q[i];                          \
       }                                                                               \
-      for (int64_t i = 0; i < n; i++) out[from + i] = (T)(rounded);                     \
+      for (int64_t i = 0; i < n; i++) out[from + i] = (T)(rounded);                   \
     }                                                                                 \
     continue;                                                                         \
   }
-static void add_chains(void *context, int64_t from_position, int64_t to_position) {
+
+/* The chains that begin at these places. */
+static void add_chains(void *context, int64_t from_place, int64_t to_place) {
   enum { STRIP = 256 };
   const chains *j = context;
-  for (int64_t p = from_position; p < to_position; p++)
-    for (int64_t o = 0; o < j->outer && j->first[p] >= 0; o++) {
+  for (int64_t head = from_place; head < to_place; head++) {
+    int64_t p = j->at[head];
+    for (int64_t o = 0; o < j->outer && j->first[p] == head; o++) {
       int64_t at = (o * j->positions + p) * j->run;
       if (j->out->dtype == CR_FLOAT64) ADD_CHAIN(double, double, sum[i])
       if (j->out->dtype == CR_FLOAT32) ADD_CHAIN(float, double, sum[i])
@@ -90,6 +95,7 @@ static void add_chains(void *context, int64_t from_position, int64_t to_position
       if (j->out->dtype == CR_INT32) ADD_CHAIN(int32_t, int64_t, sum[i])
       ADD_CHAIN(uint8_t, int64_t, sum[i] != 0)
     }
+  }
 }
 
 /* out = start, with terms[o, k] added at [o, at[k]] of (outer, positions, run). */
@@ -102,16 +108,48 @@ static cr_status add_at(cr_eval *c, const int64_t *at, chains j) {
   j.next = j.first + j.positions;
   j.start = j.out = c->out;
   j.terms = &terms;
+  j.at = at;
   cr_array_copy(c->out, &c->in[0]);
-  for (int64_t p = 0; p < j.positions; p++) j.first[p] = -1;
+  memset(j.first, 0xFF, positions * sizeof *j.first);
   for (int64_t k = j.places - 1; k >= 0; k--) {
     j.next[k] = j.first[at[k]];
     j.first[at[k]] = k;
   }
-  int64_t each = j.positions ? j.places * j.outer * j.run / j.positions : 0; /* additions for a position */
-  cr__parallel(c->tape, j.positions, 1 + CR__BLOCK / (each + 1), add_chains, &j);
+  cr__parallel(c->tape, j.places, 1 + CR__BLOCK / (j.outer * j.run + 1), add_chains, &j);
   return CR_OK;
 }
+
+/* C for the element of x at the loops' variables from level on, but along the axis at the position. */
+static const char *element_of(cr_emit_context *c, const cr_emit_view *x, int axis, int level, const char *position) {
+  cr_emit_view rest = *x;
+  if (x->number) return x->base;
+  rest.array.stride[axis] = 0;
+  return cr_emit_text(c, "%s[%s + %lld * wrapped(%s, %lld)]", x->base,
+                      cr_emit_index(c, rest.array.rank, rest.array.stride, rest.offset, level), (long long)x->array.stride[axis],
+                      position, (long long)x->array.dim[axis]);
+}
+/* Loops over the places of the index, which is over all axes or along the one alone, and takes x there. */
+static void take_emit(cr_emit_context *c) {
+  int level = cr_emit_level(c), axis = axis_in(c->attr), rank = c->out.array.rank;
+  const cr_emit_view *index = &c->in[1];
+  cr_emit_loops(c, rank, c->out.array.dim);
+  const char *position = cr_emit_at(c, index, index->array.rank == 1 ? level + axis : level);
+  cr_emit_store(c, &c->out, level, (cr_dtype)c->in[0].array.dtype, element_of(c, &c->in[0], axis, level, position));
+  cr_emit_close(c, rank);
+}
+/* Copies x, then adds the source to it or writes it over it, in the order of its places. */
+static void put_emit(cr_emit_context *c, const char *assignment) {
+  int level = cr_emit_level(c), axis = axis_in(c->attr), rank = c->in[2].array.rank;
+  const cr_emit_view *index = &c->in[1];
+  cr_emit_pointer(c, &c->out, 0); /* declares a single number before it is written twice */
+  cr_emit_map(c, &c->out, 1, &c->in[0], "$0");
+  cr_emit_loops(c, rank, c->in[2].array.dim);
+  const char *position = cr_emit_at(c, index, index->array.rank == 1 ? level + axis : level);
+  cr_emit_line(c, "%s %s %s;", element_of(c, &c->out, axis, level, position), assignment, cr_emit_at(c, &c->in[2], level));
+  cr_emit_close(c, rank);
+}
+static void add_emit(cr_emit_context *c) { put_emit(c, "+="); }
+static void write_emit(cr_emit_context *c) { put_emit(c, "="); }
 
 /* index_select(x, i): whole slices of x along an axis, i a vector */
 
@@ -148,7 +186,7 @@ static void index_select_vjp(cr_vjp_rule *c) {
 }
 static const cr_op index_select_op = {
   .name = "index_select", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_select_prepare,
-  .infer = index_select_infer, .eval = index_select_eval, .vjp = index_select_vjp, .show = show_axis, .latex = "%a_{[%b]}",
+  .infer = index_select_infer, .eval = index_select_eval, .emit = take_emit, .vjp = index_select_vjp, .show = show_axis, .latex = "%a_{[%b]}",
   .rule = "the cotangent added at the positions it came from"};
 
 cr_var cr_index_select(cr_var x, int axis, cr_var index) {
@@ -205,7 +243,7 @@ static void index_add_vjp(cr_vjp_rule *c) {
 }
 static const cr_op index_add_op = {
   .name = "index_add", .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_add_prepare,
-  .infer = index_add_infer, .eval = index_add_eval, .vjp = index_add_vjp, .show = show_axis,
+  .infer = index_add_infer, .eval = index_add_eval, .emit = add_emit, .vjp = index_add_vjp, .show = show_axis,
   .rule = "the cotangent; to the source, the cotangent at the positions"};
 
 cr_var cr_index_add(cr_var x, int axis, cr_var index, cr_var source) {
@@ -272,7 +310,7 @@ static void gather_vjp(cr_vjp_rule *c) {
 }
 static const cr_op gather_op = {
   .name = "gather", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_select_prepare,
-  .infer = gather_infer, .eval = gather_eval, .vjp = gather_vjp, .show = show_axis,
+  .infer = gather_infer, .eval = gather_eval, .emit = take_emit, .vjp = gather_vjp, .show = show_axis,
   .rule = "the cotangent added at the positions it came from"};
 
 /* A tensor of rank 0 is treated as a vector of one element. */
@@ -311,7 +349,7 @@ static void scatter_add_vjp(cr_vjp_rule *c) {
 }
 static const cr_op scatter_add_op = {
   .name = "scatter_add", .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_add_prepare,
-  .infer = scatter_infer, .eval = scatter_add_eval, .vjp = scatter_add_vjp, .show = show_axis,
+  .infer = scatter_infer, .eval = scatter_add_eval, .emit = add_emit, .vjp = scatter_add_vjp, .show = show_axis,
   .rule = "the cotangent; to the source, the cotangent at the positions"};
 
 static cr_status scatter_eval(cr_eval *c) {
@@ -359,7 +397,7 @@ static void scatter_vjp(cr_vjp_rule *c) {
 }
 static const cr_op scatter_op = {
   .name = "scatter", .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_add_prepare,
-  .infer = scatter_infer, .eval = scatter_eval, .vjp = scatter_vjp, .show = show_axis,
+  .infer = scatter_infer, .eval = scatter_eval, .emit = write_emit, .vjp = scatter_vjp, .show = show_axis,
   .rule = "the cotangent with zeros at the positions; to the source, the cotangent there, for the last writer only"};
 
 /* A source larger than the index is used as far as the index goes, a single number everywhere. */

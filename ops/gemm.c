@@ -1,9 +1,15 @@
-/* See gemm.h. Vectors are the compilers' own, so that one source serves every processor; on x86-64 the widest that it has
+/* See gemm.h. Small products go to BLAS where there is one, the others to kernels of our own: vectors are the compilers' own, so that one source serves every processor; on x86-64 the widest that it has
  * are chosen as the program runs. */
 #include "gemm.h"
 
+#include <limits.h>
 #include <stdbool.h>
 #include <string.h>
+
+#include "cr_config.h"
+#if CR_HAVE_BLAS
+#include <cblas.h>
+#endif
 
 /* One rounding for each multiply-add: here every path is this one, so nothing else has to agree with it. */
 #if defined(__clang__)
@@ -56,13 +62,13 @@ typedef struct part_of {
 #define NAME(x) JOIN(float_avx512, x)
 #define REAL float
 #define LANES 16
-#define ROWS 12
+#define ROWS 8
 #include "gemmkernel.h"
 #define TARGET __attribute__((target("avx512f")))
 #define NAME(x) JOIN(double_avx512, x)
 #define REAL double
 #define LANES 8
-#define ROWS 12
+#define ROWS 8
 #include "gemmkernel.h"
 #endif
 
@@ -91,18 +97,59 @@ static bool is_transposed(const cr__product *p) {
   return across + p->m * p->k * ceiling(p->n, PART_ROWS) < p->n * p->k * ceiling(p->m, PART_ROWS);
 }
 
-/* Columns of a part: several panels where the block of x does not stay in the cache by itself, or has to be packed for them. */
+/* Columns of a part: several panels where the block of x does not stay in the cache by itself, or has to be packed. */
 static int64_t part_cols(int64_t width, int64_t rows, int64_t x_row, int64_t x_step) {
   return rows >= PART_ROWS || (x_row == 1 && x_step > 1) ? 4 * width : width;
 }
 
+#if CR_HAVE_BLAS
+/* The larger stride of a matrix one of whose strides is 1, as BLAS wants it; 0 where it has none. */
+static int64_t leading(int64_t rows, int64_t cols, int64_t row, int64_t col, CBLAS_TRANSPOSE *how) {
+  bool by_rows = (col == 1 || cols == 1) && (row >= cols || rows == 1);
+  bool by_cols = (row == 1 || rows == 1) && (col >= rows || cols == 1);
+  *how = by_rows ? CblasNoTrans : CblasTrans;
+  return by_rows ? (rows == 1 ? cols : row) : by_cols ? (cols == 1 ? rows : col) : 0;
+}
+
+typedef struct blas_call {
+  CBLAS_TRANSPOSE how_a, how_b;
+  int64_t lda, ldb;
+} blas_call;
+
+/* A threaded BLAS rounds otherwise for another number of threads, but keeps to one up to 2^18 multiply-adds. */
+static bool is_for_blas(const cr__product *p, blas_call *b) {
+  enum { MOST = 1 << 18 };
+  if (p->m > MOST || p->n > MOST || p->k > MOST || !p->k || p->m * p->n > MOST / p->k || p->c_row > INT_MAX) return false;
+  b->lda = leading(p->m, p->k, p->a_row, p->a_col, &b->how_a);
+  b->ldb = leading(p->k, p->n, p->b_row, p->b_col, &b->how_b);
+  return b->lda > 0 && b->ldb > 0 && b->lda <= INT_MAX && b->ldb <= INT_MAX && p->c_row >= p->n;
+}
+
+static bool by_blas(cr_dtype dtype, const cr__product *p) {
+  blas_call b;
+  if (!is_for_blas(p, &b)) return false;
+  int m = (int)p->m, n = (int)p->n, k = (int)p->k, lda = (int)b.lda, ldb = (int)b.ldb, ldc = (int)p->c_row;
+  if (dtype == CR_FLOAT64)
+    cblas_dgemm(CblasRowMajor, b.how_a, b.how_b, m, n, k, 1, p->a, lda, p->b, ldb, p->add != 0, p->c, ldc);
+  else
+    cblas_sgemm(CblasRowMajor, b.how_a, b.how_b, m, n, k, 1, p->a, lda, p->b, ldb, p->add ? 1 : 0, p->c, ldc);
+  return true;
+}
+static bool is_one_call(const cr__product *p) { return is_for_blas(p, &(blas_call){CblasNoTrans, CblasNoTrans, 0, 0}); }
+#else
+static bool by_blas(cr_dtype dtype, const cr__product *p) { return (void)dtype, (void)p, false; }
+static bool is_one_call(const cr__product *p) { return (void)p, false; }
+#endif
+
 int64_t cr__gemm_parts(cr_dtype dtype, const cr__product *p) {
+  if (is_one_call(p)) return 1;
   int64_t width = kernel_for(dtype).width;
   if (is_transposed(p)) return ceiling(p->n, PART_ROWS) * ceiling(p->m, part_cols(width, p->n, p->b_col, p->b_row));
   return ceiling(p->m, PART_ROWS) * ceiling(p->n, part_cols(width, p->m, p->a_row, p->a_col));
 }
 
 void cr__gemm_part(cr_dtype dtype, const cr__product *p, int64_t part) {
+  if (by_blas(dtype, p)) return;
   kernel with = kernel_for(dtype);
   bool transposed = is_transposed(p);
   part_of q = {.k = p->k, .x_row = transposed ? p->b_col : p->a_row, .x_step = transposed ? p->b_row : p->a_col,

@@ -5,9 +5,9 @@ typedef REAL NAME(vector) __attribute__((vector_size(LANES * sizeof(REAL)), alig
 enum { NAME(width) = 2 * LANES };
 
 /* rows x (vectors * LANES) elements of C, in c at c_row apart, from k steps of x and of the panel y. */
-TARGET static inline __attribute__((always_inline)) void NAME(tile)(int rows, int vectors, int64_t k, const REAL *x, int64_t x_row,
-                                                                    int64_t x_step, const REAL *y, int64_t y_step, REAL *c,
-                                                                    int64_t c_row, bool add) {
+TARGET static inline __attribute__((always_inline)) void
+NAME(tile)(int rows, int vectors, int64_t k, const REAL *x, int64_t x_row, int64_t x_step, const REAL *y, int64_t y_step,
+           REAL *c, int64_t c_row, bool add) {
   NAME(vector) sum[ROWS][2];
   for (int r = 0; r < rows; r++)
     for (int v = 0; v < vectors; v++) __builtin_prefetch(c + r * c_row + v * LANES, 1);
@@ -22,8 +22,9 @@ TARGET static inline __attribute__((always_inline)) void NAME(tile)(int rows, in
 }
 
 /* The number of rows known to the compiler, so that the sums stay in registers. */
-TARGET static void NAME(tile_of)(int rows, int vectors, int64_t k, const REAL *x, int64_t x_row, int64_t x_step, const REAL *y,
-                                 int64_t y_step, REAL *c, int64_t c_row, bool add) {
+TARGET static void
+NAME(tile_of)(int rows, int vectors, int64_t k, const REAL *x, int64_t x_row, int64_t x_step, const REAL *y, int64_t y_step,
+              REAL *c, int64_t c_row, bool add) {
 #define CASE(r)                                                                       \
   case 2 * r: NAME(tile)(r, 1, k, x, x_row, x_step, y, y_step, c, c_row, add); break; \
   case 2 * r + 1: NAME(tile)(r, 2, k, x, x_row, x_step, y, y_step, c, c_row, add); break;
@@ -31,9 +32,6 @@ TARGET static void NAME(tile_of)(int rows, int vectors, int64_t k, const REAL *x
     CASE(1) CASE(2) CASE(3) CASE(4)
 #if ROWS > 4
     CASE(5) CASE(6) CASE(7) CASE(8)
-#endif
-#if ROWS > 8
-    CASE(9) CASE(10) CASE(11) CASE(12)
 #endif
   }
 #undef CASE
@@ -44,7 +42,8 @@ TARGET static void NAME(turn)(const REAL *y, int64_t y_col, int64_t depth, REAL 
   typedef REAL four __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
   int64_t l = 0;
   for (; l + 4 <= depth; l += 4, y += 4, to += 4 * NAME(width)) {
-    four a = *(const four *)y, b = *(const four *)(y + y_col), c = *(const four *)(y + 2 * y_col), d = *(const four *)(y + 3 * y_col);
+    four a = *(const four *)y, b = *(const four *)(y + y_col);
+    four c = *(const four *)(y + 2 * y_col), d = *(const four *)(y + 3 * y_col);
     four e = __builtin_shufflevector(a, b, 0, 4, 1, 5), f = __builtin_shufflevector(a, b, 2, 6, 3, 7);
     four g = __builtin_shufflevector(c, d, 0, 4, 1, 5), h = __builtin_shufflevector(c, d, 2, 6, 3, 7);
     *(four *)to = __builtin_shufflevector(e, g, 0, 1, 4, 5);
@@ -56,30 +55,42 @@ TARGET static void NAME(turn)(const REAL *y, int64_t y_col, int64_t depth, REAL 
     for (int j = 0; j < 4; j++) to[j] = y[j * y_col];
 }
 
-/* depth steps of a panel side by side, zeros beyond its columns. */
+/* depth steps of a panel side by side. Beyond its columns: whatever follows them in memory, or zeros. */
 TARGET static void NAME(pack)(const part_of *p, int64_t from, int64_t depth, REAL *to) {
   const REAL *y = (const REAL *)p->y + from * p->y_step;
-  int64_t j = 0;
-  if (p->y_col == 1 && p->cols == NAME(width)) {
-    for (int64_t l = 0; l < depth; l++, y += p->y_step, to += NAME(width))
-      for (int v = 0; v < 2; v++) *(NAME(vector) *)(to + v * LANES) = *(const NAME(vector) *)(y + v * LANES);
+  int64_t j = 0, l = 0, whole = (p->cols > LANES ? 2 : 1) * LANES, end = (depth - 1) * p->y_step + p->cols;
+  if (p->y_col == 1) {
+    const REAL *row = y;
+    for (; l < depth && row - y + whole <= end; l++, row += p->y_step) {
+      *(NAME(vector) *)(to + l * NAME(width)) = *(const NAME(vector) *)row;
+      if (whole > LANES) *(NAME(vector) *)(to + l * NAME(width) + LANES) = *(const NAME(vector) *)(row + LANES);
+    }
+    for (; l < depth; l++) {
+      memset(to + l * NAME(width), 0, NAME(width) * sizeof *to);
+      memcpy(to + l * NAME(width), y + l * p->y_step, (size_t)p->cols * sizeof *to);
+    }
     return;
   }
   if (p->cols < NAME(width)) memset(to, 0, (size_t)(depth * NAME(width)) * sizeof *to);
   for (; p->y_step == 1 && j + 4 <= p->cols; j += 4) NAME(turn)(y + j * p->y_col, p->y_col, depth, to + j);
   for (; j < p->cols; j++)
-    for (int64_t l = 0; l < depth; l++) to[l * NAME(width) + j] = y[j * p->y_col + l * p->y_step];
+    for (l = 0; l < depth; l++) to[l * NAME(width) + j] = y[j * p->y_col + l * p->y_step];
 }
 
 /* A tile that is narrower than the panel or lies across C. */
 TARGET static void NAME(odd_tile)(const part_of *p, int64_t row, int rows, int64_t depth, const REAL *x, int64_t x_row,
                                  int64_t x_step, const REAL *y, bool add) {
   REAL tile[ROWS * NAME(width)], *c = (REAL *)p->c + row * p->c_row;
+  size_t across = (size_t)p->cols * sizeof *c;
   for (int64_t r = 0; add && r < rows; r++)
-    for (int64_t j = 0; j < p->cols; j++) tile[r * NAME(width) + j] = c[r * p->c_row + j * p->c_col];
+    if (p->c_col == 1) memcpy(tile + r * NAME(width), c + r * p->c_row, across);
+    else
+      for (int64_t j = 0; j < p->cols; j++) tile[r * NAME(width) + j] = c[r * p->c_row + j * p->c_col];
   NAME(tile_of)(rows, p->cols > LANES ? 2 : 1, depth, x, x_row, x_step, y, NAME(width), tile, NAME(width), add);
   for (int64_t r = 0; r < rows; r++)
-    for (int64_t j = 0; j < p->cols; j++) c[r * p->c_row + j * p->c_col] = tile[r * NAME(width) + j];
+    if (p->c_col == 1) memcpy(c + r * p->c_row, tile + r * NAME(width), across);
+    else
+      for (int64_t j = 0; j < p->cols; j++) c[r * p->c_row + j * p->c_col] = tile[r * NAME(width) + j];
 }
 
 /* Asks for some rows of the next block of the panel: they lie too far apart for the processor to foresee. */

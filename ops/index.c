@@ -139,6 +139,7 @@ static int positions_of_mask(cr_var mask, int room, cr_var *out) {
   for (int64_t k = 0; k < a.count; k++) count += cr_array_get_int(&a, k) != 0;
   for (int i = 0; i < a.rank; i++)
     if (cr_is_poison(out[i] = cr_constant_of(mask.tape, CR_INT64, 1, &count, NULL))) return -1;
+  for (int i = 0; i < a.rank; i++) cr_filled_from(out[i], mask);
   for (int64_t k = 0; k < a.count; k++) {
     int64_t rest = k;
     if (!cr_array_get_int(&a, k)) continue;

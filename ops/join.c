@@ -1,6 +1,7 @@
 /* Joining tensors along an axis, one that exists or a new one. Their transposes are slices. */
 #include <stdio.h>
 
+#include "emit.h"
 #include "ops.h"
 
 typedef struct join_attr {
@@ -61,9 +62,21 @@ static void concatenate_vjp(cr_vjp_rule *c) {
   }
 }
 
+static void concatenate_emit(cr_emit_context *c) {
+  int axis = ((const join_attr *)c->attr)->axis;
+  cr_emit_view part = c->out;
+  part.array.contiguous = 0;
+  for (int k = 0; k < c->n; k++) {
+    part.array.dim[axis] = c->in[k].array.dim[axis];
+    part.array.count = c->in[k].array.count;
+    if (part.array.count) cr_emit_map(c, &part, 1, &c->in[k], "$0");
+    part.offset += part.array.dim[axis] * part.array.stride[axis];
+  }
+}
+
 static const cr_op concatenate_op = {
   .name = "concatenate", .arity = CR_VARIADIC, .kind = CR_LINEAR, .attr_size = sizeof(join_attr), .prepare = join_prepare,
-  .infer = concatenate_infer, .eval = concatenate_eval, .vjp = concatenate_vjp, .show = join_show,
+  .infer = concatenate_infer, .eval = concatenate_eval, .emit = concatenate_emit, .vjp = concatenate_vjp, .show = join_show,
   .rule = "to each operand its slice of the cotangent"};
 
 cr_var cr_concatenate(int n, const cr_var *x, int axis) {
@@ -112,9 +125,18 @@ static void stack_vjp(cr_vjp_rule *c) {
     if (c->wanted[k]) c->d[k] = cr_select(c->g, ((const join_attr *)c->attr)->axis, k);
 }
 
+static void stack_emit(cr_emit_context *c) {
+  int axis = ((const join_attr *)c->attr)->axis;
+  cr_emit_view part = cr_emit_axes(&c->out, ~(1u << axis));
+  for (int k = 0; k < c->n && part.array.count; k++) {
+    part.offset = c->out.offset + k * c->out.array.stride[axis];
+    cr_emit_map(c, &part, 1, &c->in[k], "$0");
+  }
+}
+
 static const cr_op stack_op = {
   .name = "stack", .arity = CR_VARIADIC, .kind = CR_LINEAR, .attr_size = sizeof(join_attr), .prepare = join_prepare,
-  .infer = stack_infer, .eval = stack_eval, .vjp = stack_vjp, .show = join_show,
+  .infer = stack_infer, .eval = stack_eval, .emit = stack_emit, .vjp = stack_vjp, .show = join_show,
   .rule = "to each operand its position of the cotangent"};
 
 cr_var cr_stack(int n, const cr_var *x, int axis) {

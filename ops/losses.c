@@ -2,7 +2,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "ops.h"
+#include "fused.h"
 
 /* Text to reduction; -1 after recording what is wrong. batchmean is the sum over the size of the first axis. */
 enum { BATCH_MEAN = CR_REDUCE_NONE + 1 };
@@ -87,13 +87,15 @@ static cr_var along_classes(cr_var weight, cr_var x) {
   return cr_reshape(weight, rank, dims);
 }
 
+/* fused: log_p are logits yet, rows of them. */
 static cr_var class_loss(cr_var log_p, cr_var target, cr_var weight, int64_t ignore, double smoothing, int reduction,
-                         const char *name) {
+                         const char *name, bool fused) {
   cr_tape *t = log_p.tape;
   if (cr_is_poison(log_p) || cr_is_poison(target) || !targets_fit(log_p, target, ignore, name)) return cr_poison(t);
   int axis = class_axis(log_p);
   cr_var zero = cr_const(t, 0), keep = cr_ne(target, cr_const(t, (double)ignore)), class = cr_where(keep, target, zero);
-  cr_var loss = cr_neg(cr_squeeze(cr_gather(log_p, axis, cr_unsqueeze(class, axis)), 1, &axis));
+  cr_var loss = fused ? cr__class_entropy(log_p, class)
+                      : cr_neg(cr_squeeze(cr_gather(log_p, axis, cr_unsqueeze(class, axis)), 1, &axis));
   cr_var count = cr_cast(keep, cr_dtype_of(log_p));
   if (!cr_absent(weight)) {
     cr_var own = cr_index_select(weight, 0, class);
@@ -123,14 +125,17 @@ static cr_var probability_loss(cr_var log_p, cr_var target, cr_var weight, doubl
 }
 
 cr_var cr_nll_loss(cr_var log_probability, cr_var target, cr_var weight, int64_t ignore, cr_reduction reduction) {
-  return class_loss(log_probability, target, weight, ignore, 0, (int)reduction, "nll_loss");
+  return class_loss(log_probability, target, weight, ignore, 0, (int)reduction, "nll_loss", false);
 }
 
 cr_var cr_cross_entropy(cr_var logits, cr_var target, cr_var weight, int64_t ignore, double label_smoothing,
                         cr_reduction reduction) {
-  cr_var log_p = cr_log_softmax(logits, class_axis(logits));
-  if (cr_is_poison(target) || cr_dtype_of(target) < CR_FLOAT32)
-    return class_loss(log_p, target, weight, ignore, label_smoothing, (int)reduction, "cross_entropy");
+  cr_array a = cr_view(logits);
+  bool classes = cr_is_poison(target) || cr_dtype_of(target) < CR_FLOAT32;
+  bool fused = classes && a.rank == 2 && a.dtype >= CR_FLOAT32 && a.dim[1] > 0 && label_smoothing == 0;
+  cr_var log_p = fused ? logits : cr_log_softmax(logits, class_axis(logits));
+  if (classes)
+    return class_loss(log_p, target, weight, ignore, label_smoothing, (int)reduction, "cross_entropy", fused);
   return probability_loss(log_p, target, weight, label_smoothing, (int)reduction);
 }
 

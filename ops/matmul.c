@@ -2,6 +2,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "emit.h"
 #include "gemm.h"
 #include "matrix.h"
 #include "parallel.h"
@@ -94,6 +95,48 @@ static cr_status matmul_eval(cr_eval *c) {
   return CR_OK;
 }
 
+/* In C: few numbers by scalar products, as above; else rows of B times numbers of A, so that the innermost loop runs along C. */
+static void emit_dots(cr_emit_context *c, int lead, int64_t k) {
+  cr_emit_view x = c->in[0], y = c->in[1];
+  int level = cr_emit_level(c);
+  const char *type = cr_emit_type((cr_dtype)c->out.array.dtype);
+  int64_t step_x = x.array.stride[lead + 1], step_y = y.array.stride[lead];
+  x.array.stride[lead + 1] = y.array.stride[lead] = 0;
+  cr_emit_loops(c, lead + 2, c->out.array.dim);
+  const char *row = cr_emit_pointer(c, &x, level), *column = cr_emit_pointer(c, &y, level);
+  cr_emit_store(c, &c->out, level, CR_FLOAT64, cr_emit_text(c, "dot_%s(%s, %lld, %s, %lld, %lld)", type, row, (long long)step_x, column,
+                                                            (long long)step_y, (long long)k));
+  cr_emit_close(c, lead + 2);
+}
+
+static void emit_rows(cr_emit_context *c, int lead, int64_t k) {
+  cr_emit_view x = c->in[0], y = c->in[1], z = c->out;
+  int level = cr_emit_level(c);
+  x.array.rank = y.array.rank = z.array.rank = (uint8_t)(lead + 3); /* levels: the leading axes, i, l, j */
+  x.array.stride[lead + 2] = y.array.stride[lead] = z.array.stride[lead + 1] = 0;
+  y.array.stride[lead + 1] = c->in[1].array.stride[lead], y.array.stride[lead + 2] = c->in[1].array.stride[lead + 1];
+  z.array.stride[lead + 2] = 1;
+  cr_emit_pointer(c, &c->out, level); /* declares a single number before it is written twice */
+  cr_emit_loops(c, lead + 1, c->out.array.dim);
+  cr_emit_loops(c, 1, &c->out.array.dim[lead + 1]);
+  cr_emit_store(c, &c->out, level, (cr_dtype)z.array.dtype, "0");
+  cr_emit_close(c, 1);
+  cr_emit_loops(c, 1, &k);
+  cr_emit_loops(c, 1, &c->out.array.dim[lead + 1]);
+  cr_emit_line(c, "%s += %s * %s;", cr_emit_at(c, &z, level), cr_emit_at(c, &x, level), cr_emit_at(c, &y, level));
+  cr_emit_close(c, lead + 3);
+}
+
+static void matmul_emit(cr_emit_context *c) {
+  int lead = c->out.array.rank - 2;
+  const int64_t *dim = c->out.array.dim + lead;
+  cr__product p = {.m = dim[0], .n = dim[1], .k = c->in[0].array.dim[lead + 1], .a_col = c->in[0].array.stride[lead + 1],
+                   .b_row = c->in[1].array.stride[lead]};
+  if (c->out.array.dtype >= CR_FLOAT32 && (few(&p) || lead + 3 > CR_MAX_RANK)) emit_dots(c, lead, p.k);
+  else if (lead + 3 > CR_MAX_RANK) cr_fail(c->tape, CR_BAD_SHAPE, "emit: matmul of integers of rank %d", lead + 2);
+  else emit_rows(c, lead, p.k);
+}
+
 static cr_status matmul_prepare(cr_tape *t, int n, cr_var *in) { return cr__prepare_matrices(t, n, in, 'i', 2); }
 
 static cr_status matmul_infer(cr_infer *c) {
@@ -113,7 +156,7 @@ static void matmul_vjp(cr_vjp_rule *c) {
 }
 
 static const cr_op matmul_op = {
-  .name = "matmul", .arity = 2, .kind = CR_BILINEAR, .prepare = matmul_prepare, .infer = matmul_infer, .eval = matmul_eval,
+  .name = "matmul", .arity = 2, .kind = CR_BILINEAR, .prepare = matmul_prepare, .infer = matmul_infer, .eval = matmul_eval, .emit = matmul_emit,
   .vjp = matmul_vjp, .infix = "a @ b", .latex = "%a \\, %b", .rule = "g B^T for A, A^T g for B"};
 
 cr_var cr_matmul(cr_var a, cr_var b) {

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "reduce.h"
+#include "emitrows.h"
 
 /* center: x minus its mean over the axes. Linear and its own transpose. Differences to one element come first, so that a
  * large common offset costs no digits and rows of two are exactly opposite. */
@@ -27,10 +27,13 @@ static cr_status center_eval(cr_eval *c) {
   return c->out->count ? cr__each_row(c, j.from.kept.count, j.from.row.count, center_row, &j) : CR_OK;
 }
 static cr_var center(cr_var x, const cr__axes *a);
+static void center_emit(cr_emit_context *c) {
+  cr__emit_rows(c, ((const cr__axes *)c->attr)->mask, CR_FLOAT64, CR__WHOLE_ROW, "center_row($0, $2)");
+}
 static void center_vjp(cr_vjp_rule *c) { c->d[0] = center(c->g, c->attr); }
 static const cr_op center_op = {
   .name = "center", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes), .prepare = cr__prepare_float,
-  .infer = cr__same_shape, .eval = center_eval, .vjp = center_vjp, .show = cr__axes_show,
+  .infer = cr__same_shape, .eval = center_eval, .emit = center_emit, .vjp = center_vjp, .show = cr__axes_show,
   .latex = "\\left(%a - \\overline{%a}\\right)",
   .rule = "the cotangent minus its mean"};
 
@@ -95,6 +98,11 @@ static cr_status norm_eval(cr_eval *c) {
   return CR_OK;
 }
 
+static void norm_emit(cr_emit_context *c) {
+  const norm_attr *a = c->attr;
+  cr__emit_rows(c, a->axes.mask, CR_FLOAT64, CR__ONE_NUMBER, cr_emit_text(c, "norm_row($0, $2, %.17g)", a->p));
+}
+
 /* The gradient sign(x) |x / y|^(p - 1), and 0 where the norm y or x is 0. */
 static cr_var norm_gradient(cr_var x, cr_var y, const norm_attr *a) {
   cr_var zero = cr_const(x.tape, 0), over = cr__spread(y, x, &a->axes);
@@ -118,7 +126,7 @@ static cr_var norm_jvp(cr_jvp_rule *c) {
 }
 static const cr_op norm_op = {
   .name = "vector_norm", .arity = 1, .attr_size = sizeof(norm_attr), .prepare = cr__prepare_float, .infer = norm_infer,
-  .eval = norm_eval, .vjp = norm_vjp, .jvp = norm_jvp, .show = norm_show, .latex = "\\left\\|%a\\right\\|",
+  .eval = norm_eval, .emit = norm_emit, .vjp = norm_vjp, .jvp = norm_jvp, .show = norm_show, .latex = "\\left\\|%a\\right\\|",
   .rule = "sign(x) |x / y|^(p - 1), 0 at 0"};
 
 cr_var cr_vector_norm(cr_var x, double p, int n_axes, const int *axes, int keepdim) {

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "emit.h"
 #include "ops.h"
+#include "parallel.h"
 
 /* The numbers of a shape or a list of axes, as an attribute. */
 typedef struct dims_attr {
@@ -26,13 +28,42 @@ static void show_dims(char *text, size_t size, const void *attr) {
   snprintf(text, size, "%s", cr_shape_text(&a, shape, sizeof shape));
 }
 
+/* Positions from to to of the first axis. */
+static cr_array part_of(const cr_array *a, int64_t from, int64_t to) {
+  cr_array part = *a;
+  part.dim[0] = to - from;
+  part.count = a->count / a->dim[0] * (to - from);
+  part.data = (char *)a->data + from * a->stride[0] * (int64_t)cr_dtype_size((cr_dtype)a->dtype);
+  return part;
+}
+
+static void copy_part(void *arrays, int64_t from, int64_t to) {
+  const cr_array *const *a = arrays;
+  cr_array target = part_of(a[0], from, to), source = part_of(a[1], from, to);
+  cr_array_copy(&target, &source);
+}
+
 /* Copies operand 0 to the result, strided to row-major in the operand's own shape, converting the dtype. */
 static cr_status copy_eval(cr_eval *c) {
+  const cr_array *from = &c->in[0];
   cr_array to;
-  cr_array_init(&to, (cr_dtype)c->out->dtype, c->in[0].rank, c->in[0].dim);
+  cr_array_init(&to, (cr_dtype)c->out->dtype, from->rank, from->dim);
   to.data = c->out->data;
-  cr_array_copy(&to, &c->in[0]);
+  if (from->rank && from->count) {
+    const cr_array *arrays[2] = {&to, from};
+    cr__parallel(c->tape, from->dim[0], 1 + CR__BLOCK / (from->count / from->dim[0]), copy_part, arrays);
+  } else {
+    cr_array_copy(&to, from);
+  }
   return CR_OK;
+}
+
+/* The same in C; and of the operand's own shape. */
+static void value_emit(cr_emit_context *c) { cr_emit_value(c, "$0"); }
+static void copy_emit(cr_emit_context *c) {
+  cr_emit_view to = c->out;
+  cr_array_init(&to.array, (cr_dtype)c->out.array.dtype, c->in[0].array.rank, c->in[0].array.dim);
+  cr_emit_map(c, &to, 1, c->in, "$0");
 }
 
 void cr__settle_strides(cr_array *a) {
@@ -79,7 +110,7 @@ static cr_var cast_jvp(cr_jvp_rule *c) {
   return cr_cast(c->dot[0], cr_dtype_of(c->out));
 }
 static const cr_op cast_op = {
-  .name = "cast", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = cast_infer, .eval = copy_eval,
+  .name = "cast", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = cast_infer, .eval = copy_eval, .emit = value_emit, .pointwise = 1,
   .vjp = cast_vjp, .jvp = cast_jvp, .show = cast_show, .latex = "%a",
   .rule = "the cotangent cast back; none through integers"};
 
@@ -111,7 +142,7 @@ static cr_status copy_infer(cr_infer *c) {
 }
 static void copy_vjp(cr_vjp_rule *c) { c->d[0] = c->g; }
 static const cr_op copy_op = {
-  .name = "copy", .arity = 1, .kind = CR_LINEAR, .infer = copy_infer, .eval = copy_eval, .vjp = copy_vjp, .latex = "%a",
+  .name = "copy", .arity = 1, .kind = CR_LINEAR, .infer = copy_infer, .eval = copy_eval, .emit = value_emit, .vjp = copy_vjp, .latex = "%a",
   .rule = "the cotangent"};
 
 cr_var cr_copy(cr_var x) { return cr_record(x.tape, &copy_op, 1, &x, NULL); }
@@ -171,7 +202,7 @@ static cr_var reshape_jvp(cr_jvp_rule *c) {
 }
 static const cr_op reshape_op = {
   .name = "reshape", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = reshape_infer,
-  .eval = copy_eval, .vjp = reshape_vjp, .jvp = reshape_jvp, .show = show_dims,
+  .eval = copy_eval, .emit = copy_emit, .vjp = reshape_vjp, .jvp = reshape_jvp, .show = show_dims,
   .latex = "\\operatorname{reshape}\\left(%a\\right)", .rule = "the cotangent in the operand's shape"};
 
 cr_var cr_reshape(cr_var x, int rank, const int64_t *dims) {

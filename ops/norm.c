@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "reduce.h"
+#include "emitrows.h"
 
 /* standardize: y = (x - mean) s over rows, s = 1 / sqrt(mean((x - mean)^2) + eps). Its Jacobian is symmetric; standardize_pull
  * applies it to g: s (g - mean(g) - y mean(g y)). Fused, because a transformer spends a tenth of its time here when the
@@ -74,6 +74,12 @@ static cr_status norm_eval(cr_eval *c) {
   return cr__each_row(c, j.x.kept.count, 3 * j.x.row.count, c->n > 1 ? pull_one : standardize_one, &j);
 }
 
+static void norm_emit(cr_emit_context *c) {
+  const norm_attr *a = c->attr;
+  cr__emit_rows(c, a->axes.mask, CR_FLOAT64, CR__WHOLE_ROW,
+                cr_emit_text(c, c->n > 1 ? "standardize_pull_row($0, $1, $2, %.17g, $3)" : "standardize_row($0, $2, %.17g, $3)", a->eps));
+}
+
 static cr_var pull(cr_var g, cr_var x, const norm_attr *a);
 static cr_var mean_over(cr_var x, const norm_attr *a) {
   int axes[CR_MAX_RANK], n = 0;
@@ -111,11 +117,11 @@ static cr_var pull_jvp(cr_jvp_rule *c) {
 
 static const cr_op standardize_op = {
   .name = "standardize", .arity = 1, .attr_size = sizeof(norm_attr), .prepare = cr__prepare_float, .infer = cr__same_shape,
-  .eval = norm_eval, .vjp = standardize_vjp, .jvp = standardize_jvp, .show = norm_show,
+  .eval = norm_eval, .emit = norm_emit, .vjp = standardize_vjp, .jvp = standardize_jvp, .show = norm_show,
   .latex = "\\operatorname{standardize}\\left(%a\\right)", .rule = "s (g - mean(g) - y mean(g y)), s = 1 / sqrt(var + eps)"};
 static const cr_op pull_op = {
   .name = "standardize_pull", .arity = 2, .attr_size = sizeof(norm_attr), .prepare = cr__prepare_float,
-  .infer = cr__same_shape, .eval = norm_eval, .vjp = pull_vjp, .jvp = pull_jvp, .show = norm_show};
+  .infer = cr__same_shape, .eval = norm_eval, .emit = norm_emit, .vjp = pull_vjp, .jvp = pull_jvp, .show = norm_show};
 
 static cr_var standardize(cr_var x, const norm_attr *a) { return cr_record(x.tape, &standardize_op, 1, &x, a); }
 static cr_var pull(cr_var g, cr_var x, const norm_attr *a) { return cr_record(x.tape, &pull_op, 2, (cr_var[]){g, x}, a); }

@@ -364,6 +364,17 @@ CR_API cr_var cr_rope(cr_var x, double base, int64_t offset);                 /*
 CR_API cr_var cr_lstm_gates(cr_var z, cr_var c, cr_var *next);
 /* A step of a GRU: the state from a and b = (reset, update, candidate), (.., 3 n), of the input and of the state h. */
 CR_API cr_var cr_gru_gates(cr_var a, cr_var b, cr_var h);
+/* All steps of a recurrent layer (recurrence.c): the states (T, N, n) from z, the input's part of each step (T, N, gates n), with the gates
+ * in the order above, the first state h (N, n), its weight (n, gates n) and bias (gates n; poison: none). */
+CR_API cr_var cr_rnn_sequence(cr_var z, cr_var weight, cr_var bias, cr_var h); /* h' = tanh(z + h weight + bias), one gate */
+CR_API cr_var cr_gru_sequence(cr_var z, cr_var weight, cr_var bias, cr_var h);
+CR_API cr_var cr_lstm_sequence(cr_var z, cr_var weight, cr_var bias, cr_var h, cr_var c, cr_var *cells); /* all cells too, unless NULL */
+
+/* Preaccumulation (preaccumulate.c), see cr_preaccumulate */
+
+/* The tangent plane value + sum_k partial_k (x_k - now's x_k), so first derivatives are right and second ones 0. x[k] is finite and
+ * may be a tensor; partials follow each other input by input, row-major. */
+CR_API cr_var cr_preaccumulated(cr_tape *t, double value, int n, const cr_var *x, const double *partials);
 
 /* Random numbers (random.c): element k depends on seed and k alone */
 
@@ -379,6 +390,9 @@ CR_API cr_var cr_dropout(cr_var x, double p, int training, uint64_t seed);
 extern const cr_op *const cr__rows[];
 extern const int cr__n_rows;
 uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to);
+void cr__scalar_run(cr_tape *t, uint32_t from, uint32_t to);
+extern const cr_rewrite cr__rewrites[];
+extern const cr_helper cr__helpers[]; /* written by make_helpers.py */
 cr_status cr__prepare_elementwise(cr_tape *t, int n, cr_var *in, char result); /* one dtype and one shape for all operands */
 cr_status cr__broadcast_operands(cr_tape *t, int n, cr_var *in);               /* one shape for all operands */
 cr_status cr__one_dtype(cr_tape *t, int n, cr_var *in, char result);           /* one dtype for all operands */
@@ -393,7 +407,7 @@ extern const cr_function cr__elementwise_functions[], cr__creation_functions[], 
   cr__softmax_functions[], cr__activation_functions[], cr__loss_functions[], cr__norm_functions[],
   cr__matmul_functions[], cr__linalg_functions[], cr__decomposition_functions[], cr__special_functions[],
   cr__arithmetic_functions[], cr__convolution_functions[], cr__pool_functions[], cr__resize_functions[],
-  cr__attention_functions[], cr__recurrent_functions[];
+  cr__attention_functions[], cr__recurrent_functions[], cr__recurrence_functions[];
 
 #ifdef __cplusplus
 }

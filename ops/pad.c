@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "emit.h"
 #include "ops.h"
 
 /* pad: lo and hi positions around each axis and interior ones between neighbours get the value, a second operand of one
@@ -72,6 +73,21 @@ static cr_status pad_eval(cr_eval *c) {
   return CR_OK;
 }
 
+static void pad_emit(cr_emit_context *c) {
+  cr_emit_view from = c->in[0], to = c->out, value = c->in[1];
+  size_t size = cr_dtype_size((cr_dtype)to.array.dtype);
+  char here[1];
+  memset(value.array.stride, 0, sizeof value.array.stride);
+  value.array.rank = to.array.rank;
+  cr_emit_pointer(c, &to, 0); /* declares a single number before it is written twice */
+  cr_emit_map(c, &to, 1, &value, "$0");
+  from.array.data = to.array.data = here; /* meet moves addresses; they are never read */
+  meet(c->attr, &from.array, &to.array);
+  from.offset += ((intptr_t)from.array.data - (intptr_t)here) / (intptr_t)size;
+  to.offset += ((intptr_t)to.array.data - (intptr_t)here) / (intptr_t)size;
+  if (from.array.count) cr_emit_map(c, &to, 1, &from, "$0");
+}
+
 /* x: what remains when the padding is cut off again, and zeros for what was cropped. value: the sum over the padding. */
 static void pad_vjp(cr_vjp_rule *c) {
   const pad_attr *p = c->attr;
@@ -98,7 +114,7 @@ static void pad_vjp(cr_vjp_rule *c) {
 
 static const cr_op pad_op = {
   .name = "pad", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(pad_attr), .prepare = pad_prepare, .infer = pad_infer,
-  .eval = pad_eval, .vjp = pad_vjp, .show = pad_show, .latex = "\\operatorname{pad}\\left(%a, %b\\right)",
+  .eval = pad_eval, .emit = pad_emit, .vjp = pad_vjp, .show = pad_show, .latex = "\\operatorname{pad}\\left(%a, %b\\right)",
   .rule = "the cotangent without the padding; to the value, its sum over the padding"};
 
 /* Cropping alone is a view. */

@@ -132,10 +132,13 @@ static cr__patch block_at(const cr__patches *p, int64_t row, int64_t k, int64_t 
   return patch_of(p, u, v0, v1, v1 + some, 0, cols[2]);
 }
 
-int cr__patches_room(cr_eval *c, cr__patches *p) {
-  p->plan = cr_scratch(c, (size_t)(p->rows[0] * p->rows[1] * p->rows[2]) * sizeof *p->plan);
+size_t cr__patches_bytes(const cr__patches *p) {
+  return ((size_t)(p->rows[0] * p->rows[1] * p->rows[2]) * sizeof *p->plan + 63) / 64 * 64;
+}
+
+void cr__patches_place(cr__patches *p, void *memory) {
+  p->plan = memory;
   p->from = p->to = 0;
-  return p->plan != NULL;
 }
 
 /* The first block of each row is remembered: mostly it is the only one. */

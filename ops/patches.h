@@ -16,13 +16,17 @@ typedef struct cr__patches {
 
 /* Patches over axes of size 1, to be filled in. */
 cr__patches cr__patches_of_one(void);
-/* Room for a plan, NULL when memory runs out. */
-int cr__patches_room(cr_eval *c, cr__patches *p);
+/* The bytes of a plan, a multiple of 64; and the memory for it. */
+size_t cr__patches_bytes(const cr__patches *p);
+void cr__patches_place(cr__patches *p, void *memory);
 /* Columns from <= v < to are meant from now on. */
 void cr__patches_aim(cr__patches *p, int64_t from, int64_t to);
 /* out[v - from] = plane[t], or 0 where there is no t, for row u. */
 void cr__patches_take(const cr__patches *p, cr_dtype dtype, const void *plane, int64_t u, void *out);
 /* plane[t] += in[v - from], where there is a t. */
 void cr__patches_add(const cr__patches *p, cr_dtype dtype, void *plane, int64_t u, const void *in);
+
+/* convways.c: the kernel of convolution. */
+cr_status cr__convolution(cr_eval *c, const cr_conv *how);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "places.h"
 #include "windows.h"
 
 static int64_t product(const int64_t *dims, int64_t n) {
@@ -53,16 +54,35 @@ static cr_status plane_add_infer(cr_infer *c) {
 PLANES(float)
 PLANES(double)
 
+typedef struct planes {
+  cr_dtype dtype;
+  bool take;
+  int64_t n, m;            /* elements of a plane, and of its part of the index */
+  const char *x;
+  const int32_t *at;
+  char *out;
+} planes;
+
+static void move_planes(void *context, int64_t from, int64_t to) {
+  const planes *p = context;
+  int64_t size = (int64_t)cr_dtype_size(p->dtype), in = p->take ? p->n : p->m, out = p->take ? p->m : p->n;
+  const void *x = p->x + from * in * size;
+  void *y = p->out + from * out * size;
+  if (p->dtype == CR_FLOAT32) (p->take ? take_float : add_float)(to - from, p->n, p->m, x, p->at + from * p->m, y);
+  else (p->take ? take_double : add_double)(to - from, p->n, p->m, x, p->at + from * p->m, y);
+}
+
+/* Planes for one thread at a time. */
+static int64_t some_planes(int64_t elements) { return 1 + (1 << 14) / (elements + 1); }
+
 static cr_status plane_eval(cr_eval *c, bool take) {
   const plane_attr *a = c->attr;
-  cr_dtype dtype = (cr_dtype)c->out->dtype;
-  const void *x = cr__dense(c, &c->in[0], dtype);
-  const int32_t *at = cr__dense(c, &c->in[1], CR_INT32);
-  int64_t n = product(a->dim, a->rank), m = product(c->in[1].dim + c->in[1].rank - a->rank, a->rank);
-  int64_t planes = m ? c->in[1].count / m : 0;
-  if (!x || !at) return CR_NO_MEMORY;
-  if (dtype == CR_FLOAT32) (take ? take_float : add_float)(planes, n, m, x, at, c->out->data);
-  else (take ? take_double : add_double)(planes, n, m, x, at, c->out->data);
+  planes p = {.dtype = (cr_dtype)c->out->dtype, .take = take, .n = product(a->dim, a->rank), .out = c->out->data};
+  p.m = product(c->in[1].dim + c->in[1].rank - a->rank, a->rank);
+  p.x = cr__dense(c, &c->in[0], p.dtype);
+  p.at = cr__dense(c, &c->in[1], CR_INT32);
+  if (!p.x || !p.at) return CR_NO_MEMORY;
+  cr_parallel(c->tape, p.m ? c->in[1].count / p.m : 0, some_planes(p.n + p.m), move_planes, &p);
   return CR_OK;
 }
 static cr_status plane_take_eval(cr_eval *c) { return plane_eval(c, true); }
@@ -190,20 +210,40 @@ static cr_status largest_at_infer(cr_infer *c) {
 BEST(float)
 BEST(double)
 
+typedef struct search {
+  const window_attr *a;
+  cr_dtype dtype;
+  const int64_t *dims;
+  int64_t n, m;
+  const char *x;
+  int32_t *at;
+  const int32_t *first;    /* of each window of a line */
+  cr__places places;       /* for a line of the largest ones */
+} search;
+
+static void search_planes(void *context, int64_t from, int64_t to) {
+  search *s = context;
+  void *best = cr__place_take(&s->places);
+  for (int64_t k = from; k < to; k++)
+    if (s->dtype == CR_FLOAT32)
+      plane_float(s->a, s->dims, (const float *)(const void *)s->x + k * s->n, s->first, best, s->at + k * s->m);
+    else
+      plane_double(s->a, s->dims, (const double *)(const void *)s->x + k * s->n, s->first, best, s->at + k * s->m);
+  cr__place_back(&s->places, best);
+}
+
 static cr_status largest_at_eval(cr_eval *c) {
   const window_attr *a = c->attr;
-  cr_dtype dtype = (cr_dtype)c->in[0].dtype;
-  const int64_t *dims = c->in[0].dim + c->in[0].rank - a->rank;
-  int64_t n = product(dims, a->rank), m = product(a->out, a->rank), planes = m ? c->out->count / m : 0;
-  const void *x = cr__dense(c, &c->in[0], dtype);
-  void *best = cr_scratch(c, (size_t)a->out[a->rank - 1] * sizeof(double));
-  int32_t *at = c->out->data, *first = cr_scratch(c, (size_t)a->out[a->rank - 1] * sizeof *first);
-  if (!x || !best || !first) return CR_NO_MEMORY;
-  for (int64_t j = 0; j < a->out[a->rank - 1]; j++)
-    first[j] = (int32_t)stretch_of(a, (int)a->rank - 1, dims[a->rank - 1], j).first;
-  for (int64_t k = 0; k < planes; k++)
-    if (dtype == CR_FLOAT32) plane_float(a, dims, (const float *)x + k * n, first, best, at + k * m);
-    else plane_double(a, dims, (const double *)x + k * n, first, best, at + k * m);
+  const int64_t *dims = c->in[0].dim + c->in[0].rank - a->rank, width = a->out[a->rank - 1];
+  search s = {.a = a, .dtype = (cr_dtype)c->in[0].dtype, .dims = dims, .n = product(dims, a->rank),
+              .m = product(a->out, a->rank), .at = c->out->data};
+  int64_t n = s.m ? c->out->count / s.m : 0, some = some_planes(s.n + s.m), grain = cr__places_grain(n);
+  int32_t *first = cr_scratch(c, (size_t)width * sizeof *first);
+  s.x = cr__dense(c, &c->in[0], s.dtype);
+  s.first = first;
+  if (!s.x || !first || !cr__places_room(c, &s.places, n, (size_t)width * sizeof(double))) return CR_NO_MEMORY;
+  for (int64_t j = 0; j < width; j++) first[j] = (int32_t)stretch_of(a, (int)a->rank - 1, dims[a->rank - 1], j).first;
+  cr_parallel(c->tape, n, grain > some ? grain : some, search_planes, &s);
   return CR_OK;
 }
 

@@ -46,6 +46,31 @@ static void hand_out(cr_vjp_rule *c, const cr_op *pull) {
   }
 }
 
+/* Rows of n units each; all units of the states. */
+typedef struct rows {
+  const void *in[CR__MOST_FUSED];
+  void *out;
+  int64_t n, all;
+} rows;
+typedef void rows_body(void *context, int64_t from, int64_t to);
+
+#define EACH_VERSION(F)                                                         \
+  F(float, float) F(wide_float, float) F(widest_float, float) F(double, double) \
+  F(wide_double, double) F(widest_double, double)
+#define VERSIONS(f) {{f##_float, f##_wide_float, f##_widest_float}, {f##_double, f##_wide_double, f##_widest_double}}
+
+/* state: the operand that is as wide as the result. */
+static cr_status over_rows(cr_eval *c, int state, rows_body *body[2][3]) {
+  enum { SOME = 1 << 12 };
+  cr_dtype dtype = (cr_dtype)c->out->dtype;
+  const cr_array *a = &c->in[state];
+  rows w = {.out = c->out->data, .n = a->dim[a->rank - 1], .all = a->count};
+  for (int k = 0; k < c->n; k++)
+    if (!(w.in[k] = cr__dense(c, &c->in[k], dtype))) return CR_NO_MEMORY;
+  cr_parallel(c->tape, w.n ? w.all / w.n : 0, 1 + SOME / (w.n + 1), body[dtype == CR_FLOAT64][cr__version()], &w);
+  return CR_OK;
+}
+
 /* lstm_gates(z, c): (h', c') stacked, from z = (i, f, g, o) along the last axis:
  *     c' = sigmoid(f) c + sigmoid(i) tanh(g),  h' = sigmoid(o) tanh(c') */
 
@@ -89,29 +114,26 @@ static cr_status lstm_infer(cr_infer *c) {
     }                                                                                                                       \
   }
 LSTM(float, , float, flat_sigmoidf, flat_tanhf)
-LSTM(wide, CR__WIDE, float, flat_sigmoidf, flat_tanhf)
+LSTM(wide_float, CR__WIDE, float, flat_sigmoidf, flat_tanhf)
+LSTM(widest_float, CR__WIDEST, float, flat_sigmoidf, flat_tanhf)
 LSTM(double, , double, flat_sigmoid, flat_tanh)
+LSTM(wide_double, CR__WIDE, double, flat_sigmoid, flat_tanh)
+LSTM(widest_double, CR__WIDEST, double, flat_sigmoid, flat_tanh)
 
 #define LSTM_ROWS(name, T)                                                                                                  \
-  {                                                                                                                         \
-    const T *z = in[0], *s = in[1], *g = in[2];                                                                             \
-    T *to = c->out->data;                                                                                                   \
-    for (int64_t r = 0; r < rows; r++)                                                                                      \
+  static void lstm_rows_##name(void *context, int64_t from, int64_t to) {                                                   \
+    const rows *w = context;                                                                                                \
+    const T *z = w->in[0], *s = w->in[1], *g = w->in[2];                                                                    \
+    T *out = w->out;                                                                                                        \
+    int64_t n = w->n, all = w->all;                                                                                         \
+    for (int64_t r = from; r < to; r++)                                                                                     \
       if (g)                                                                                                                \
-        lstm_pull_##name(n, z + 4 * n * r, s + n * r, g + n * r, g + all + n * r, to + 4 * n * r, to + 4 * all + n * r);    \
-      else lstm_##name(n, z + 4 * n * r, s + n * r, to + n * r, to + all + n * r);                                          \
+        lstm_pull_##name(n, z + 4 * n * r, s + n * r, g + n * r, g + all + n * r, out + 4 * n * r, out + 4 * all + n * r);  \
+      else lstm_##name(n, z + 4 * n * r, s + n * r, out + n * r, out + all + n * r);                                        \
   }
-static cr_status lstm_eval(cr_eval *c) {
-  cr_dtype dtype = (cr_dtype)c->out->dtype;
-  int64_t all = c->in[1].count, n = c->in[1].dim[c->in[1].rank - 1], rows = n ? all / n : 0;
-  const void *in[3] = {NULL};
-  for (int k = 0; k < c->n; k++)
-    if (!(in[k] = cr__dense(c, &c->in[k], dtype))) return CR_NO_MEMORY;
-  if (dtype == CR_FLOAT64) LSTM_ROWS(double, double)
-  else if (cr__is_wide()) LSTM_ROWS(wide, float)
-  else LSTM_ROWS(float, float)
-  return CR_OK;
-}
+EACH_VERSION(LSTM_ROWS)
+
+static cr_status lstm_eval(cr_eval *c) { return over_rows(c, 1, (rows_body *[2][3])VERSIONS(lstm_rows)); }
 
 static cr_var lstm_pull_composed(int n, const cr_var *in, const void *attr) {
   cr_var d[2];
@@ -184,31 +206,26 @@ static cr_status gru_infer(cr_infer *c) {
     }                                                                                                                       \
   }
 GRU(float, , float, flat_sigmoidf, flat_tanhf)
-GRU(wide, CR__WIDE, float, flat_sigmoidf, flat_tanhf)
+GRU(wide_float, CR__WIDE, float, flat_sigmoidf, flat_tanhf)
+GRU(widest_float, CR__WIDEST, float, flat_sigmoidf, flat_tanhf)
 GRU(double, , double, flat_sigmoid, flat_tanh)
+GRU(wide_double, CR__WIDE, double, flat_sigmoid, flat_tanh)
+GRU(widest_double, CR__WIDEST, double, flat_sigmoid, flat_tanh)
 
 #define GRU_ROWS(name, T)                                                                                                   \
-  {                                                                                                                         \
-    const T *a = in[0], *b = in[1], *h = in[2], *g = in[3];                                                                 \
-    T *to = c->out->data;                                                                                                   \
-    for (int64_t r = 0; r < rows; r++) {                                                                                    \
-      int64_t at = n * r;                                                                                                   \
+  static void gru_rows_##name(void *context, int64_t from, int64_t to) {                                                    \
+    const rows *w = context;                                                                                                \
+    const T *a = w->in[0], *b = w->in[1], *h = w->in[2], *g = w->in[3];                                                     \
+    T *out = w->out;                                                                                                        \
+    int64_t n = w->n, all = w->all;                                                                                         \
+    for (int64_t r = from, at = n * r; r < to; r++, at += n)                                                                \
       if (g)                                                                                                                \
-        gru_pull_##name(n, a + 3 * at, b + 3 * at, h + at, g + at, to + 3 * at, to + 3 * all + 3 * at, to + 6 * all + at);  \
-      else gru_##name(n, a + 3 * at, b + 3 * at, h + at, to + at);                                                          \
-    }                                                                                                                       \
+        gru_pull_##name(n, a + 3 * at, b + 3 * at, h + at, g + at, out + 3 * at, out + 3 * (all + at), out + 6 * all + at); \
+      else gru_##name(n, a + 3 * at, b + 3 * at, h + at, out + at);                                                         \
   }
-static cr_status gru_eval(cr_eval *c) {
-  cr_dtype dtype = (cr_dtype)c->out->dtype;
-  int64_t all = c->in[2].count, n = c->in[2].dim[c->in[2].rank - 1], rows = n ? all / n : 0;
-  const void *in[4] = {NULL};
-  for (int k = 0; k < c->n; k++)
-    if (!(in[k] = cr__dense(c, &c->in[k], dtype))) return CR_NO_MEMORY;
-  if (dtype == CR_FLOAT64) GRU_ROWS(double, double)
-  else if (cr__is_wide()) GRU_ROWS(wide, float)
-  else GRU_ROWS(float, float)
-  return CR_OK;
-}
+EACH_VERSION(GRU_ROWS)
+
+static cr_status gru_eval(cr_eval *c) { return over_rows(c, 2, (rows_body *[2][3])VERSIONS(gru_rows)); }
 
 static cr_var gru_pull_composed(int n, const cr_var *in, const void *attr) {
   cr_var d[3];

@@ -1,5 +1,6 @@
 /* Reductions over axes: sums, products, all, any. */
-#include "reduce.h"
+#include "emitrows.h"
+#include "parallel.h"
 
 #include <string.h>
 
@@ -25,24 +26,25 @@ static double add_lanes(const double *s) { return ((s[0] + s[1]) + (s[2] + s[3])
     int64_t half = n / 2;                                                                         \
     return T##_sum(x, half, step) + T##_sum(x + half * step, n - half, step);                     \
   }                                                                                               \
-  /* The sums of neighbouring columns, each over the tree above. */                               \
-  static void T##_columns(const T *x, int64_t n, int64_t step, int width, double *out) {          \
+  /* The sums of COLUMNS neighbouring columns, each over the tree above; lane by lane, so that they stay in registers. */ \
+  static void T##_columns(const T *x, int64_t n, int64_t step, double *out) {                     \
     if (n > BLOCK) {                                                                              \
       double right[COLUMNS];                                                                      \
       int64_t half = n / 2;                                                                       \
-      T##_columns(x, half, step, width, out);                                                     \
-      T##_columns(x + half * step, n - half, step, width, right);                                 \
-      for (int j = 0; j < width; j++) out[j] += right[j];                                         \
+      T##_columns(x, half, step, out);                                                            \
+      T##_columns(x + half * step, n - half, step, right);                                        \
+      for (int j = 0; j < COLUMNS; j++) out[j] += right[j];                                       \
       return;                                                                                     \
     }                                                                                             \
-    double s[LANES][COLUMNS] = {{0}};                                                             \
-    for (int64_t i = 0; i < n; i++)                                                               \
-      for (int j = 0; j < width; j++) s[i % LANES][j] += (double)x[i * step + j];                 \
-    for (int j = 0; j < width; j++) {                                                             \
-      double lane[LANES];                                                                         \
-      for (int l = 0; l < LANES; l++) lane[l] = s[l][j];                                          \
-      out[j] = add_lanes(lane);                                                                   \
+    double s[LANES][COLUMNS];                                                                     \
+    for (int l = 0; l < LANES; l++) {                                                             \
+      double lane[COLUMNS] = {0};                                                                 \
+      for (int64_t i = l; i < n; i += LANES)                                                      \
+        for (int j = 0; j < COLUMNS; j++) lane[j] += (double)x[i * step + j];                     \
+      memcpy(s[l], lane, sizeof lane);                                                            \
     }                                                                                             \
+    for (int j = 0; j < COLUMNS; j++)                                                             \
+      out[j] = ((s[0][j] + s[1][j]) + (s[2][j] + s[3][j])) + ((s[4][j] + s[5][j]) + (s[6][j] + s[7][j])); \
   }
 SUMS(double)
 SUMS(float)
@@ -54,32 +56,53 @@ static double sum_row(const cr_array *row) {
   return row->dtype == CR_FLOAT64 ? double_sum(row->data, row->count, step) : float_sum(row->data, row->count, step);
 }
 
+typedef struct sum_job {
+  cr__rows_view v;
+  cr_array *out;
+  int64_t run, strips;     /* neighbouring rows, and how many strips of COLUMNS they make */
+} sum_job;
+
 /* Rows that lie side by side, as when the first axis of a matrix goes: a few at a time, along their common axis. */
-static void sum_side_by_side(const cr__rows_view *v, cr_array *out) {
-  int64_t run = v->kept.dim[v->kept.rank - 1], step = v->row.stride[0];
-  for (int64_t k = 0, width = 0; k < out->count; k += width) {
-    cr_array row = cr__row_at(v, k);
+static void sum_strips(void *context, int64_t from, int64_t to) {
+  const sum_job *job = context;
+  for (int64_t strip = from; strip < to; strip++) {
+    int64_t first = strip % job->strips * COLUMNS, k = strip / job->strips * job->run + first, left = job->run - first;
+    cr_array row = cr__row_at(&job->v, k);
     double sums[COLUMNS];
-    width = run - k % run < COLUMNS ? run - k % run : COLUMNS;
-    if (row.dtype == CR_FLOAT64) double_columns(row.data, row.count, step, (int)width, sums);
-    else float_columns(row.data, row.count, step, (int)width, sums);
-    for (int64_t j = 0; j < width; j++) cr_array_set(out, k + j, sums[j]);
+    if (left < COLUMNS)
+      for (int64_t j = 0; j < left; j++) {
+        cr_array one = cr__row_at(&job->v, k + j);
+        sums[j] = sum_row(&one);
+      }
+    else if (row.dtype == CR_FLOAT64) double_columns(row.data, row.count, row.stride[0], sums);
+    else float_columns(row.data, row.count, row.stride[0], sums);
+    for (int64_t j = 0; j < left && j < COLUMNS; j++) cr_array_set(job->out, k + j, sums[j]);
   }
+}
+
+static void sum_one(void *context, int64_t k, double *copy) {
+  const sum_job *job = context;
+  cr_array row = cr__row_at(&job->v, k);
+  if (row.rank > 1) cr__row_get(&job->v, k, copy);
+  cr_array_set(job->out, k, row.rank > 1 ? cr__sum_of(copy, row.count) : sum_row(&row));
+}
+
+static void sum_block(void *context, int64_t from, int64_t to) {
+  for (int64_t k = from; k < to; k++) sum_one(context, k, NULL);
 }
 
 static cr_status sum_float(cr_eval *c, const cr__rows_view *v) {
   const cr_array *kept = &v->kept;
+  sum_job job = {*v, c->out, 1, 1};
   if (v->row.rank == 1 && kept->rank && kept->stride[kept->rank - 1] == 1 && v->row.stride[0] != 1) {
-    sum_side_by_side(v, c->out);
+    job.run = kept->dim[kept->rank - 1];
+    job.strips = (job.run + COLUMNS - 1) / COLUMNS;
+    int64_t strips = c->out->count / (job.run ? job.run : 1) * job.strips;
+    cr__parallel(c->tape, strips, 1 + CR__BLOCK / (COLUMNS * (v->row.count + 1)), sum_strips, &job);
     return CR_OK;
   }
-  double *copy = v->row.rank > 1 ? cr_scratch(c, (size_t)v->row.count * sizeof *copy) : NULL;
-  if (v->row.rank > 1 && !copy) return CR_NO_MEMORY;
-  for (int64_t k = 0; k < c->out->count; k++) {
-    cr_array row = cr__row_at(v, k);
-    if (copy) cr__row_get(v, k, copy);
-    cr_array_set(c->out, k, copy ? cr__sum_of(copy, row.count) : sum_row(&row));
-  }
+  if (v->row.rank > 1) return cr__each_row(c, c->out->count, v->row.count, sum_one, &job);
+  cr__parallel(c->tape, c->out->count, 1 + CR__BLOCK / (v->row.count + 1), sum_block, &job);
   return CR_OK;
 }
 
@@ -116,10 +139,48 @@ static cr_status sum_eval(cr_eval *c) {
   return CR_OK;
 }
 
+static double sum_part(cr_dtype dtype, int64_t n, const void *x) {
+  return dtype == CR_FLOAT64 ? double_sum(x, n, 1) : float_sum(x, n, 1);
+}
+static double sum_join(double left, double right) { return left + right; }
+static const cr_fold sum_fold = {sum_part, sum_join, BLOCK};
+
+/* Rows that advance evenly are summed where they lie. */
+static void sum_emit(cr_emit_context *c) {
+  unsigned mask = ((const cr__axes *)c->attr)->mask;
+  cr__rows_view v = cr__rows_of(&c->in[0].array, mask);
+  if (c->in[0].array.dtype < CR_FLOAT32) {
+    cr__emit_rows(c, mask, CR_INT64, CR__ONE_NUMBER, "sum_int64($0, $2)");
+  } else if (v.row.rank > 1) {
+    cr__emit_rows(c, mask, CR_FLOAT64, CR__ONE_NUMBER, "sum_double($0, $2, 1)");
+  } else {
+    cr_emit_view kept = c->in[0], out = c->out;
+    int level = cr_emit_level(c);
+    kept.array = v.kept;
+    cr_array_init(&out.array, (cr_dtype)c->out.array.dtype, v.kept.rank, v.kept.dim);
+    cr_emit_loops(c, v.kept.rank, v.kept.dim);
+    cr_emit_store(c, &out, level, CR_FLOAT64,
+                  cr_emit_text(c, "sum_%s(%s, %lld, %lld)", cr_emit_type((cr_dtype)kept.array.dtype), cr_emit_pointer(c, &kept, level),
+                               (long long)v.row.count, (long long)(v.row.rank ? v.row.stride[0] : 0)));
+    cr_emit_close(c, v.kept.rank);
+  }
+}
+static void prod_emit(cr_emit_context *c) {
+  bool real = c->in[0].array.dtype >= CR_FLOAT32;
+  cr__emit_rows(c, ((const cr__axes *)c->attr)->mask, real ? CR_FLOAT64 : CR_INT64, CR__ONE_NUMBER,
+                real ? "product_double($0, $2)" : "product_int64($0, $2)");
+}
+static void all_emit(cr_emit_context *c) {
+  cr__emit_rows(c, ((const cr__axes *)c->attr)->mask, CR_FLOAT64, CR__ONE_NUMBER, "count_row($0, $2) == $2");
+}
+static void any_emit(cr_emit_context *c) {
+  cr__emit_rows(c, ((const cr__axes *)c->attr)->mask, CR_FLOAT64, CR__ONE_NUMBER, "count_row($0, $2) > 0");
+}
+
 static void sum_vjp(cr_vjp_rule *c) { c->d[0] = cr__spread(c->g, c->in[0], c->attr); }
 static const cr_op sum_op = {
-  .name = "sum", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes), .infer = reduce_infer, .eval = sum_eval,
-  .vjp = sum_vjp, .show = cr__axes_show, .latex = "\\sum %a", .rule = "the cotangent spread over the axes that went"};
+  .name = "sum", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes), .infer = reduce_infer, .eval = sum_eval, .emit = sum_emit,
+  .vjp = sum_vjp, .fold = &sum_fold, .show = cr__axes_show, .latex = "\\sum %a", .rule = "the cotangent spread over the axes that went"};
 
 cr_var cr_sum(cr_var x, int n_axes, const int *axes, int keepdim) {
   cr__axes a = {0, keepdim};
@@ -183,7 +244,7 @@ static cr_var prod_jvp(cr_jvp_rule *c) {
   return cr_record(c->tape, &sum_op, 1, &terms, a);
 }
 static const cr_op prod_op = {
-  .name = "prod", .arity = 1, .attr_size = sizeof(cr__axes), .infer = reduce_infer, .eval = prod_eval, .vjp = prod_vjp,
+  .name = "prod", .arity = 1, .attr_size = sizeof(cr__axes), .infer = reduce_infer, .eval = prod_eval, .emit = prod_emit, .vjp = prod_vjp,
   .jvp = prod_jvp, .show = cr__axes_show, .latex = "\\prod %a", .rule = "the product of all other elements"};
 
 cr_var cr_prod(cr_var x, int n_axes, const int *axes, int keepdim) {
@@ -215,10 +276,10 @@ static cr_status all_eval(cr_eval *c) { return count_nonzero(c, true); }
 static cr_status any_eval(cr_eval *c) { return count_nonzero(c, false); }
 static const cr_op all_op = {
   .name = "all", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .infer = logic_infer,
-  .eval = all_eval, .show = cr__axes_show, .latex = "\\bigwedge %a"};
+  .eval = all_eval, .emit = all_emit, .show = cr__axes_show, .latex = "\\bigwedge %a"};
 static const cr_op any_op = {
   .name = "any", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .infer = logic_infer,
-  .eval = any_eval, .show = cr__axes_show, .latex = "\\bigvee %a"};
+  .eval = any_eval, .emit = any_emit, .show = cr__axes_show, .latex = "\\bigvee %a"};
 
 static cr_var logic(cr_var x, const cr_op *op, int n_axes, const int *axes, int keepdim) {
   cr__axes a = {0, keepdim};

@@ -40,7 +40,8 @@ void cr__row_get(const cr__rows_view *v, int64_t k, double *row);
 void cr__row_put(const cr__rows_view *v, int64_t k, const double *row);
 
 /* Calls body for each of the rows, in threads for many; its buffer holds size doubles and may be used until it returns. */
-cr_status cr__each_row(cr_eval *c, int64_t rows, int64_t size, void (*body)(void *context, int64_t k, double *buffer), void *context);
+cr_status cr__each_row(cr_eval *c, int64_t rows, int64_t size, void (*body)(void *context, int64_t k, double *buffer),
+                       void *context);
 
 /* The sum of n numbers over a fixed tree: its error grows as log n and it depends on nothing but the numbers. */
 double cr__sum_of(const double *x, int64_t n);

@@ -2,7 +2,7 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "reduce.h"
+#include "emitrows.h"
 
 typedef struct scan_attr {
   int axis, reverse;
@@ -79,6 +79,13 @@ static cr_status scan_eval(cr_eval *c) {
   return CR_OK;
 }
 
+static void scan_emit(cr_emit_context *c) {
+  const scan_attr *s = c->attr;
+  bool real = c->out.array.dtype >= CR_FLOAT32;
+  cr__emit_rows(c, 1u << s->axis, real ? CR_FLOAT64 : CR_INT64, CR__WHOLE_ROW,
+                cr_emit_text(c, "scan_%s($0, $1, $2, %d)", real ? "double" : "int64", s->reverse));
+}
+
 static cr_var scan(cr_var a, cr_var b, int axis, int reverse);
 
 static void scan_vjp(cr_vjp_rule *c) {
@@ -100,7 +107,7 @@ static cr_var scan_jvp(cr_jvp_rule *c) {
 }
 static const cr_op scan_op = {
   .name = "linear_scan", .arity = 2, .attr_size = sizeof(scan_attr), .prepare = prepare_scan, .infer = cr__same_shape,
-  .eval = scan_eval, .vjp = scan_vjp, .jvp = scan_jvp, .show = scan_show,
+  .eval = scan_eval, .emit = scan_emit, .vjp = scan_vjp, .jvp = scan_jvp, .show = scan_show,
   .rule = "to b, the scan of the cotangent in the other direction; to a, that times the previous state"};
 
 static cr_var scan(cr_var a, cr_var b, int axis, int reverse) {

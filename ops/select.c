@@ -1,5 +1,7 @@
 /* Selection by value: where, clamp, masked_fill, triangles. */
+#include "emit.h"
 #include "ops.h"
+#include "parallel.h"
 
 /* where: a condition of any dtype (nonzero means true) and two values of one dtype, broadcast together */
 
@@ -23,34 +25,44 @@ static int64_t even_step(const cr_array *a) {
   return 0;
 }
 
+typedef struct choice {
+  const void *data[3];
+  int64_t step[3];
+  cr_array *out;
+} choice;
+
 /* With a mask of bits instead of a branch, which a random condition would mislead. */
 #define CHOOSE(T)                                                       \
   {                                                                     \
-    const T *p = data[1], *q = data[2];                                 \
-    T *out = c->out->data;                                              \
-    for (int64_t i = 0; i < n; i++) {                                   \
+    const T *p = w->data[1], *q = w->data[2];                           \
+    T *out = w->out->data;                                              \
+    for (int64_t i = from; i < to; i++) {                               \
       T keep = (T)-(T)(m[i * sm] != 0);                                 \
       out[i] = (T)((p[i * sp] & keep) | (q[i * sq] & (T)~keep));        \
     }                                                                   \
-    return CR_OK;                                                       \
+    return;                                                             \
   }
-
-static cr_status where_eval(cr_eval *c) {
-  const void *data[3];
-  int64_t step[3], n = c->out->count;
-  for (int k = 0; k < 3; k++) {
-    const cr_array *a = &c->in[k];
-    step[k] = even_step(a);
-    data[k] = step[k] < 0 ? cr__dense(c, a, (cr_dtype)a->dtype) : a->data;
-    if (step[k] < 0) step[k] = 1;
-    if (!data[k]) return CR_NO_MEMORY;
-  }
-  const uint8_t *m = data[0];
-  const int64_t sm = step[0], sp = step[1], sq = step[2];
-  size_t size = cr_dtype_size((cr_dtype)c->out->dtype);
+static void choose(void *context, int64_t from, int64_t to) {
+  const choice *w = context;
+  const uint8_t *m = w->data[0];
+  const int64_t sm = w->step[0], sp = w->step[1], sq = w->step[2];
+  size_t size = cr_dtype_size((cr_dtype)w->out->dtype);
   if (size == 8) CHOOSE(uint64_t)
   if (size == 4) CHOOSE(uint32_t)
   CHOOSE(uint8_t)
+}
+
+static cr_status where_eval(cr_eval *c) {
+  choice w = {.out = c->out};
+  for (int k = 0; k < 3; k++) {
+    const cr_array *a = &c->in[k];
+    w.step[k] = even_step(a);
+    w.data[k] = w.step[k] < 0 ? cr__dense(c, a, (cr_dtype)a->dtype) : a->data;
+    if (w.step[k] < 0) w.step[k] = 1;
+    if (!w.data[k]) return CR_NO_MEMORY;
+  }
+  cr__parallel(c->tape, c->out->count, CR__BLOCK, choose, &w);
+  return CR_OK;
 }
 
 /* Select, never multiply: an infinite cotangent must not leak into the branch not taken. */
@@ -60,8 +72,10 @@ static void where_vjp(cr_vjp_rule *c) {
   if (c->wanted[2]) c->d[2] = cr_where(c->in[0], zero, c->g);
 }
 
+static void where_emit(cr_emit_context *c) { cr_emit_value(c, "$0 ? $1 : $2"); }
+
 static const cr_op where_op = {
-  .name = "where", .arity = 3, .kind = CR_LINEAR, .prepare = where_prepare, .infer = where_infer, .eval = where_eval,
+  .name = "where", .arity = 3, .kind = CR_LINEAR, .prepare = where_prepare, .infer = where_infer, .eval = where_eval, .emit = where_emit, .pointwise = 1,
   .vjp = where_vjp, .latex = "\\begin{cases} %b & \\text{if } %a \\\\ %c & \\text{else} \\end{cases}",
   .rule = "the cotangent where the value was taken, 0 elsewhere; none to the condition"};
 

@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "reduce.h"
+#include "emitrows.h"
 #include "vectors.h"
 
 typedef struct softmax_attr {
@@ -72,7 +72,7 @@ static void softmax_row(double *x, double *unused, int64_t n, const row_kernel *
   double top = x[largest(x, n)];
   if (top == -(double)INFINITY && kernel->empty_is_zero) {
     fill(x, n, 0);
-  } else if (top == (double)INFINITY && kernel->empty_is_zero) { /* the gradient of logsumexp: only infinite terms are in doubt */
+  } else if (top == (double)INFINITY && kernel->empty_is_zero) { /* logsumexp's gradient: only infinite terms are in doubt */
     for (int64_t i = 0; i < n; i++) x[i] = isinf(x[i]) && x[i] > 0 ? (double)NAN : 0;
   } else if (!isfinite(top)) {
     fill(x, n, (double)NAN);
@@ -199,12 +199,25 @@ static cr_var deviate_transposed_jvp(cr_jvp_rule *c) {
   return cr_absent(moved) ? cr_neg(turned) : cr_sub(moved, turned);
 }
 
+static void emit_row(cr_emit_context *c, cr__row_result result, const char *call) {
+  cr__emit_rows(c, ((const softmax_attr *)c->attr)->mask, CR_FLOAT64, result, call);
+}
+static void deviate_emit(cr_emit_context *c) { emit_row(c, CR__WHOLE_ROW, "deviate_row($0, $2, $1)"); }
+static void deviate_transposed_emit(cr_emit_context *c) { emit_row(c, CR__WHOLE_ROW, "deviate_transposed_row($0, $2, $1)"); }
+static void softmax_emit(cr_emit_context *c) {
+  emit_row(c, CR__WHOLE_ROW, ((const softmax_attr *)c->attr)->empty_is_zero ? "softmax_row($0, $2, 1)" : "softmax_row($0, $2, 0)");
+}
+static void log_softmax_emit(cr_emit_context *c) { emit_row(c, CR__WHOLE_ROW, "log_softmax_row($0, $2, $3)"); }
+static void logsumexp_emit(cr_emit_context *c) {
+  cr__emit_rows(c, ((const cr__axes *)c->attr)->mask, CR_FLOAT64, CR__ONE_NUMBER, "logsumexp_row($0, $2, $3)");
+}
+
 static const cr_op deviate_op = {
-  .name = "deviate", .arity = 2, .attr_size = sizeof(softmax_attr), .infer = cr__same_shape, .eval = deviate_eval,
+  .name = "deviate", .arity = 2, .attr_size = sizeof(softmax_attr), .infer = cr__same_shape, .eval = deviate_eval, .emit = deviate_emit,
   .vjp = deviate_vjp, .jvp = deviate_jvp, .show = softmax_show, .latex = "\\left(%a - \\langle %b, %a\\rangle\\right)"};
 static const cr_op deviate_transposed_op = {
   .name = "deviate_transposed", .arity = 2, .attr_size = sizeof(softmax_attr), .infer = cr__same_shape,
-  .eval = deviate_transposed_eval, .vjp = deviate_transposed_vjp, .jvp = deviate_transposed_jvp, .show = softmax_show,
+  .eval = deviate_transposed_eval, .emit = deviate_transposed_emit, .vjp = deviate_transposed_vjp, .jvp = deviate_transposed_jvp, .show = softmax_show,
   .latex = "\\left(%a - %b \\sum %a\\right)"};
 
 static cr_var deviate(cr_var v, cr_var p, unsigned mask) {
@@ -223,7 +236,7 @@ static void softmax_vjp(cr_vjp_rule *c) { c->d[0] = softmax_through(c->out, c->g
 static cr_var softmax_jvp(cr_jvp_rule *c) { return softmax_through(c->out, c->dot[0], c->attr); }
 static const cr_op softmax_op = {
   .name = "softmax", .arity = 1, .attr_size = sizeof(softmax_attr), .prepare = cr__prepare_float, .infer = cr__same_shape,
-  .eval = softmax_eval, .vjp = softmax_vjp, .jvp = softmax_jvp, .show = softmax_show,
+  .eval = softmax_eval, .emit = softmax_emit, .vjp = softmax_vjp, .jvp = softmax_jvp, .show = softmax_show,
   .latex = "\\operatorname{softmax}\\left(%a\\right)",
   .rule = "y (g - sum(y g))"};
 
@@ -242,7 +255,7 @@ static cr_var log_softmax_jvp(cr_jvp_rule *c) {
 static const cr_op log_softmax_op = {
   .name = "log_softmax", .arity = 1, .attr_size = sizeof(softmax_attr), .prepare = cr__prepare_float,
   .infer = cr__same_shape,
-  .eval = log_softmax_eval, .vjp = log_softmax_vjp, .jvp = log_softmax_jvp, .show = softmax_show,
+  .eval = log_softmax_eval, .emit = log_softmax_emit, .vjp = log_softmax_vjp, .jvp = log_softmax_jvp, .show = softmax_show,
   .latex = "\\ln\\operatorname{softmax}\\left(%a\\right)", .rule = "g - exp(y) sum(g)"};
 
 static cr_status logsumexp_infer(cr_infer *c) {
@@ -260,7 +273,7 @@ static cr_var logsumexp_jvp(cr_jvp_rule *c) {
 }
 static const cr_op logsumexp_op = {
   .name = "logsumexp", .arity = 1, .attr_size = sizeof(cr__axes), .prepare = cr__prepare_float, .infer = logsumexp_infer,
-  .eval = logsumexp_eval, .vjp = logsumexp_vjp, .jvp = logsumexp_jvp, .show = cr__axes_show, .latex = "\\ln\\sum e^{%a}",
+  .eval = logsumexp_eval, .emit = logsumexp_emit, .vjp = logsumexp_vjp, .jvp = logsumexp_jvp, .show = cr__axes_show, .latex = "\\ln\\sum e^{%a}",
   .rule = "the softmax of x"};
 
 /* Constructors */

@@ -26,6 +26,7 @@ static const cr_function *const families[] = {
   cr__resize_functions,
   cr__attention_functions,
   cr__recurrent_functions,
+  cr__recurrence_functions,
   cr__random_functions,
   cr__matmul_functions,
   cr__linalg_functions,
@@ -43,6 +44,9 @@ const cr_op_table *cr_standard_ops(void) {
     .rows = cr__rows,
     .n_rows = &cr__n_rows,
     .scalar_sweep = cr__scalar_sweep,
+    .scalar_run = cr__scalar_run,
+    .helpers = cr__helpers,
+    .rewrites = cr__rewrites,
     .functions = families,
     .add = cr_add,
     .mul = cr_mul,
@@ -50,6 +54,7 @@ const cr_op_table *cr_standard_ops(void) {
     .neg = cr_neg,
     .full = cr_full,
     .cast = cr_cast,
+    .preaccumulated = cr_preaccumulated,
     .list = list,
   };
   return &table;

@@ -5,6 +5,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <string.h>
 
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #define SIMD __attribute__((simd("notinbranch"), const))
@@ -86,7 +87,8 @@ static inline double flat_tanh(double x) {
 #define PULL(name, k, partial)                                                                                              \
   static void name##_by_##k(int64_t n, const float *p, const float *q, const float *r, const float *s, float *out) {        \
     for (int64_t i = 0; i < n; i++) {                                                                                       \
-      const double a = (double)p[i], b = (double)q[i], y = (double)r[i], g = (double)s[i], d = (double)(partial), x = g * d; \
+      const double a = (double)p[i], b = (double)q[i], y = (double)r[i], g = (double)s[i];                          \
+      const double d = (double)(partial), x = g * d;                                                                        \
       (void)a, (void)b, (void)y;                                                                                            \
       out[i] = (float)(g == 0 ? 0 : x);                                                                                     \
     }                                                                                                                       \
@@ -96,6 +98,7 @@ static inline double flat_tanh(double x) {
 #define COMPARE(...)
 #define COMPARE1(...)
 #include "elementwise.def"
+LOOP(guarded_mul, a == 0 ? 0 : a * b)
 #undef UNARY
 #undef BINARY
 
@@ -110,26 +113,37 @@ static const struct vector_row {
 #define COMPARE(...) {NULL, {NULL, NULL}},
 #define COMPARE1(...) {NULL, {NULL, NULL}},
 #include "elementwise.def"
+  {guarded_mul_loop, {NULL, NULL}}
 };
+
+void cr__vector_widen(int64_t n, const float *x, double *out) {
+  for (int64_t i = 0; i < n; i++) out[i] = (double)x[i];
+}
+void cr__vector_narrow(int64_t n, const double *x, float *out) {
+  for (int64_t i = 0; i < n; i++) out[i] = (float)x[i];
+}
 
 void cr__vector_exp(int64_t n, double *x, double top) {
   for (int64_t i = 0; i < n; i++) x[i] = exp(x[i] - top);
 }
 
 double cr__vector_largest(int64_t n, const double *x) {
-  enum { LANES = 4 };
+  enum { LANES = 4, CHAINS = 4 };
   typedef double lanes __attribute__((vector_size(LANES * sizeof(double)), aligned(sizeof(double)), may_alias));
   typedef int64_t bits __attribute__((vector_size(LANES * sizeof(double))));
   double top = x[0];
   int64_t i = 0;
-  lanes most = {top, top, top, top};
-  for (; i + LANES <= n; i += LANES) {
-    lanes next = *(const lanes *)(x + i);
-    bits take = (bits)(next > most) | (bits)(next != next);
-    most = (lanes)(((bits)next & take) | ((bits)most & ~take));
-  }
+  lanes most[CHAINS];
+  for (int c = 0; c < CHAINS; c++) most[c] = (lanes){top, top, top, top};
+  for (; i + LANES * CHAINS <= n; i += LANES * CHAINS)
+    for (int c = 0; c < CHAINS; c++) {
+      lanes next = *(const lanes *)(x + i + c * LANES);
+      bits take = (bits)(next > most[c]) | (bits)(next != next);
+      most[c] = (lanes)(((bits)next & take) | ((bits)most[c] & ~take));
+    }
   for (; i < n; i++) top = x[i] > top || isnan(x[i]) ? x[i] : top;
-  for (int j = 0; j < LANES; j++) top = most[j] > top || isnan(most[j]) ? most[j] : top;
+  for (int c = 0; c < CHAINS; c++)
+    for (int j = 0; j < LANES; j++) top = most[c][j] > top || isnan(most[c][j]) ? most[c][j] : top;
   return top;
 }
 
@@ -175,28 +189,53 @@ static const float *dense(const float *x, int64_t step, int64_t at, int64_t n, f
   return buffer;
 }
 
+/* The last elements are filled up to a vector, so that every element goes through the vectors' code, wherever its block ends. */
+enum { WHOLE = 16 };
+
+static void loop_dense(int row, int64_t n, const float *a, const float *b, float *out) {
+  const int64_t even = n & ~(int64_t)(WHOLE - 1), rest = n - even;
+  if (even) rows[row].loop(even, a, b, out);
+  if (!rest) return;
+  float last[3][WHOLE] = {{0}};
+  memcpy(last[0], a + even, (size_t)rest * sizeof *a);
+  memcpy(last[1], b + even, (size_t)rest * sizeof *b);
+  rows[row].loop(WHOLE, last[0], last[1], last[2]);
+  memcpy(out + even, last[2], (size_t)rest * sizeof *out);
+}
+
+static void pull_dense(int row, int k, int64_t n, const float *a, const float *b, const float *y, const float *g, float *out) {
+  const int64_t even = n & ~(int64_t)(WHOLE - 1), rest = n - even;
+  const float *from[4] = {a, b, y, g};
+  if (even) rows[row].pull[k](even, a, b, y, g, out);
+  if (!rest) return;
+  float last[5][WHOLE] = {{0}};
+  for (int i = 0; i < 4; i++) memcpy(last[i], from[i] + even, (size_t)rest * sizeof *out);
+  rows[row].pull[k](WHOLE, last[0], last[1], last[2], last[3], last[4]);
+  memcpy(out + even, last[4], (size_t)rest * sizeof *out);
+}
+
 void cr__vector_loop(int row, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *out) {
   float buffer[2][BLOCK];
   if (sa == 1 && sb == 1) {
-    rows[row].loop(n, a, b, out);
+    loop_dense(row, n, a, b, out);
     return;
   }
   for (int64_t at = 0; at < n; at += BLOCK) {
     int64_t m = n - at < BLOCK ? n - at : BLOCK;
-    rows[row].loop(m, dense(a, sa, at, m, buffer[0]), dense(b, sb, at, m, buffer[1]), out + at);
+    loop_dense(row, m, dense(a, sa, at, m, buffer[0]), dense(b, sb, at, m, buffer[1]), out + at);
   }
 }
 
-void cr__vector_pull(int row, int k, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, const float *y, int64_t sy,
-                     const float *g, int64_t sg, float *out) {
+void cr__vector_pull(int row, int k, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, const float *y,
+                     int64_t sy, const float *g, int64_t sg, float *out) {
   float buffer[4][BLOCK];
   if (sa == 1 && sb == 1 && sy == 1 && sg == 1) {
-    rows[row].pull[k](n, a, b, y, g, out);
+    pull_dense(row, k, n, a, b, y, g, out);
     return;
   }
   for (int64_t at = 0; at < n; at += BLOCK) {
     int64_t m = n - at < BLOCK ? n - at : BLOCK;
-    rows[row].pull[k](m, dense(a, sa, at, m, buffer[0]), dense(b, sb, at, m, buffer[1]), dense(y, sy, at, m, buffer[2]),
+    pull_dense(row, k, m, dense(a, sa, at, m, buffer[0]), dense(b, sb, at, m, buffer[1]), dense(y, sy, at, m, buffer[2]),
                       dense(g, sg, at, m, buffer[3]), out + at);
   }
 }

@@ -7,11 +7,14 @@
 
 /* Whether this processor has the vectors that vectors.c was built for. */
 bool cr__has_vectors(void);
-/* Row number row (from 0, in the table's order): its value, and its partial by operand k times g, 0 where g is 0. */
+/* Row number row (from 0, in the table's order; the guarded product has a value only): its value, and its partial by operand k times g, 0 where g is 0. */
 void cr__vector_loop(int row, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *out);
-void cr__vector_pull(int row, int k, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, const float *y, int64_t sy,
-                     const float *g, int64_t sg, float *out);
+void cr__vector_pull(int row, int k, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, const float *y,
+                     int64_t sy, const float *g, int64_t sg, float *out);
 
+/* To double and back, rounded. */
+void cr__vector_widen(int64_t n, const float *x, double *out);
+void cr__vector_narrow(int64_t n, const double *x, float *out);
 /* The largest of at least one number; NaN when there is one. */
 double cr__vector_largest(int64_t n, const double *x);
 /* x = exp(x - top), within the rounding of float32 only. */

@@ -1,5 +1,5 @@
-/* Convolution, pooling, attention and recurrent gates: against plain loops at sizes where kernels work in blocks, and at
- * their edges: nothing in the batch, views, wrong shapes, and what errors say. */
+/* Convolution, pooling, attention, recurrent layers and the fused cross-entropy: against plain loops and compositions at
+ * sizes where kernels work in blocks, and at their edges: nothing in the batch, views, wrong shapes, and what errors say. */
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -153,6 +153,69 @@ static void attention_in_blocks(void **state) {
   }
 }
 
+/* The last state of a layer of each kind, by its op or step by step; the states, and the cells of an LSTM, at all steps. */
+static cr_var sequence(int kind, int fused, const cr_var *in) {
+  cr_var z = in[0], weight = in[1], bias = in[2], h = in[3], c = in[4], step[12];
+  int time = (int)cr_dim(z, 0);
+  if (fused && kind == 0) return cr_rnn_sequence(z, weight, bias, h);
+  if (fused && kind == 1) return cr_gru_sequence(z, weight, bias, h);
+  if (fused) {
+    h = cr_lstm_sequence(z, weight, bias, h, c, &c);
+    return cr_concatenate(2, (cr_var[]){h, c}, 0);
+  }
+  for (int k = 0; k < time; k++) {
+    cr_var x = cr_select(z, 0, k), u = cr_add(cr_matmul(h, weight), bias);
+    if (kind == 0) h = cr_tanh(cr_add(x, u));
+    if (kind == 1) h = cr_gru_gates(x, u, h);
+    if (kind == 2) h = cr_lstm_gates(cr_add(x, u), c, &c), step[time + k] = c;
+    step[k] = h;
+  }
+  return cr_stack(kind == 2 ? 2 * time : time, step, 0);
+}
+
+static void sequences_step_by_step(void **state) {
+  (void)state;
+  for (int k = 0; k < 6; k++) {
+    cr_tape *t = cr_new();
+    cr_dtype dtype = k % 2 ? CR_FLOAT32 : CR_FLOAT64;
+    int kind = k / 2, n = kind == 2 ? 5 : 4;
+    int64_t gates = (int64_t[]){1, 3, 4}[kind], time = 6, batch = 37, units = 19, wide = gates * units;
+    double tolerance = k % 2 ? 4e-6 : 1e-13;
+    cr_var z = numbers(t, dtype, 3, (int64_t[]){batch, time, wide}), w = numbers(t, dtype, 2, (int64_t[]){wide, units});
+    cr_var in[5] = {z, w, numbers(t, dtype, 1, &wide), numbers(t, dtype, 2, (int64_t[]){batch, units}),
+                    numbers(t, dtype, 2, (int64_t[]){batch, units})};
+    cr_var views[5] = {cr_transpose(z, 0, 1), cr_mul(cr_const(t, 0.3), cr_transpose(w, 0, 1)), in[2], in[3], in[4]}, want[5];
+    cr_var fused = sequence(kind, 1, views), plain = sequence(kind, 0, views);
+    close_to(fused, plain, tolerance, "states");
+    cr_array shape = cr_view(plain);
+    cr_var g = cr_randn(t, dtype, 3, shape.dim, 5);
+    assert_int_equal(cr_vjp(plain, g, n, in, want), CR_OK);
+    cr_sweep *s = cr_backward_from(fused, g);
+    for (int j = 0; j < n; j++) close_to(cr_adjoint_var(s, in[j]), want[j], 20 * tolerance, "cotangent of a layer");
+    cr_free(t);
+  }
+}
+
+static void many_classes(void **state) {
+  (void)state;
+  for (int k = 0; k < 6; k++) {
+    cr_tape *t = cr_new();
+    cr_dtype dtype = k % 2 ? CR_FLOAT32 : CR_FLOAT64;
+    int64_t rows = 45, n = (int64_t[]){3, 64, 1111}[k / 2];
+    double tolerance = k % 2 ? 1e-6 : 1e-14;
+    cr_var x = numbers(t, dtype, 2, (int64_t[]){rows, n}), target = cr_constant_of(t, CR_INT64, 1, &rows, NULL);
+    cr_var none = cr_poison(t), want;
+    for (int64_t r = 0; r < rows; r++) ((int64_t *)cr_view(target).data)[r] = r % 7 ? between(0, n - 1) : -100;
+    cr_var fused = cr_cross_entropy(x, target, none, -100, 0, CR_REDUCE_MEAN);
+    cr_var plain = cr_nll_loss(cr_log_softmax(x, 1), target, none, -100, CR_REDUCE_MEAN);
+    close_to(fused, plain, tolerance, "cross-entropy");
+    assert_int_equal(cr_grad(plain, 1, &x, &want), CR_OK);
+    cr_sweep *s = cr_backward(fused);
+    close_to(cr_mul(cr_const(t, 1e2), cr_adjoint_var(s, x)), cr_mul(cr_const(t, 1e2), want), tolerance, "its cotangent");
+    cr_free(t);
+  }
+}
+
 /* The expression is true: all of it, and free of errors. */
 static void holds(const char *source) {
   cr_tape *t = cr_new();
@@ -195,6 +258,11 @@ static void edges(void **state) {
   holds("all(scaled_dot_product_attention([[1.]], [[1.], [2.]], [[1.], [2.]], [[1, 0]] > 2) == 0)");
   holds("(h, c) = lstm_cell(zeros(0,3), zeros(0,2), zeros(0,2), zeros(8,3), zeros(8,2)); sum(h) == 0");
   holds("(h, c) = lstm_gates([1000, 1000, -1000, -1000.], [3.]); all(c == [2]) and all(h == [0])");
+  holds("all(rnn_sequence(zeros(0,3,2), zeros(2,2), ones(3,2)) == zeros(0,3,2))");
+  holds("(h, c) = lstm_sequence(zeros(4,0,8), zeros(2,8), zeros(0,2), zeros(0,2)); sum(h) + sum(c) == 0");
+  holds("abs(cross_entropy([[40., 0, -inf]], [0]) / exp(-40) - 1) < 1e-14");
+  holds("isnan(cross_entropy([[nan, 0.]], [1])) and isnan(cross_entropy([[inf, 0.]], [1]))");
+  holds("cross_entropy([[0., -inf]], [1]) == inf and cross_entropy([[-1000., -1000]], [1]) == log(2.)");
   holds("x = randn([2,3,4], 5); all(abs(sum(rope(x, 10)^2, -1) - sum(x^2, -1)) < 1e-14)");
   holds("all(interpolate([[[1., 2]]], 4, mode='linear') == [[[1, 1.25, 1.75, 2]]])");
 }
@@ -230,6 +298,8 @@ static void errors(void **state) {
   fails("scaled_dot_product_attention(zeros(3), zeros(4,3), zeros(4,2))", "rank 2 or more");
   fails("lstm_gates(zeros(2,7), zeros(2,2))", "(..., 4 n)");
   fails("gru_gates(zeros(2,6), zeros(2,5), zeros(2,2))", "(..., 3 n)");
+  fails("lstm_sequence(zeros(3,2,8), zeros(2,8), zeros(2,3), zeros(2,3))", "h (2, 3): (T, N, 4 n)");
+  fails("gru_sequence(zeros(3,2,6), zeros(2,6), zeros(2,2), zeros(5))", "bias (5,)");
   fails("rope(zeros(2,3))", "even width");
 }
 
@@ -255,6 +325,8 @@ int main(void) {
   const struct CMUnitTest tests[] = {cmocka_unit_test(random_convolutions),
                                      cmocka_unit_test(large_convolutions),
                                      cmocka_unit_test(attention_in_blocks),
+                                     cmocka_unit_test(sequences_step_by_step),
+                                     cmocka_unit_test(many_classes),
                                      cmocka_unit_test(edges),
                                      cmocka_unit_test(errors),
                                      cmocka_unit_test(sizes_of_c)};

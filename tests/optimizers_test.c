@@ -515,6 +515,9 @@ static void test_formula_is_what_runs(void **state) {
                       "v = momentum*v + (t == 1 ? 1 : 1 - dampening)*g\n"
                       "w = w - lr*v\n"
                       "lr = 0.5, momentum = 0.9, dampening = 0, weight_decay = 0.1, nesterov = 0, maximize = 0");
+  cr_optimizer *tuple = cr_optimizer_new("adam(betas=(0.8, 0.9))", NULL, NULL);
+  assert_non_null(strstr(cr_optimizer_formula(tuple), "betas = [0.8, 0.9]"));
+  cr_optimizer_free(tuple);
   cr_optimizer_set_rate(o, 0.25);
   assert_true(cr_optimizer_rate(o) == 0.25 && cr_optimizer_base_rate(o) == 0.5);
   cr_optimizer_free(o);

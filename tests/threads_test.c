@@ -69,17 +69,29 @@ static void threads_agree_to_the_bit(void **state) {
 
 /* A step of training, large enough that every kind of kernel is shared among threads: sums, products by either side transposed
  * and in batches, rows, elementwise with broadcasts, gathers, random numbers. */
-static const char step[] =
+static const char layers[] =
   "E = param randn((97, 160), seed=1) / 9; W = param randn((160, 320), seed=2) / 12; b = param randn((320,), seed=3); "
   "V = param randn((320, 97), seed=4) / 17; i = cast(rand((300,), seed=5) * 97, 'int64'); "
   "h = layer_norm(index_select(E, 0, i), [160]); u = dropout(gelu(h @ W + b), 0.2, seed=6); "
   "q = reshape(u, (4, 75, 2, 160)); p = softmax(einsum('bthd,bshd->bhts', q, q) / 12, dim=-1); "
   "v = reshape(einsum('bhts,bshd->bthd', p, q), (300, 320)) + tanh(u) * sigmoid(b); "
   "cross_entropy(v @ V, i) + 0.01 * mean(relu(v)^2) + sum(logsumexp(v, dim=0)) / 1e4";
+/* Likewise with the kernels over images, items, rows of the batch: strides and groups for every way of the convolution. */
+static const char images[] =
+  "E = param randn((11, 3, 20, 20), seed=1); W = param randn((8, 3, 5, 5), seed=2) / 9; "
+  "b = param randn((16, 4, 3, 3), seed=3) / 6; V = param randn((49, 196), seed=4) / 8; "
+  "h = max_pool2d(relu(conv2d(E, W, padding=2)), 2); "
+  "u = avg_pool2d(conv2d(h, b, stride=2, padding=1, groups=2), 2, stride=1); "
+  "t = conv_transpose2d(u, b[:, :3] * 0.1, stride=2); q = conv1d(flatten(t, 2), W[:, :, 0]); "
+  "k = reshape(u, (11, 16, 16)); a = scaled_dot_product_attention(concatenate([k, k, k], dim=1), k, k, is_causal=True); "
+  "z = reshape(concatenate([a, a * 2, a], dim=-1), (11, 48, 48)) @ randn((48, 196), seed=5) / 7; "
+  "(s, c) = lstm_sequence(transpose(concatenate([z, z[:7]], dim=0), 0, 1), V, zeros(18, 49), zeros(18, 49)); "
+  "r = gru_sequence(s @ V[:, :147], V[:, 49:], zeros(18, 49)); (o, p) = lstm_gates(reshape(z, (528, 196)), zeros(528, 49)); "
+  "mean(r^2) + mean(c * s) + mean(o * p) + mean(interpolate(t, 30, mode='bilinear')) + mean(q^2)";
 enum { PARAMETERS = 4, MOST = 160 * 320 };
 static const char *const parameter[PARAMETERS] = {"E", "W", "b", "V"};
 
-static void run_step(cr_dtype dtype, int threads, double *loss, double *gradient) {
+static void run_step(const char *step, cr_dtype dtype, int threads, double *loss, double *gradient) {
   cr_tape *t = cr_new();
   assert_non_null(t);
   cr_set(t, CR_THREADS, threads);
@@ -102,21 +114,26 @@ static void run_step(cr_dtype dtype, int threads, double *loss, double *gradient
   cr_free(t);
 }
 
-static void any_number_of_threads_gives_the_same_bits(void **state) {
-  (void)state;
+static void bits_of(const char *step) {
   static const int threads[] = {2, 3, 8, 0};
   double loss[2], *gradient = calloc(2 * PARAMETERS * MOST, sizeof *gradient), *other = gradient + PARAMETERS * MOST;
   assert_non_null(gradient);
   for (int dtype = CR_FLOAT32; dtype <= CR_FLOAT64; dtype++) {
-    run_step((cr_dtype)dtype, 1, &loss[0], gradient);
+    run_step(step, (cr_dtype)dtype, 1, &loss[0], gradient);
     assert_true(loss[0] > 0 && loss[0] < 100 && gradient[1] != 0);
     for (size_t k = 0; k < sizeof threads / sizeof *threads; k++) {
-      run_step((cr_dtype)dtype, threads[k], &loss[1], other);
+      run_step(step, (cr_dtype)dtype, threads[k], &loss[1], other);
       assert_memory_equal(&loss[0], &loss[1], sizeof *loss);
       assert_memory_equal(gradient, other, PARAMETERS * MOST * sizeof *gradient);
     }
   }
   free(gradient);
+}
+
+static void any_number_of_threads_gives_the_same_bits(void **state) {
+  (void)state;
+  bits_of(layers);
+  bits_of(images);
 }
 
 /* The number can be changed at any time; jobs of one block need no thread. */

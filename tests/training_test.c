@@ -368,10 +368,10 @@ static void progress_is_a_line(void **state) {
   s.k.progress = keep_line;
   s.k.validation = &s.validation;
   assert_ok(&s, cr_train(&s.k));
-  assert_true(strncmp(a_line, "epoch 3/4 \u2588\u2588\u2588\u2588\u2588\u2591", 10 + 18) == 0);
-  assert_non_null(strstr(a_line, " 2/7  loss "));
+  assert_true(strncmp(a_line, "epoch 3/4 \u2588\u2588\u2591", 10 + 9) == 0);
+  assert_non_null(strstr(a_line, " 2/7  ETA 0:0"));
+  assert_non_null(strstr(a_line, "  loss "));
   assert_non_null(strstr(a_line, " \u2588\u2581  val "));
-  assert_non_null(strstr(a_line, "  ETA 0:0"));
   char small[24];
   for (size_t size = 1; size <= sizeof small; size++) { /* never past the end, never half a character */
     memset(small, 'x', sizeof small);

@@ -27,9 +27,17 @@ static cr_status refuse_value(reader *r, const cr_argument *x, cr_status status,
 
 /* Evaluation */
 
+/* Poison where it is a text, texts, a tuple, or a function. */
+static cr_var known_value(reader *r, const char *name) {
+  if (!r->names) return cr_poison(r->a->tape);
+  cr_var v = cr_program_value(r->names, name);
+  if (cr_is_poison(v)) cr_clear_error(v.tape); /* of a list that is none of numbers */
+  return v;
+}
+
 static void bind(reader *r, const char *name, cr_var v) {
   char number[32];
-  if (cr_is_poison(v)) return; /* a text, a tuple, or a function */
+  if (cr_is_poison(v)) return;
   cr_array a = cr_view(v);
   if (a.rank == 0) {
     cr_number_text(cr_array_get(&a, 0), 0, number);
@@ -47,7 +55,7 @@ static bool open_program(reader *r) {
   if (r->program) return true;
   r->program = cr_program_new(r->a->tape, CR_FLOAT64);
   for (int k = 0; r->program && r->names && (name = cr_program_name(r->names, k)); k++)
-    bind(r, name, cr_program_value(r->names, name));
+    bind(r, name, known_value(r, name));
   return r->program && cr_error(r->a->tape) == CR_OK;
 }
 
@@ -61,6 +69,20 @@ static cr_status take_list(cr_argument *x, const cr_array *a, cr_problem *p) {
   return CR_OK;
 }
 
+/* (0.9, 0.999) serves as a list. */
+static cr_status take_tuple(reader *r, cr_argument *x, const cr_results *results) {
+  double number[CR_MAX_RESULTS];
+  cr_array a;
+  cr_array_init(&a, CR_FLOAT64, 1, (const int64_t[]){results->n});
+  a.data = number;
+  for (int k = 0; k < results->n; k++) {
+    cr_array one = cr_view(results->value[k]);
+    if (one.count != 1) return refuse_value(r, x, CR_BAD_SHAPE, "a tuple of numbers is wanted");
+    number[k] = cr_array_get(&one, 0);
+  }
+  return take_list(x, &a, r->p);
+}
+
 static cr_status evaluate(reader *r, cr_argument *x, value v) {
   cr_results results;
   cr_syntax_error error = {.status = CR_OK};
@@ -68,6 +90,7 @@ static cr_status evaluate(reader *r, cr_argument *x, value v) {
   if (!open_program(r)) return cr_refuse(r->p, cr_error(t), "%s: %s", r->a->name, cr_error_text(t));
   if (cr_program_run(r->program, v.source + v.s->at, v.s->length, &results, &error) != CR_OK)
     return refuse_value(r, x, cr_error(t), error.status != CR_OK ? error.message : cr_error_text(t));
+  if (v.s->kind == CR_TUPLE) return take_tuple(r, x, &results);
   if (results.n != 1) return refuse_value(r, x, CR_BAD_ARGUMENT, "one value is wanted");
   cr_array a = cr_view(results.value[0]);
   if (a.rank > 2 || a.count > INT32_MAX)
@@ -116,7 +139,7 @@ static const char *source_text(reader *r, value v) {
 static bool is_word(const char *s, const char *word) { return !strcmp(s, word); }
 
 static bool is_known(reader *r, const char *name) {
-  return (r->names && !cr_is_poison(cr_program_value(r->names, name))) || is_word(name, "inf") || is_word(name, "nan") ||
+  return !cr_is_poison(known_value(r, name)) || is_word(name, "inf") || is_word(name, "nan") ||
          is_word(name, "pi") || is_word(name, "e");
 }
 

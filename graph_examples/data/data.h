@@ -22,6 +22,10 @@ CR_API cr_status cr_refuse(cr_problem *p, cr_status status, const char *format, 
 #endif
   ;
 
+/* "unknown optimizer 'adma'; did you mean 'adam'?", or what there is. at(k): the k-th name, which ends at a bracket or comma, as
+ * in a signature; NULL past the end. */
+CR_API cr_status cr_refuse_name(cr_problem *p, const char *what, const char *name, const char *(*at)(int k));
+
 /* Zeros of that shape in memory of their own, aligned to 64 bytes. */
 CR_API cr_status cr_array_make(cr_array *a, cr_dtype dtype, int rank, const int64_t *dims, cr_problem *p);
 CR_API cr_status cr_array_clone(cr_array *a, const cr_array *from, cr_dtype dtype, cr_problem *p); /* converts */
@@ -139,6 +143,7 @@ typedef struct cr_dataset {
   cr_array y;              /* (examples, ...): int64 classes (n_classes > 0), or float; rank 0 where there is no target */
   int n_classes;
   char **class_name;       /* n_classes of them, or NULL */
+  int letters;             /* x holds classes too: those of a text */
   int n_features;
   char **feature_name;     /* of the last axis of x, or NULL */
   cr_array center, scale;  /* of each feature, where x was standardised; else data NULL */
@@ -149,7 +154,8 @@ CR_API int64_t cr_dataset_size(const cr_dataset *d);
 /* A source as the language writes it, one of cr_source_at: csv('iris.csv', target='species'), idx('images.gz', 'labels.gz'),
  * npz('d.npz'), text('book.txt', length=64), moons(200, noise=0.1), ... Relative paths start at base (NULL: the working
  * directory). Classes are numbered from 0: texts in alphabetical order, whole numbers as they are (by rank where one is
- * negative). names: as in cr_arguments_read. */
+ * negative); a -100 stays, and stands for no class, which losses (ignore_index) and metrics leave out. names: as in
+ * cr_arguments_read. */
 CR_API cr_status cr_dataset_read(cr_dataset *d, const char *call, const char *base, cr_dtype dtype, cr_program *names,
                                  cr_problem *p);
 typedef struct cr_source {

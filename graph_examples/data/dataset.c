@@ -71,6 +71,7 @@ static cr_status copy_optional(cr_array *to, const cr_array *from, cr_problem *p
 static cr_status copy_names(cr_dataset *d, const cr_dataset *from, cr_problem *p) {
   d->title = from->title ? strdup(from->title) : NULL;
   d->n_classes = from->n_classes;
+  d->letters = from->letters;
   d->n_features = from->n_features;
   if (from->class_name) d->class_name = copies(from->n_classes, from->class_name);
   if (from->feature_name) d->feature_name = copies(from->n_features, from->feature_name);
@@ -109,7 +110,8 @@ cr_status cr_dataset_slice(cr_dataset *d, const cr_dataset *of, int64_t from, in
 /* Splitting */
 
 static int64_t class_of(const cr_dataset *d, int64_t k) {
-  return d->n_classes && d->y.rank == 1 ? cr_array_get_int(&d->y, k) : 0;
+  int64_t y = d->n_classes && d->y.rank == 1 ? cr_array_get_int(&d->y, k) : 0;
+  return y > 0 ? y : 0; /* what has no class goes with the first */
 }
 
 /* Walks the shuffled examples and gives every class its share: of its first j, floor(j * fraction + 1/2) belong to the first
@@ -237,6 +239,7 @@ static int class_named(const cr_dataset *d, const char *name) {
 static cr_status renumber(cr_array *a, const int *to, const cr_dataset *d, cr_problem *p) {
   for (int64_t k = 0; a->data && a->dtype == CR_INT64 && k < a->count; k++) {
     int64_t *x = (int64_t *)a->data + k;
+    if (*x < 0) continue;
     if (to[*x] < 0)
       return cr_refuse(p, CR_UNKNOWN_NAME, "%.200s: '%.60s' does not occur in the training data",
                        d->title ? d->title : "data", d->class_name[*x]);
@@ -250,7 +253,7 @@ static cr_status align_names(cr_dataset *d, const cr_dataset *like, cr_problem *
   char **names = copies(like->n_classes, like->class_name);
   if (!to || !names) return free(to), free_texts(like->n_classes, names), cr__no_memory(p);
   for (int k = 0; k < d->n_classes; k++) to[k] = class_named(like, d->class_name[k]);
-  cr_status status = renumber(&d->x, to, d, p);
+  cr_status status = d->letters ? renumber(&d->x, to, d, p) : CR_OK;
   if (status == CR_OK) status = renumber(&d->y, to, d, p);
   free(to);
   if (status != CR_OK) return free_texts(like->n_classes, names), status;

@@ -68,5 +68,26 @@ const char *cr__meant(const char *name, int n, const void *first, size_t stride)
     best = candidate;
     nearest = d;
   }
+  for (int k = 0; k < n && !best && length > 1; k++) { /* mse for mse_loss */
+    const char *candidate = *(const char *const *)(const void *)((const char *)first + (size_t)k * stride);
+    if (!strncmp(candidate, name, length) && candidate[length] == '_') best = candidate;
+  }
   return best;
+}
+
+enum { MOST_NAMES = 64 };
+
+cr_status cr_refuse_name(cr_problem *p, const char *what, const char *name, const char *(*at)(int k)) {
+  char copy[MOST_NAMES][LONGEST_NAME + 1], all[480] = "";
+  const char *list[MOST_NAMES], *next;
+  int n = 0;
+  for (; n < MOST_NAMES && (next = at(n)); n++) {
+    size_t length = strcspn(next, "(,"), used = strlen(all);
+    list[n] = copy[n];
+    snprintf(copy[n], sizeof copy[n], "%.*s", (int)length, next);
+    snprintf(all + used, sizeof all - used, "%s%s", n ? ", " : "", copy[n]);
+  }
+  const char *meant = cr__meant(name, n, list, sizeof *list);
+  if (meant) return cr_refuse(p, CR_UNKNOWN_NAME, "unknown %s '%.60s'; did you mean '%s'?", what, name, meant);
+  return cr_refuse(p, CR_UNKNOWN_NAME, "unknown %s '%.60s'; there are %s", what, name, all);
 }

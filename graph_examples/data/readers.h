@@ -87,7 +87,7 @@ char *cr__path_of(const cr__order *o, const char *name);
 /* True, False, or None. */
 enum cr__choice { CR__NO, CR__YES, CR__EITHER };
 cr_status cr__choice_of(enum cr__choice *choice, const cr__order *o, const char *name);
-/* y from class numbers: themselves, or their ranks where one is negative; file names them in messages. */
+/* y from class numbers: themselves, or their ranks where one is negative, -100 as it is; file names them in messages. */
 cr_status cr__number_classes(cr_dataset *d, const cr_array *labels, const char *file, cr_problem *p);
 /* y from texts: their ranks in alphabetical order. */
 cr_status cr__text_classes(cr_dataset *d, int64_t n, const char *const *text, cr_problem *p);

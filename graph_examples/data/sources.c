@@ -70,19 +70,7 @@ static bool name_of(const char *call, char name[LONGEST_NAME + 1]) {
 
 static void name_at(int k, char name[LONGEST_NAME + 1]) { name_of(rows[k].source.signature, name); }
 
-static cr_status refuse_source(const char *name, cr_problem *p) {
-  char names[N_ROWS][LONGEST_NAME + 1], all[400] = "";
-  const char *list[N_ROWS];
-  for (int k = 0; k < N_ROWS; k++) {
-    name_at(k, names[k]);
-    list[k] = names[k];
-    if (k) strcat(all, ", ");
-    strcat(all, names[k]);
-  }
-  const char *meant = cr__meant(name, N_ROWS, list, sizeof *list);
-  if (meant) return cr_refuse(p, CR_UNKNOWN_NAME, "there is no source '%s'; did you mean '%s'?", name, meant);
-  return cr_refuse(p, CR_UNKNOWN_NAME, "there is no source '%s'; there are %s", name, all);
-}
+static const char *name_of_row(int k) { return k < N_ROWS ? rows[k].source.signature : NULL; }
 
 cr_status cr_dataset_read(cr_dataset *d, const char *call, const char *base, cr_dtype dtype, cr_program *names,
                           cr_problem *p) {
@@ -96,7 +84,7 @@ cr_status cr_dataset_read(cr_dataset *d, const char *call, const char *base, cr_
   if (!name_of(call, name)) return cr_refuse(p, CR_BAD_SYNTAX, "'%.100s': a source is wanted, as in csv('iris.csv')", call);
   for (; k < N_ROWS; k++)
     if (name_at(k, candidate), !strcmp(name, candidate)) break;
-  if (k == N_ROWS) return refuse_source(name, p);
+  if (k == N_ROWS) return cr_refuse_name(p, "source", name, name_of_row);
   cr_status status = cr_arguments_read(&a, call, rows[k].source.signature, names, p);
   if (status != CR_OK) return status;
   cr__order o = {&a, base, dtype, p};
@@ -141,14 +129,15 @@ static int by_number(const void *a, const void *b) {
   return (x > y) - (x < y);
 }
 
-enum { MOST_CLASSES = 1 << 20 };
+enum { MOST_CLASSES = 1 << 20, NO_CLASS = -100 };
 
 /* The numbers that occur, in order; 0, 1, ... up to the largest where none is negative, so that parts of one set agree. */
 static cr_status levels_of(const cr_array *labels, double **level, int *n, const char *file, cr_problem *p) {
-  int64_t count = labels->count;
+  int64_t count = labels->count, known = 0;
   double low = 0, high = 0;
   for (int64_t k = 0; k < count; k++) {
     double x = cr_array_get(labels, k);
+    if (x == NO_CLASS) continue;
     if (x != floor(x) || fabs(x) >= MOST_CLASSES)
       return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "label %lld is %g, which is no class", (long long)k, x);
     low = fmin(low, x);
@@ -158,7 +147,11 @@ static cr_status levels_of(const cr_array *labels, double **level, int *n, const
   *level = malloc((room + 1) * sizeof **level);
   *n = 0;
   if (!*level) return cr__no_memory(p);
-  for (size_t k = 0; k < room; k++) (*level)[k] = low < 0 ? cr_array_get(labels, (int64_t)k) : (double)k;
+  for (int64_t k = 0; k < (int64_t)room; k++) {
+    double x = low < 0 ? cr_array_get(labels, k) : (double)k;
+    if (x != NO_CLASS) (*level)[known++] = x;
+  }
+  room = (size_t)known;
   qsort(*level, room, sizeof **level, by_number);
   for (size_t k = 0; k < room; k++)
     if (!k || (*level)[k] != (*level)[*n - 1]) (*level)[(*n)++] = (*level)[k];
@@ -184,7 +177,7 @@ cr_status cr__number_classes(cr_dataset *d, const cr_array *labels, const char *
   else return status;
   for (int64_t k = 0; status == CR_OK && k < labels->count; k++) {
     double x = cr_array_get(labels, k), *at = bsearch(&x, level, (size_t)n, sizeof *level, by_number);
-    ((int64_t *)d->y.data)[k] = at - level;
+    ((int64_t *)d->y.data)[k] = x == NO_CLASS ? NO_CLASS : at - level;
   }
   if (status == CR_OK) status = name_classes(d, level, n, p);
   free(level);

@@ -70,6 +70,7 @@ static cr_status name_letters(cr_dataset *d, letters *l, cr_problem *p) {
 static cr_status fill_windows(cr_dataset *d, const letters *l, int64_t length, int64_t stride, const char *file,
                               cr_problem *p) {
   int64_t dim[2] = {l->n > length ? (l->n - 1 - length) / stride + 1 : 0, length};
+  d->letters = 1;
   if (!dim[0])
     return cr__refuse_file(p, CR_BAD_SHAPE, file, "%lld characters are too few for windows of %lld and the next",
                            (long long)l->n, (long long)length);

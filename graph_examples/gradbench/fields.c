@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "gradbench.h"
 
@@ -21,7 +22,7 @@ static void *grown(void *at, int64_t *room, int64_t count) {
   free(at);
   *room = 0;
   at = (uint64_t)count < SIZE_MAX / 16 ? malloc((size_t)(count ? count : 1) * 8) : NULL;
-  if (at) *room = count;
+  if (at) *room = count, memset(at, 0, (size_t)count * 8); /* pages that are there before the clock starts */
   return at;
 }
 

@@ -13,6 +13,10 @@
 #include <op.h>
 #include <ops.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Why a message is refused: one sentence that names the field. */
 typedef struct complaint {
   char text[256];
@@ -49,7 +53,10 @@ typedef struct evaluation {
   void (*release)(void *state); /* frees what the state holds, not the state */
 } evaluation;
 
-extern const evaluation hello, llsq, lse, ode, kmeans, gmm, lstm;
+extern const evaluation ba, det, gmm, hello, ht, kmeans, llsq, lse, lstm, ode, particle, saddle;
+/* What the tool knows and calls itself (evaluations.c): ended by NULL. */
+extern const evaluation *const evaluations[];
+extern const char tool_name[];
 
 /* Reading fields (fields.c): each returns false after a complaint that names the field */
 
@@ -75,14 +82,31 @@ bool read_numbers(const json_t *input, const char *name, int rank, int64_t *dim,
 bool read_integers(const json_t *input, const char *name, int rank, int64_t *dim, int64_t least, int64_t most, integers *out,
                    complaint *c);
 
-/* Recording over the state's numbers, which are not copied (leaves.c) */
+/* Recording (leaves.c) */
 
+/* Inputs over the state's numbers, which are not copied; constants are. */
 cr_var vector_input(cr_tape *t, double *x, int64_t n);
 cr_var matrix_input(cr_tape *t, double *x, int64_t rows, int64_t columns);
 cr_var vector_constant(cr_tape *t, double *x, int64_t n);
 cr_var matrix_constant(cr_tape *t, double *x, int64_t rows, int64_t columns);
-/* All numbers of a node, or of an input's adjoint (zeros when the sweep failed or did not reach it), row by row. */
+/* All numbers of a node, or of an input's adjoint, row by row; add_adjoint adds it to what is there. Nothing after a failure. */
 void copy_value(cr_var v, double *out);
 void copy_adjoint(const cr_sweep *s, cr_var x, double *out);
+void add_adjoint(const cr_sweep *s, cr_var x, double *out);
 
+/* Gradient descent as GradBench defines it (descent.c) */
+
+/* A function of n scalars on the tape; gradient is asked for at the x of the last value. */
+typedef struct goal {
+  cr_var (*value)(void *context, const cr_var *x);
+  void (*gradient)(void *context, const cr_var *x, cr_var *gradient);
+  void *context;
+} goal;
+enum { MOST_UNKNOWNS = 4 };
+/* x becomes the argument of the least value. Its steps are nodes: what is recorded can be differentiated through them. */
+void descend(cr_tape *t, const goal *f, int n, cr_var *x);
+
+#ifdef __cplusplus
+}
+#endif
 #endif

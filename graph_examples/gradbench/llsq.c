@@ -8,7 +8,7 @@ enum { PRIMAL, GRADIENT, BLOCK = 256 };
 
 typedef struct state {
   int64_t n;
-  numbers x, gradient, part;
+  numbers x, gradient;
   double value;
 } state;
 
@@ -16,7 +16,7 @@ static bool read(void *memory, const json_t *input, complaint *c) {
   state *s = memory;
   int64_t m = -1;
   return read_numbers(input, "x", 1, &m, &s->x, c) && (m > 0 || complain(c, "field x is empty")) &&
-         read_integer(input, "n", 2, INT64_C(1) << 32, &s->n, c) && make_room(&s->gradient, m, c) && make_room(&s->part, m, c);
+         read_integer(input, "n", 2, INT64_C(1) << 32, &s->n, c) && make_room(&s->gradient, m, c);
 }
 
 /* The powers 0 to m-1 of t as rows, twice as many each time: t^(k+j) = t^k t^j. */
@@ -48,10 +48,7 @@ static void run(void *memory, cr_tape *t, int function) {
   for (int64_t i = 0; i < s->n && cr_error(t) == CR_OK; i += BLOCK) {
     cr_var y = objective(x, s->n, i, i + BLOCK < s->n ? i + BLOCK : s->n);
     s->value += cr_value(y);
-    if (function == GRADIENT) {
-      copy_adjoint(cr_backward(y), x, s->part.at);
-      for (int64_t j = 0; j < s->part.count; j++) s->gradient.at[j] += s->part.at[j];
-    }
+    if (function == GRADIENT) add_adjoint(cr_backward(y), x, s->gradient.at);
     cr_reset(t, start);
   }
 }
@@ -66,7 +63,6 @@ static void release(void *memory) {
   state *s = memory;
   free(s->x.at);
   free(s->gradient.at);
-  free(s->part.at);
 }
 
 const evaluation llsq = {.name = "llsq", .function = {"primal", "gradient"}, .size = sizeof(state), .read = read, .run = run,

@@ -3,7 +3,7 @@
 
 #include "gradbench.h"
 
-enum { PRIMAL, GRADIENT };
+enum { PRIMAL, GRADIENT, BLOCK = 1 << 13 };
 
 typedef struct state {
   numbers x, gradient;
@@ -17,17 +17,27 @@ static bool read(void *memory, const json_t *input, complaint *c) {
          make_room(&s->gradient, n, c);
 }
 
-/* f does not depend on a, which is there against overflow. */
-static cr_var log_sum_exp(cr_var x) {
-  cr_var a = cr_stop_gradient(cr_amax(x, -1, NULL, 0));
-  return cr_add(a, cr_log(cr_sum_all(cr_exp(cr_sub(x, a)))));
-}
+/* sum_i exp(x_i - a). f does not depend on a, which is there against overflow. */
+static cr_var shifted_sum(cr_var x, double a) { return cr_sum_all(cr_exp(cr_sub(x, cr_const(x.tape, a)))); }
 
+/* Block by block, each recorded where the last one was, in the cache: first for the sum, then, with the derivative of the
+ * logarithm at hand, for the gradient. */
 static void run(void *memory, cr_tape *t, int function) {
   state *s = memory;
-  cr_var x = vector_input(t, s->x.at, s->x.count), f = log_sum_exp(x);
+  int64_t n = s->x.count;
+  double a = cr_value(cr_amax(vector_input(t, s->x.at, n), -1, NULL, 0)), total = 0;
+  cr_mark start = cr_mark_here(t);
+  for (int64_t i = 0; i < n; i += BLOCK, cr_reset(t, start))
+    total += cr_value(shifted_sum(vector_input(t, s->x.at + i, i + BLOCK < n ? BLOCK : n - i), a));
+  cr_var sum = cr_input(t, total), f = cr_add(cr_const(t, a), cr_log(sum));
   s->value = cr_value(f);
-  if (function == GRADIENT) copy_adjoint(cr_backward(f), x, s->gradient.at);
+  if (function == PRIMAL) return;
+  cr_var slope = cr_const(t, cr_adjoint(cr_backward(f), sum));
+  start = cr_mark_here(t);
+  for (int64_t i = 0; i < n; i += BLOCK, cr_reset(t, start)) {
+    cr_var x = vector_input(t, s->x.at + i, i + BLOCK < n ? BLOCK : n - i);
+    copy_adjoint(cr_backward_from(shifted_sum(x, a), slope), x, s->gradient.at + i);
+  }
 }
 
 static void write(const void *memory, int function, text *out) {

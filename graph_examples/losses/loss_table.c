@@ -74,7 +74,7 @@ static const cr_loss rows[] = {
    "value", "value", "mae"},
   {"log_cosh_loss", {0}, "\\log\\cosh(x - t)", "hyperbolic secant", "value", "value", "mae"},
   {"binary_cross_entropy", {0}, "-t \\log p - (1 - t) \\log(1 - p)", "Bernoulli", "probability", "0 or 1", "accuracy"},
-  {"binary_cross_entropy_with_logits", {0}, "\\log(1 + e^x) - t x", "Bernoulli", "logits", "0 or 1", "accuracy"},
+  {"binary_cross_entropy_with_logits", {0}, "\\log(1 + e^x) - t x", "Bernoulli", "logit", "0 or 1", "accuracy"},
   {"soft_margin_loss", {0}, "\\log(1 + e^{-t x})", "Bernoulli", "score", "-1 or 1", "accuracy"},
   {"cross_entropy", {0}, "\\log\\sum_k e^{x_k} - x_t", "categorical", "logits", "class or probabilities", "accuracy"},
   {"nll_loss", {0}, "-x_t", "categorical", "log-probabilities", "class", "accuracy"},

@@ -17,7 +17,8 @@ typedef struct cr_loss {
   const char *formula;       /* as one writes it on paper, in LaTeX */
   const char *likelihood;    /* of which it is the negative logarithm: "Gaussian of unit variance"; NULL: none */
   const char
-    *expects; /* of the prediction: "logits", "probability", "probabilities", "log-probabilities", "score", "value" */
+    *expects; /* of the prediction: "logits", "logit" (of each number by itself), "probabilities", "probability" (likewise),
+                 "log-probabilities", "score", "value" */
   const char *target;        /* "value", "0 or 1", "-1 or 1", "class or probabilities", "count" */
   const char *metric;        /* what to report beside it: "accuracy", "r2", "perplexity" */
 } cr_loss;

@@ -12,21 +12,22 @@
 
 static cr_status no_memory(cr_problem *p) { return cr_refuse(p, CR_NO_MEMORY, "an optimizer: out of memory"); }
 
-static cr_status unknown(const char *name, cr_problem *p) {
-  char text[400] = "";
-  for (int k = 0; cr_method_at(k); k++) {
-    const char *s = cr_method_at(k)->signature;
-    size_t used = strlen(text);
-    snprintf(text + used, sizeof text - used, "%s%.*s", k ? ", " : "", (int)strcspn(s, "("), s);
-  }
-  return cr_refuse(p, CR_UNKNOWN_NAME, "unknown optimizer '%.60s'; there are %s", name, text);
+/* Signatures, and then the other names that methods have. */
+static const char *name_at(int k) {
+  const cr_method *m = cr_method_at(k);
+  if (m) return m->signature;
+  for (int j = 0; cr_method_at(j); j++) k--;
+  for (int j = 0; (m = cr_method_at(j)); j++)
+    for (const char *at = m->aliases; at && *at; at += strcspn(at, ","), at += strspn(at, ", "))
+      if (k-- == 0) return at;
+  return NULL;
 }
 
 static cr_status find_method(cr_optimizer *o, const char *call, cr_problem *p) {
   char name[64];
   snprintf(name, sizeof name, "%.*s", (int)strcspn(call, "( \t"), call);
   o->method = cr_method_named(name);
-  return o->method ? CR_OK : unknown(name, p);
+  return o->method ? CR_OK : cr_refuse_name(p, "optimizer", name, name_at);
 }
 
 /* What every method asks of its numbers: rates and such are finite and not negative, decays below 1. */
@@ -90,6 +91,7 @@ static cr_status add_values(cr_optimizer *o, cr_problem *p) {
     cr_put(&b, "%s%s = ", k ? ", " : "", a->name);
     if (a->kind == CR_ARGUMENT_NUMBER) cr_put(&b, "%s", cr_number_text(a->number, 0, number));
     if (a->kind == CR_ARGUMENT_TEXT) cr_put(&b, "'%s'", a->text);
+    if (a->kind == CR_ARGUMENT_NONE) cr_put(&b, "None");
     for (int i = 0; a->kind == CR_ARGUMENT_LIST && i < a->n; i++)
       cr_put(&b, "%s%s%s", i ? ", " : "[", cr_number_text(a->list[i], 0, number), i == a->n - 1 ? "]" : "");
   }

@@ -19,10 +19,9 @@ typedef struct cr_descent cr_descent; /* descent.h: the model as one vector, for
 typedef struct cr_method {
   const char *signature; /* "adam(lr=0.001, betas=[0.9, 0.999], eps=1e-8, weight_decay=0, bias_correction=True)" */
   const char *aliases;   /* "sgd, gd", or NULL */
-  const char *state;   /* names kept from step to step, with start values: "m = 0; v = 0"; like w, or numbers if their update
-                          is of numbers */
-  const char *update;  /* "m = beta1*m + (1 - beta1)*g; ...; w = w - lr*..."; NULL: a method over all parameters */
-  const char *formula; /* as text for those; NULL: update itself */
+  const char *state;     /* "m = 0; v = 0": what is kept, with start values; a number where the update assigns numbers */
+  const char *update;    /* "m = beta1*m + (1 - beta1)*g; ...; w = w - lr*..."; NULL: a method over all parameters */
+  const char *formula;   /* as text for those; NULL: update itself */
   const char *doc, *source;
   int needs;                        /* of the objective: 0 nothing, 1 a scalar, 2 residuals */
   cr_status (*step)(cr_descent *d); /* of methods over all parameters */
@@ -34,10 +33,10 @@ typedef struct cr_optimizer cr_optimizer;
 /* "adam(lr=0.01)"; names as in cr_arguments_read. */
 CR_API cr_optimizer *cr_optimizer_new(const char *call, cr_program *names, cr_problem *p);
 CR_API void cr_optimizer_free(cr_optimizer *o);
-CR_API const char *
-cr_optimizer_formula(const cr_optimizer *o); /* the update, one assignment a line, with the hyperparameters' values below */
-CR_API const char *
-cr_optimizer_warning(const cr_optimizer *o); /* of doubtful settings, or NULL: RMSProp's decay 0.999 and its first step */
+/* The update, one assignment a line, with the hyperparameters' values below. */
+CR_API const char *cr_optimizer_formula(const cr_optimizer *o);
+/* Of doubtful settings, or NULL: RMSProp's decay 0.999 and its first step. */
+CR_API const char *cr_optimizer_warning(const cr_optimizer *o);
 
 /* The learning rate that the next step uses; schedules set it. */
 CR_API double cr_optimizer_rate(const cr_optimizer *o);
@@ -49,8 +48,7 @@ CR_API double cr_optimizer_base_rate(const cr_optimizer *o);
 typedef cr_var (*cr_objective)(cr_model *m, void *user);
 
 typedef struct cr_step {
-  double loss; /* at the start of the step. Methods with an update rule take it from here: set it before, for irprop_plus to
-                  see */
+  double loss;               /* where the step starts; set it before a step by an update rule, for irprop_plus to see */
   double gradient_norm, step_norm;
   int evaluations;           /* of the objective within this step */
   double damping, condition; /* Levenberg-Marquardt: lambda, and the condition number of J^T J + lambda I; NaN else */

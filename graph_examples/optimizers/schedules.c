@@ -48,16 +48,17 @@ struct cr_schedule {
 
 const cr_source *cr_schedule_at(int k) { return k >= 0 && k < (int)(sizeof rows / sizeof *rows) ? &rows[k].source : NULL; }
 
+static const char *name_at(int k) { return cr_schedule_at(k) ? rows[k].source.signature : NULL; }
+
 static cr_status find_row(cr_schedule *s, const char *call, cr_problem *p) {
-  char known[200] = "";
-  size_t n = strcspn(call, "( \t");
+  char name[64];
+  snprintf(name, sizeof name, "%.*s", (int)strcspn(call, "( \t"), call);
   for (size_t k = 0; k < sizeof rows / sizeof *rows; k++) {
     const char *signature = rows[k].source.signature;
-    size_t length = strcspn(signature, "("), used = strlen(known);
-    if (n == length && !strncmp(signature, call, n)) return s->row = &rows[k], CR_OK;
-    snprintf(known + used, sizeof known - used, "%s%.*s", k ? ", " : "", (int)length, signature);
+    size_t n = strlen(name);
+    if (!strncmp(signature, name, n) && signature[n] == '(') return s->row = &rows[k], CR_OK;
   }
-  return cr_refuse(p, CR_UNKNOWN_NAME, "unknown schedule '%.*s'; there are %s", (int)(n < 60 ? n : 60), call, known);
+  return cr_refuse_name(p, "schedule", name, name_at);
 }
 
 static cr_status check(const cr_arguments *a, cr_problem *p) {

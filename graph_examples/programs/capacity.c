@@ -1,13 +1,14 @@
-/* Capacity: how much a network can learn by heart. One sees what networks of 1, 4 and 100 hidden units make of the same 12 noisy points
- * of a sine: the smallest cannot bend enough, the largest goes through every point, noise and all. Then the gap between the loss
- * on new points and the loss on those seen, by the number of points and of units: few examples and many weights overfit. */
+/* Capacity: how much a network can learn by heart. One sees what networks of 1, 2 and 12 hidden units make of the same 12
+ * noisy points of a sine: the smallest cannot bend enough, the largest goes through the points, noise and all. Then the gap
+ * between the loss on new points and the loss on those seen, by the number of points and of units: few examples and many
+ * weights overfit. */
 #include <chainrule_networks.h>
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { WIDE = 38, HIGH = 15, STEPS = 150, GRID = 5 };
+enum { WIDE = 38, HIGH = 15, STEPS = 120, GRID = 5 };
 
 typedef struct task {
   const cr_dataset *d;
@@ -61,11 +62,11 @@ static void mark(char picture[HIGH][WIDE + 1], double x, double y, char with) {
 
 /* The function that each of three networks has learnt, side by side. */
 static int show_fits(void) {
-  static const int units[3] = {1, 2, 16};
+  static const int units[3] = {1, 2, 12};
   char picture[3][HIGH][WIDE + 1];
   cr_dataset d = {0}, grid = {0};
   double loss[3][2], y[WIDE];
-  int failed = make(&d, 12, 0.4, 3) || make(&grid, WIDE, 0, 0);
+  int failed = make(&d, 12, 0.4, 5) || make(&grid, WIDE, 0, 0);
   for (int k = 0; k < 3 && !failed; k++) {
     for (int row = 0; row < HIGH; row++) memset(picture[k][row], ' ', WIDE), picture[k][row][WIDE] = 0;
     failed = learn(&d, &grid, units[k], loss[k], y);
@@ -76,11 +77,12 @@ static int show_fits(void) {
     for (int64_t i = 0; i < 12; i++) mark(picture[k], cr_array_get(&d.x, i), cr_array_get(&d.y, i), 'o');
   }
   for (int row = 0; row < HIGH && !failed; row++) printf("|%s|%s|%s|\n", picture[0][row], picture[1][row], picture[2][row]);
-  for (int k = 0; k < 3 && !failed; k++) printf(" %2d units: %.4f seen, %.4f the sine%*s", units[k], loss[k][0], loss[k][1], WIDE - 37, "");
-  puts("\n\n. the sine, o twelve noisy points of it, * what is learnt\n");
+  for (int k = 0; k < 3 && !failed; k++) printf(" %2d units: %.4f here, %.4f beside  ", units[k], loss[k][0], loss[k][1]);
+  puts("\n. the sine, o noisy points of it (here), * what is learnt, which is compared with the sine (beside)\n");
   cr_dataset_free(&d);
   cr_dataset_free(&grid);
-  return failed;
+  return failed ||
+         !(loss[0][0] > loss[1][0] && loss[1][0] > loss[2][0] && loss[1][1] < loss[0][1] && loss[1][1] < loss[2][1]);
 }
 
 /* The median over five samples of the loss on new points less that on those seen. */
@@ -110,7 +112,8 @@ int main(void) {
     printf("\n%6d ", points[i]);
     for (int j = 0; j < GRID && !failed; j++) {
       failed = gap(points[i], units[j], &new, &g[i][j]);
-      printf("  %6.3f %c%c", g[i][j], " .:-=+*#%@"[(int)fmax(0, fmin(9, 30 * g[i][j]))], " .:-=+*#%@"[(int)fmax(0, fmin(9, 30 * g[i][j]))]);
+      char shade = " .:-=+*#%@"[(int)fmax(0, fmin(9, 30 * g[i][j]))];
+      printf("  %6.3f %c%c", g[i][j], shade, shade);
     }
   }
   puts("\nThe darker, the more is learnt by heart: few examples and many weights.");

@@ -10,6 +10,7 @@
 /* Not chainrule.h, which adds the caller's source line to messages: here the caller is at the command line. */
 #include <engine.h>
 #include <formula.h>
+#include <function.h>
 #include <op.h>
 #include <ops.h>
 
@@ -19,11 +20,12 @@ enum { STATUS_GOOD = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 typedef enum option_id {
   OPT_WRT, OPT_DTYPE, OPT_COTANGENT, OPT_TANGENT, OPT_ALL, OPT_DIGITS, OPT_FULL,  /* what to compute, how to print numbers */
   OPT_CLAIM, OPT_EXEC, OPT_TIMEOUT, OPT_TOLERANCE, OPT_SEED, OPT_ORDER,          /* check */
-  OPT_KINKS, OPT_LATEX, OPT_HTML, OPT_OUTPUT, OPT_SVG, OPT_PNG, OPT_DEPTH, OPT_FOCUS, OPT_STEPS, OPT_ONLY, OPT_FRAMES, OPT_ERRATA, OPT_WHY, OPT_NONFINITE, OPT_MEMORY,
+  OPT_KINKS, OPT_LATEX, OPT_HTML, OPT_OUTPUT, OPT_SVG, OPT_PNG, OPT_DEPTH, OPT_FOCUS, OPT_STEPS, OPT_ONLY, OPT_FRAMES, OPT_STATS, OPT_ERRATA, OPT_WHY, OPT_NONFINITE, OPT_MEMORY,
   OPT_SET, OPT_EPOCHS, OPT_MAX_SECONDS, OPT_TARGET_LOSS, OPT_PATIENCE, OPT_GRAD_TOL, OPT_FOLDS, OPT_THREADS,  /* train */
   OPT_CHECKPOINT, OPT_RESUME, OPT_LOG,
   OPT_PLOT, OPT_CONFUSION, OPT_SATURATION, OPT_GRADIENTS, OPT_SUMMARY, OPT_FORMULA, OPT_DIAGRAM, OPT_LIST, OPT_QUIET,
   OPT_DATA, OPT_PROMPT, OPT_LENGTH, OPT_TEMPERATURE,  /* predict */
+  OPT_NAME, OPT_GRADIENT, OPT_JACOBIAN, OPT_HESSIAN, OPT_MAIN, OPT_SPLIT,  /* codegen */
   OPT_JSON, OPT_COLOR, OPT_HELP,
   N_OPTIONS
 } option_id;
@@ -144,6 +146,8 @@ cr_var tensor_record(cr_tape *t, const tensor *x, bool constant);
 /* Output */
 
 /* JSON: numbers have 17 significant digits; nan and inf are the strings "nan", "inf", "-inf". */
+/* Bytes that are not UTF-8 are taken for Latin-1. */
+json_t *json_text(const char *text);
 json_t *json_number_of(double x);
 json_t *json_tensor(const tensor *x);               /* {"dtype", "shape", "data"}; NULL when memory runs out */
 json_t *json_var(cr_var v);                         /* the same for a node */
@@ -203,6 +207,7 @@ int verb_derivative(context *c); /* grad, vjp, jvp, jac, hess, hvp */
 int verb_check(context *c);
 int verb_explain(context *c);
 int verb_graph(context *c);
+int verb_codegen(context *c);
 int verb_surface(context *c);
 int verb_ops(context *c);
 int verb_lesson(context *c);

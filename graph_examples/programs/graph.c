@@ -3,6 +3,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "captured.h"
 #include "tracing.h"
 
 static json_t *text_json(const trace *t, tree s) {
@@ -69,6 +70,7 @@ static int put_picture(const context *c, const trace *t, const char *format) {
 }
 
 int verb_graph(context *c) {
+  if (has(c, OPT_STATS)) return put_captured(c);
   trace *exact, *t = open_trace(c, &exact);
   if (!t) return STATUS_USAGE;
   const char *format = picture_format(c);

@@ -10,6 +10,21 @@
 
 /* Writing */
 
+json_t *json_text(const char *text) {
+  json_t *j = json_string(text);
+  char *wide = j ? NULL : malloc(2 * strlen(text) + 1), *to = wide;
+  if (!wide) return j;
+  for (; *text; text++) {
+    unsigned char c = (unsigned char)*text;
+    if (c > 127) *to++ = (char)(0xC0 | c >> 6);
+    *to++ = (char)(c > 127 ? 0x80 | (c & 0x3F) : c);
+  }
+  *to = 0;
+  j = json_string(wide);
+  free(wide);
+  return j;
+}
+
 json_t *json_number_of(double x) {
   return isfinite(x) ? json_real(x) : json_string(isnan(x) ? "nan" : x > 0 ? "inf" : "-inf");
 }

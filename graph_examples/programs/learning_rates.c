@@ -1,7 +1,7 @@
-/* The learning rate: too small, right, too large. First Example 1 of notes 004 (two inputs, two sigmoid units, a linear output,
- * J = (yhat - y)^2/2) at seven rates: too small a rate is still on its way, a larger one oscillates, the largest throw the
- * sigmoids where they are flat, and training is stuck. Then a valley with two bottoms: a small rate ends in the local minimum
- * next to the start, a larger one jumps over the barrier, one that is too large jumps to and fro, or leaves. */
+/* The learning rate: too small, right, too large. First Example 1 of notes 004 (two inputs, two sigmoid units, a linear
+ * output, J = (yhat - y)^2/2) at seven rates: too small a rate is still on its way, a larger one oscillates, the largest
+ * throw the sigmoids where they are flat, and training is stuck. Then a valley with two bottoms: a small rate ends in the
+ * local minimum next to the start, a larger one jumps over the barrier, too large a one swings to and fro, or leaves. */
 #include <chainrule_networks.h>
 
 #include <math.h>
@@ -10,9 +10,9 @@
 enum { PASSES = 51, COLUMNS = 61 };
 
 typedef struct descent {
-  int passes;                            /* before the loss was no longer finite */
-  double loss[PASSES], first[PASSES];    /* and the first weight, after so many updates */
-  double slope;                          /* norm of the last gradient */
+  int passes;                         /* before the loss was no longer finite */
+  double loss[PASSES], first[PASSES]; /* and the first weight, after so many updates */
+  double slope;                       /* norm of the last gradient */
 } descent;
 
 /* Plain gradient descent from start, and what it met. */
@@ -100,21 +100,23 @@ static cr_var well(cr_model *m, void *user) {
 
 static const char *fate(const descent *d) {
   if (d->passes < PASSES) return "too large: leaves for ever";
-  if (d->slope > 0.01) return turns(d) > 9 ? "too large: jumps to and fro" : "too small: creeps";
+  if (d->slope > 0.01) return turns(d) > 9 ? "too large: swings to and fro" : "too small: creeps";
   return d->first[PASSES - 1] > 0 ? "small: ends in the local minimum" : "right: jumps the barrier, to the deeper minimum";
 }
 
 static int column(double w) { return (int)lround((w + 1.8) / 3.6 * (COLUMNS - 1)); }
 
 static int show_well(void) {
-  static const double start = 1.6, rates[] = {0.001, 0.1, 0.7, 0.9, 1.5}, expected[] = {1.49, 0.9456, -1.0467, -1.127, INFINITY};
+  static const double start = 1.6, rates[] = {0.001, 0.1, 0.7, 0.9, 1.5},
+                      expected[] = {1.49, 0.9456, -1.0467, -1.127, (double)INFINITY};
   int wrong = 0;
   char line[COLUMNS + 1] = "";
   for (int k = 0; k < COLUMNS; k++) {
     double w = 3.6 * k / (COLUMNS - 1) - 1.8;
     line[k] = (char)('0' + (int)fmin(9, 10 * (w * w * w * w / 4 - w * w / 2 + 0.1 * w + 0.3524) / 1.2));
   }
-  printf("f(w) = w^4/4 - w^2/2 + 0.1 w from w = %g, %d updates: * where one ends, o where the last ends\n", start, PASSES - 1);
+  printf("f(w) = w^4/4 - w^2/2 + 0.1 w from w = %g, %d updates: * where one ends, o where the last ends\n", start,
+         PASSES - 1);
   printf("height  %s  0: the lowest tenth\n", line);
   for (int r = 0; r < 5; r++) {
     descent d = descend(well, &start, rates[r]);

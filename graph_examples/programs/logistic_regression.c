@@ -1,7 +1,7 @@
-/* Logistic regression: the probability of a class is sigmoid(w.x), and w minimises the cross entropy. One sees that the engine's
- * gradient is the closed form X^T (yhat - y)/n and its Hessian X^T diag(yhat (1 - yhat)) X/n; that Newton's method, here
- * iteratively reweighted least squares, takes a few steps, and gradient descent hundreds; and that both, and the library's
- * Newton-CG, end at the same w, for the loss is convex. */
+/* Logistic regression: the probability of a class is sigmoid(w.x), and w minimises the cross entropy. One sees that the
+ * engine's gradient is the closed form X^T (yhat - y)/n and its Hessian X^T diag(yhat (1 - yhat)) X/n; that Newton's method,
+ * here iteratively reweighted least squares, takes a few steps, and gradient descent hundreds; and that both, and the
+ * library's Newton-CG, end at the same w, for the loss is convex. */
 #include <chainrule_networks.h>
 
 #include <math.h>
@@ -51,8 +51,9 @@ static int compare_derivatives(cr_model *m, task *k) {
       cr_read(closed_form(k, "X.T @ (yhat - y)/X.shape[0]"), G, N) != CR_OK ||
       cr_read(closed_form(k, "X.T @ (yhat*(1 - yhat)*X)/X.shape[0]"), H, N * N) != CR_OK)
     return 1;
-  printf("gradient at w = (0.5, -0.3, 0.1)\n  engine       %15.12f %15.12f %15.12f\n  closed form  %15.12f %15.12f %15.12f\n", g[0],
-         g[1], g[2], G[0], G[1], G[2]);
+  printf(
+      "gradient at w = (0.5, -0.3, 0.1)\n  engine       %15.12f %15.12f %15.12f\n  closed form  %15.12f %15.12f %15.12f\n",
+      g[0], g[1], g[2], G[0], G[1], G[2]);
   printf("  largest difference: %.1e, of the Hessian: %.1e\n\n", difference(N, g, G), difference(N * N, h, H));
   return !(difference(N, g, G) < 1e-14 && difference(N * N, h, H) < 1e-14);
 }

@@ -1,8 +1,9 @@
-/* Overfitting and its cures. A network of 60 hidden units learns 16 noisy points of a sine. Its training loss falls and falls; its
- * loss on points not seen has a minimum, then rises, for what it goes on to learn is the noise. One sees both curves, and early
- * stopping, which notices after some patience and brings the best weights back. Then the cures side by side: a smaller network,
- * early stopping, noise on weights, activities or data, dropout, and l1 and l2 penalties of growing strength: too weak a one does
- * nothing, too strong a one lets nothing be learnt. How it depends on the number of points and units: capacity.c. */
+/* Overfitting and its cures. A network of 60 hidden units learns 16 noisy points of a sine. Its training loss falls and
+ * falls; its loss on points not seen has a minimum, then rises, for what it goes on to learn is the noise. One sees both
+ * curves, and early stopping, which notices after some patience and brings the best weights back. Then the cures side by
+ * side: a smaller network, early stopping, noise on weights, activities or data, dropout, and l1 and l2 penalties of growing
+ * strength: too weak a one does nothing, too strong a one lets nothing be learnt. How it depends on the number of points and
+ * units: capacity.c. */
 #include <chainrule_networks.h>
 
 #include <math.h>
@@ -64,9 +65,17 @@ static int train(const cure *c, const cr_dataset *seen, const cr_dataset *unseen
   cr_tape *t = cr_new();
   cr_model *m = t ? cr_model_new(t, CR_FLOAT64, 1) : NULL;
   cr_optimizer *o = m ? cr_optimizer_new("adam(lr=0.05)", NULL, &p) : NULL;
-  cr_training k = {.model = m, .optimizer = o, .train = seen, .validation = unseen, .user = &copy,
-                   .batch = INT64_MAX, .epochs = EPOCHS, .patience = c->patience, .keep_last = !c->patience,
-                   .augment = c->augment, .hook = {.forward = forward, .loss = loss}};
+  cr_training k = {.model = m,
+                   .optimizer = o,
+                   .train = seen,
+                   .validation = unseen,
+                   .user = &copy,
+                   .batch = INT64_MAX,
+                   .epochs = EPOCHS,
+                   .patience = c->patience,
+                   .keep_last = !c->patience,
+                   .augment = c->augment,
+                   .hook = {.forward = forward, .loss = loss}};
   double before = 0, after = 0;
   int failed = !o || cr_train(&k) != CR_OK || cr_default_validate(&k, seen, &before) != CR_OK ||
                cr_default_validate(&k, unseen, &after) != CR_OK;
@@ -86,19 +95,19 @@ static int train(const cure *c, const cr_dataset *seen, const cr_dataset *unseen
 
 int main(void) {
   static const cure cures[] = {
-    {"none", large, 0, 0, 0, NULL, 0},
-    {"smaller network, 2 units", "dense(tanh(dense(x, 2)), 1)", 0, 0, 0, NULL, 1},
-    {"early stopping", large, 0, 0, PATIENCE, NULL, 1},
-    {"noise on the weights, 0.05", "dense(tanh(dense(x, 60, weight_noise=0.05)), 1, weight_noise=0.05)", 0, 0, 0, NULL, 1},
-    {"noise on activities, 0.2", "dense(noise(tanh(dense(x, 60)), 0.2), 1)", 0, 0, 0, NULL, 1},
-    {"dropout of a fifth", "dense(drop(tanh(dense(x, 60)), 0.2), 1)", 0, 0, 0, NULL, 1},
-    {"augmentation: noise on x, 0.3", large, 0, 0, 0, "noise(0.3)", 1},
-    {"penalty l2, lambda 0.0001", large, 0, 0.0001, 0, NULL, 0},
-    {"penalty l2, lambda 0.01", large, 0, 0.01, 0, NULL, 1},
-    {"penalty l2, lambda 1", large, 0, 1, 0, NULL, 1},
-    {"penalty l1, lambda 0.0001", large, 0.0001, 0, 0, NULL, 0},
-    {"penalty l1, lambda 0.02", large, 0.02, 0, 0, NULL, 1},
-    {"penalty l1, lambda 1", large, 1, 0, 0, NULL, 1},
+      {"none", large, 0, 0, 0, NULL, 0},
+      {"smaller network, 2 units", "dense(tanh(dense(x, 2)), 1)", 0, 0, 0, NULL, 1},
+      {"early stopping", large, 0, 0, PATIENCE, NULL, 1},
+      {"noise on the weights, 0.05", "dense(tanh(dense(x, 60, weight_noise=0.05)), 1, weight_noise=0.05)", 0, 0, 0, NULL, 1},
+      {"noise on activities, 0.2", "dense(noise(tanh(dense(x, 60)), 0.2), 1)", 0, 0, 0, NULL, 1},
+      {"dropout of a fifth", "dense(drop(tanh(dense(x, 60)), 0.2), 1)", 0, 0, 0, NULL, 1},
+      {"augmentation: noise on x, 0.3", large, 0, 0, 0, "noise(0.3)", 1},
+      {"penalty l2, lambda 0.0001", large, 0, 0.0001, 0, NULL, 0},
+      {"penalty l2, lambda 0.01", large, 0, 0.01, 0, NULL, 1},
+      {"penalty l2, lambda 1", large, 0, 1, 0, NULL, 1},
+      {"penalty l1, lambda 0.0001", large, 0.0001, 0, 0, NULL, 0},
+      {"penalty l1, lambda 0.02", large, 0.02, 0, 0, NULL, 1},
+      {"penalty l1, lambda 1", large, 1, 0, 0, NULL, 1},
   };
   cr_problem p = {0};
   cr_dataset seen = {0}, unseen = {0};

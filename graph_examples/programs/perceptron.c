@@ -1,6 +1,6 @@
-/* The perceptron: one unit that answers 1 where w.x + b > 0, else 0, and learns from its mistakes alone: w = w + eta (d - y) x.
- * One sees what it predicts before training, and with which margin; every example of AND and what it does to the weights; a
- * film of the boundary, a frame for each mistake; and that AND and OR converge, while XOR, which no line separates, comes
+/* The perceptron: one unit that answers 1 where w.x + b > 0, else 0, and learns from its mistakes alone: w += eta (d - y) x.
+ * One sees what it predicts before training, and with which margin; every example of AND and what it does to the weights;
+ * a film of the boundary, a frame for each mistake; and that AND and OR converge, while XOR, which no line separates, comes
  * back to weights that it had before and cycles for ever. */
 #include <chainrule_networks.h>
 
@@ -12,7 +12,7 @@ static const double corner[4][2] = {{0, 0}, {0, 1}, {1, 0}, {1, 1}};
 
 typedef struct gate {
   const char *name;
-  double d[4];
+  double d[4]; /* targets of the corners */
 } gate;
 typedef struct example {
   const double *x;
@@ -76,12 +76,14 @@ static void predict(learner *l, const gate *g) {
   printf("%s before training: w = (%.3f, %.3f), b = %.3f\ninput    margin w.x + b   class    d\n", g->name, l->w[0], l->w[1],
          *l->b);
   for (int i = 0; i < 4; i++)
-    printf(" %g %g   %12.3f   %7g  %5g%s\n", corner[i][0], corner[i][1], s[i], y[i], g->d[i], y[i] == g->d[i] ? "" : "  wrong");
+    printf(" %g %g   %12.3f   %7g  %5g%s\n", corner[i][0], corner[i][1], s[i], y[i], g->d[i],
+           y[i] == g->d[i] ? "" : "  wrong");
   putchar('\n');
 }
 
 /* One pass over the examples: how many mistakes, or -1. */
 static int run_epoch(learner *l, const gate *g, int epoch, int talk) {
+  static const char *const change[] = {"   w - x", "", "   w + x"};
   int mistakes = 0;
   for (int i = 0; i < 4; i++) {
     example e = {corner[i], g->d[i], 0};
@@ -89,7 +91,7 @@ static int run_epoch(learner *l, const gate *g, int epoch, int talk) {
     if (cr_minimize(l->o, l->m, mistake, &e, NULL, &p) != CR_OK) return fprintf(stderr, "perceptron: %s\n", p.text), -1;
     if (talk)
       printf("%5d   %g %g   %g   %g  %4g %3g %3g%s\n", epoch, e.x[0], e.x[1], e.d, e.y, l->w[0], l->w[1], *l->b,
-             e.y == e.d ? "" : e.y < e.d ? "   w + x" : "   w - x");
+             change[1 + (int)(e.d - e.y)]);
     if (e.y != e.d) mistakes++, shoot(l, g);
   }
   return mistakes;
@@ -100,16 +102,20 @@ static int learn(learner *l, const gate *g, const char *start, int talk) {
   double past[EPOCHS + 1][3] = {{l->w[0], l->w[1], *l->b}};
   for (int epoch = 1, total = 0; epoch <= EPOCHS; epoch++) {
     int mistakes = run_epoch(l, g, epoch, talk);
-    double *now = past[epoch];
+    double *now = memcpy(past[epoch], (double[]){l->w[0], l->w[1], *l->b}, sizeof *past);
     if (mistakes < 0) return -1;
-    total += mistakes, now[0] = l->w[0], now[1] = l->w[1], now[2] = *l->b;
-    if (!mistakes)
-      return printf("%-4s from %-9s converges: epoch %d makes no mistake, %d in all; w = (%.4g, %.4g), b = %.4g\n", g->name,
-                    start, epoch, total, now[0], now[1], now[2]), 1;
+    total += mistakes;
+    if (!mistakes) {
+      printf("%-4s from %-9s converges: epoch %d makes no mistake, %d in all; w = (%.4g, %.4g), b = %.4g\n", g->name, start,
+             epoch, total, now[0], now[1], now[2]);
+      return 1;
+    }
     for (int k = 0; k < epoch; k++)
-      if (!memcmp(past[k], now, sizeof past[k]))
-        return printf("%-4s from %-9s cycles: the weights after epoch %d are those after epoch %d, and all repeats\n", g->name,
-                      start, epoch, k), 0;
+      if (!memcmp(past[k], now, sizeof past[k])) {
+        printf("%-4s from %-9s cycles: after epoch %d the weights are those after epoch %d again\n", g->name, start, epoch,
+               k);
+        return 0;
+      }
   }
   return -1;
 }
@@ -137,10 +143,7 @@ static int run(const gate *g, const char *start, int log, int film) {
 }
 
 int main(void) {
-  static const gate and = {"AND", {0, 0, 0, 1}}, or = {"OR", {0, 1, 1, 1}}, xor = {"XOR", {0, 1, 1, 0}};
-  int right = run(&or, "normal(1)", 0, 0) == 1;
-  right &= run(&and, "zeros", 1, 1) == 1;
-  right &= run(&or, "zeros", 0, 0) == 1;
-  right &= run(&xor, "zeros", 0, 1) == 0;
-  return !right;
+  static const gate gates[] = {{"AND", {0, 0, 0, 1}}, {"OR", {0, 1, 1, 1}}, {"XOR", {0, 1, 1, 0}}};
+  return run(&gates[1], "normal(1)", 0, 0) != 1 || run(&gates[0], "zeros", 1, 1) != 1 ||
+         run(&gates[1], "zeros", 0, 0) != 1 || run(&gates[2], "zeros", 0, 1) != 0;
 }

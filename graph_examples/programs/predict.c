@@ -15,7 +15,7 @@ typedef struct predictions {
 } predictions;
 
 static const char *class_name(const predictions *p, int64_t number, char *text) {
-  if (p->d->class_name && number < p->d->n_classes) return p->d->class_name[number];
+  if (p->d->class_name && number >= 0 && number < p->d->n_classes) return p->d->class_name[number];
   snprintf(text, 32, "%lld", (long long)number);
   return text;
 }
@@ -68,7 +68,7 @@ static json_t *json_rows(const predictions *p) {
     if (p->classes) {
       int64_t c = class_of(&p->all, row, p->k->expects, &probability);
       json_array_append_new(
-          list, json_pack("{s:s, s:o}", "class", class_name(p, c, text), "probability", json_number_of(probability)));
+          list, json_pack("{s:o, s:o}", "class", json_text(class_name(p, c, text)), "probability", json_number_of(probability)));
       continue;
     }
     json_t *numbers = json_array();
@@ -109,7 +109,8 @@ static int predict_data(const context *c, cr_recipe *r) {
   if (cr_predict(k, d, &p.all, &why) != CR_OK) complain("%s", why.text);
   else {
     p.width = p.all.rank > 1 ? p.all.dim[p.all.rank - 1] : 1;
-    p.classes = k->train->n_classes > 0;
+    bool each = k->expects && (!strcmp(k->expects, "logit") || !strcmp(k->expects, "probability"));
+    p.classes = k->train->n_classes > 0 && !(each && p.width > 1); /* several questions of yes or no are no class */
     if (evaluate(k, d, "these", &o)) status = put_predictions(c, k, &p, &o);
   }
   cr_array_release(&p.all);
@@ -146,8 +147,11 @@ static int64_t token_of(const cr_dataset *d, const char *text, size_t *bytes) {
 
 static bool read_prompt(const cr_dataset *d, const char *prompt, int64_t *token, int64_t *n) {
   for (size_t bytes; *prompt; prompt += bytes)
-    if ((token[(*n)++] = token_of(d, prompt, &bytes)) < 0)
-      return complain("--prompt: the training text has no '%.1s'", prompt), false;
+    if ((token[(*n)++] = token_of(d, prompt, &bytes)) < 0) {
+      int length = 1;
+      while ((prompt[length] & 0xC0) == 0x80) length++; /* of one character */
+      return complain("--prompt: the training text has no '%.*s'", length, prompt), false;
+    }
   return *n > 0 || (complain("--prompt is empty"), false);
 }
 
@@ -189,7 +193,7 @@ static int continue_text(const context *c, cr_recipe *r) {
   if (!whole_given(c, OPT_LENGTH, 1, 1000000, 200, &length) || !whole_given(c, OPT_SEED, 0, 1 << 30, 1, &seed) ||
       !read_temperature(c, &temperature))
     return STATUS_USAGE;
-  if (d->x.dtype != CR_INT64 || d->x.rank != 2 || !d->class_name)
+  if (!d->letters || d->x.rank != 2)
     return complain("--prompt is for recipes whose data are a text");
   int64_t n = 0, *token = malloc((strlen(prompt) + (size_t)length + 1) * sizeof *token);
   if (!token) return complain_memory();
@@ -208,7 +212,7 @@ static int continue_text(const context *c, cr_recipe *r) {
     }
   }
   free(token);
-  if (good && has(c, OPT_JSON)) return put_json(stdout, json_pack("{s:s, s:o}", "prompt", prompt, "text", text));
+  if (good && has(c, OPT_JSON)) return put_json(stdout, json_pack("{s:o, s:o}", "prompt", json_text(prompt), "text", text));
   json_decref(text);
   if (good) putchar('\n');
   return good ? STATUS_GOOD : STATUS_USAGE;

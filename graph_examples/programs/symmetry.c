@@ -1,7 +1,7 @@
 /* Units that start alike stay alike: they see the same inputs, get the same gradients, and take the same steps, so that the
- * network is as poor as one with a single hidden unit. One sees two tanh units learn exclusive or for 100 steps from every kind of
- * initial weights: from equal ones they are identical to the last bit, and the library warns; random ones break the symmetry.
- * Of the initialisers there are, all that are constant fail. */
+ * network is as poor as one with a single hidden unit. One sees two tanh units learn exclusive or for 100 steps from every
+ * kind of initial weights: from equal ones they are identical to the last bit, and the library warns; random ones break the
+ * symmetry. Of the initialisers there are, all that are constant fail. */
 #include <chainrule_networks.h>
 
 #include <stdio.h>
@@ -44,8 +44,9 @@ static int train(const char *initializer, int show) {
   }
   char *warning = alike >= 0 ? cr_model_symmetry(m) : NULL;
   if (p.status != CR_OK) fprintf(stderr, "symmetry: %s\n", p.text);
-  else printf("%-15s %s after %d steps, loss %.4f; %s", initializer, alike ? "identical" : "different", STEPS, s.loss,
-              warning ? warning : "no warning\n");
+  else
+    printf("%-15s %s after %d steps, loss %.4f; %s", initializer, alike ? "identical" : "different", STEPS, s.loss,
+           warning ? warning : "no warning\n");
   if (show) putchar('\n');
   free(warning);
   cr_optimizer_free(o);
@@ -56,8 +57,8 @@ static int train(const char *initializer, int show) {
 
 int main(void) {
   static const char *const constant[] = {"zeros", "ones", "constant(0.5)"},
-                    *const random[] = {"uniform(-1, 1)", "normal(1)", "glorot",       "glorot_normal", "he",
-                                       "he_uniform",     "lecun",     "lecun_uniform", "orthogonal"};
+                           *const random[] = {"uniform(-1, 1)", "normal(1)", "glorot",        "glorot_normal", "he",
+                                              "he_uniform",     "lecun",     "lecun_uniform", "orthogonal"};
   int right = train("constant(0.5)", 1) == 1;
   right &= train("glorot", 1) == 0;
   for (size_t k = 0; k < sizeof constant / sizeof *constant; k++) right &= train(constant[k], 0) == 1;

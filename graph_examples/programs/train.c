@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -21,11 +22,12 @@ static void on_interrupt(int number) {
   show.interrupt = 1;
 }
 
-/* The first interrupt ends training in order, a second one the program. */
+/* The first interrupt, or request to end, ends training in order, a second one the program. */
 static void catch_interrupt(void) {
   struct sigaction act = {.sa_handler = on_interrupt, .sa_flags = (int)SA_RESETHAND};
   sigemptyset(&act.sa_mask);
   sigaction(SIGINT, &act, NULL);
+  sigaction(SIGTERM, &act, NULL);
 }
 
 /* While it runs */
@@ -55,6 +57,15 @@ static void epoch_done(cr_training *k, const cr_epoch *e) {
   put_epoch(k, e);
 }
 
+/* Cuts a line to the width of the terminal, so that the next one can be written over it. */
+static char *fit(char *line) {
+  struct winsize size;
+  int columns = !ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) && size.ws_col ? size.ws_col : 80;
+  for (char *s = line; *s; s++)
+    if ((*s & 0xC0) != 0x80 && --columns < 1) return *s = 0, line;
+  return line;
+}
+
 /* Ten times a second at most. */
 static void progress(cr_training *k, int64_t step, int64_t steps) {
   char line[512];
@@ -63,7 +74,7 @@ static void progress(cr_training *k, int64_t step, int64_t steps) {
   clock_gettime(CLOCK_MONOTONIC, &now);
   if (now.tv_sec == show.drawn.tv_sec && now.tv_nsec - show.drawn.tv_nsec < 100000000) return;
   show.drawn = now;
-  printf("\r%s\033[K", cr_progress_line(k, line, sizeof line));
+  printf("\r%s\033[K", fit(cr_progress_line(k, line, sizeof line)));
   fflush(stdout);
 }
 
@@ -213,7 +224,7 @@ static int answer_json_line(const context *c, const cr_recipe *r, cr_training *k
   char hash[20];
   snprintf(hash, sizeof hash, "%016llx", (unsigned long long)k->run_hash);
   json_t *texts = json_array(),
-         *j = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:s, s:o}", "title", cr_recipe_title(r), "reason",
+         *j = json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:s, s:o}", "title", json_text(cr_recipe_title(r)), "reason",
                         cr_reason_text(k->reason), "why", k->reason_text, "epochs", (json_int_t)k->n_history, "steps",
                         (json_int_t)k->step, "best_epoch", (json_int_t)k->best_epoch, "seconds",
                         json_number_of(seconds_of(k)), "parameters", (json_int_t)cr_model_size(k->model), "seed",
@@ -329,16 +340,11 @@ static int describe_and_train(const context *c, cr_recipe *r) {
 }
 
 int verb_train(context *c) {
-  if (has(c, OPT_LIST)) return put_list(c->n_arguments ? c->argument[0] : NULL);
+  if (has(c, OPT_LIST)) return put_list(c);
   cr_recipe *r = open_recipe(c);
   if (!r) return STATUS_USAGE;
-  const cr_training *k = cr_recipe_training(r);
   bool only_describe = has(c, OPT_FORMULA) || has(c, OPT_SUMMARY) || has(c, OPT_DIAGRAM);
-  int status = STATUS_GOOD;
-  if (has(c, OPT_FORMULA)) put_formulas(r, k);
-  if (has(c, OPT_SUMMARY)) status = put_summary(k);
-  if (has(c, OPT_DIAGRAM)) put_diagram(r, k);
-  if (!only_describe) status = describe_and_train(c, r);
+  int status = only_describe ? put_description(c, r, cr_recipe_training(r)) : describe_and_train(c, r);
   cr_recipe_free(r);
   return status;
 }

@@ -47,13 +47,15 @@ static bool read_settings(const context *c, cr_setting *s, int *n) {
 
 static cr_recipe *read_recipe(const char *path, int n, const cr_setting *settings) {
   cr_problem p = {0};
-  char *text;
   size_t length;
   bool piped = !strcmp(path, "-");
-  if (piped && !(text = read_stream(stdin, CR_MAX_SOURCE, &length)))
-    return complain("cannot read standard input: %s", strerror(errno)), NULL;
-  if (!piped && cr_read_text(&text, &length, path, &p) != CR_OK) return complain("%s", p.text), NULL;
+  FILE *f = piped ? stdin : fopen(path, "r");
+  if (!f) return complain("%s: cannot be opened: %s", path, strerror(errno)), NULL;
   if (piped) path = "standard input";
+  char *text = read_stream(f, CR_MAX_SOURCE, &length);
+  if (!text) complain("%s: cannot be read: %s", path, strerror(errno));
+  if (!piped) fclose(f);
+  if (!text) return NULL;
   const char *slash = strrchr(path, '/');
   char *base = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup(".");
   cr_recipe *r = NULL;

@@ -27,10 +27,8 @@ int64_t class_of(const cr_array *prediction, int64_t row, const char *expects, d
 const char *grouped(int64_t n, char *text);
 
 /* trainer_text.c: tables and descriptions of a recipe */
-int put_list(const char *what); /* NULL: all tables */
-void put_formulas(const cr_recipe *r, const cr_training *k);
-int put_summary(const cr_training *k);
-void put_diagram(const cr_recipe *r, const cr_training *k);
+int put_list(const context *c); /* all tables, or the one that argument[0] names */
+int put_description(const context *c, const cr_recipe *r, const cr_training *k);
 void put_data_line(const cr_recipe *r, const cr_training *k);
 
 /* curves.c: losses, metrics and, where examples have one or two numbers, what was learnt. False after a complaint. */

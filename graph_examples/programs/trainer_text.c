@@ -6,36 +6,36 @@
 
 /* Tables */
 
-static bool row_of_layer(int k, const char **a, const char **b) {
+/* A row of a table: its signature, what it is, and what else it is called. */
+typedef struct row {
+  const char *signature, *doc, *also;
+} row;
+
+static bool row_of_layer(int k, row *r) {
   const cr_function *f = cr_layer_at(k);
-  return f && (*a = f->signature, *b = f->doc, true);
+  return f && (*r = (row){f->signature, f->doc, NULL}, true);
 }
-static bool row_of_loss(int k, const char **a, const char **b) {
+static bool row_of_loss(int k, row *r) {
   const cr_loss *l = cr_loss_at(k);
-  return l && (*a = cr_loss_function(l)->signature, *b = cr_loss_function(l)->doc, true);
+  return l && (*r = (row){cr_loss_function(l)->signature, cr_loss_function(l)->doc, NULL}, true);
 }
-static bool row_of_method(int k, const char **a, const char **b) {
+static bool row_of_method(int k, row *r) {
   const cr_method *m = cr_method_at(k);
-  return m && (*a = m->signature, *b = m->doc, true);
+  return m && (*r = (row){m->signature, m->doc, m->aliases}, true);
 }
-static bool row_of_metric(int k, const char **a, const char **b) {
+static bool row_of_metric(int k, row *r) {
   const cr_metric *m = cr_metric_at(k);
-  return m && (*a = m->name, *b = m->doc, true);
+  return m && (*r = (row){m->name, m->doc, NULL}, true);
 }
-static bool row_of(const cr_source *s, const char **a, const char **b) {
-  return s && (*a = s->signature, *b = s->doc, true);
-}
-static bool row_of_source(int k, const char **a, const char **b) { return row_of(cr_source_at(k), a, b); }
-static bool row_of_schedule(int k, const char **a, const char **b) { return row_of(cr_schedule_at(k), a, b); }
-static bool row_of_augmentation(int k, const char **a, const char **b) { return row_of(cr_augmentation_at(k), a, b); }
-static bool row_of_initializer(int k, const char **a, const char **b) {
-  *a = cr_initializer_doc(k), *b = NULL;
-  return *a != NULL;
-}
+static bool row_of(const cr_source *s, row *r) { return s && (*r = (row){s->signature, s->doc, NULL}, true); }
+static bool row_of_source(int k, row *r) { return row_of(cr_source_at(k), r); }
+static bool row_of_schedule(int k, row *r) { return row_of(cr_schedule_at(k), r); }
+static bool row_of_augmentation(int k, row *r) { return row_of(cr_augmentation_at(k), r); }
+static bool row_of_initializer(int k, row *r) { return (*r = (row){.signature = cr_initializer_doc(k)}).signature != NULL; }
 
 static const struct {
   const char *name, *where;
-  bool (*row)(int k, const char **signature, const char **doc);
+  bool (*row)(int k, row *r);
 } tables[] = {{"sources", "data, validation and test read", row_of_source},
               {"layers", "net is made of, besides all of chainrule ops", row_of_layer},
               {"losses", "loss names, or an expression over prediction and y", row_of_loss},
@@ -46,22 +46,40 @@ static const struct {
               {"initializers", "train's initializer names", row_of_initializer}};
 enum { N_TABLES = sizeof tables / sizeof *tables };
 
-int put_list(const char *what) {
-  const char *signature, *doc;
-  bool found = false;
+static const char *table_at(int k) { return k < N_TABLES ? tables[k].name : NULL; }
+
+static void put_table(int t) {
+  row r;
+  printf("%s  what %s\n", tables[t].name, tables[t].where);
+  for (int k = 0; tables[t].row(k, &r); k++) {
+    printf("  %s\n", r.signature);
+    if (r.doc) printf("      %s%s%s%s\n", r.doc, r.also ? " Also called " : "", r.also ? r.also : "", r.also ? "." : "");
+  }
+}
+
+static json_t *json_table(int t) {
+  row r;
+  json_t *rows = json_array();
+  for (int k = 0; tables[t].row(k, &r); k++)
+    json_array_append_new(rows, json_pack("{s:s, s:s?, s:s?}", "signature", r.signature, "doc", r.doc, "also", r.also));
+  return rows;
+}
+
+int put_list(const context *c) {
+  const char *what = c->n_arguments ? c->argument[0] : NULL;
+  cr_problem why = {0};
+  int found = 0;
+  json_t *j = has(c, OPT_JSON) ? json_object() : NULL;
   for (int t = 0; t < N_TABLES; t++) {
     if (what && strcmp(what, tables[t].name)) continue;
-    printf("%s%s  what %s\n", found ? "\n" : "", tables[t].name, tables[t].where);
-    found = true;
-    for (int k = 0; tables[t].row(k, &signature, &doc); k++) {
-      printf("  %s\n", signature);
-      if (doc) printf("      %s\n", doc);
-    }
+    if (j) json_object_set_new(j, tables[t].name, json_table(t));
+    else fputs(found ? "\n" : "", stdout), put_table(t);
+    found++;
   }
-  if (found) return STATUS_GOOD;
-  return complain(
-      "train --list knows sources, layers, losses, optimizers, schedules, metrics, augmentations and initializers, not '%s'",
-      what);
+  if (found) return j ? put_json(stdout, j) : STATUS_GOOD;
+  json_decref(j);
+  cr_refuse_name(&why, "table", what, table_at);
+  return complain("train --list: %s", why.text);
 }
 
 /* A recipe's choices */
@@ -77,7 +95,15 @@ static void put_block(const char *label, const char *text) {
   }
 }
 
-void put_formulas(const cr_recipe *r, const cr_training *k) {
+static json_t *json_formulas(const cr_recipe *r, const cr_training *k) {
+  const cr_loss *l = cr_recipe_named_loss(r);
+  return json_pack("{s:o, s:s?, s:s?, s:s?, s:s?, s:s, s:s?}", "loss", json_text(cr_recipe_loss(r)), "formula",
+                   l ? cr_loss_function(l)->formula : NULL, "latex", l ? l->formula : NULL, "likelihood",
+                   l ? l->likelihood : NULL, "penalty", cr_recipe_penalty(r), "optimizer", cr_optimizer_formula(k->optimizer),
+                   "schedule", k->schedule ? cr_schedule_formula(k->schedule) : NULL);
+}
+
+static void put_formulas(const cr_recipe *r, const cr_training *k) {
   const cr_loss *l = cr_recipe_named_loss(r);
   put_block("loss", cr_recipe_loss(r));
   if (l && cr_loss_function(l)->formula) put_block("  which is", cr_loss_function(l)->formula);
@@ -88,12 +114,16 @@ void put_formulas(const cr_recipe *r, const cr_training *k) {
   if (k->schedule) put_block("schedule", cr_schedule_formula(k->schedule));
 }
 
-int put_summary(const cr_training *k) {
-  char *text = cr_model_summary(k->model);
-  if (!text) return complain_memory();
-  fputs(text, stdout);
-  free(text);
-  return STATUS_GOOD;
+static json_t *json_parameters(const cr_training *k) {
+  json_t *list = json_array();
+  const cr_parameter *p;
+  for (int i = 0; (p = cr_model_parameter(k->model, i)); i++) {
+    json_t *shape = json_array();
+    for (int a = 0; a < p->value.rank; a++) json_array_append_new(shape, json_integer(p->value.dim[a]));
+    json_array_append_new(list, json_pack("{s:s, s:o, s:b, s:s}", "name", p->name, "shape", shape, "trainable", p->trainable,
+                                          "initializer", p->initializer));
+  }
+  return list;
 }
 
 /* "(64)" as "64 numbers", "(1, 8, 8)" as "1 x 8 x 8 numbers". */
@@ -118,12 +148,12 @@ void put_data_line(const cr_recipe *r, const cr_training *k) {
 }
 
 /* The loop of the lecture notes; the branches on the right lead back to step 2. */
-void put_diagram(const cr_recipe *r, const cr_training *k) {
+static void put_diagram(FILE *f, const cr_recipe *r, const cr_training *k) {
   char n[32], size[32], line[160];
   int64_t examples = cr_dataset_size(k->train), batch = k->batch ? k->batch : 32;
   static const char *const bar = "        |";
 #define ROW(mark, ...)                                                                                                      \
-  (snprintf(line, sizeof line, __VA_ARGS__), *mark ? printf("%-74.74s%s\n", line, mark) : printf("%s\n", line))
+  (snprintf(line, sizeof line, __VA_ARGS__), *mark ? fprintf(f, "%-74.74s%s\n", line, mark) : fprintf(f, "%s\n", line))
   ROW("", "1 initialise    %s parameters, seed %llu", grouped(cr_model_size(k->model), n),
       (unsigned long long)cr_model_seed(k->model));
   ROW("", "%s", bar);
@@ -151,4 +181,26 @@ void put_diagram(const cr_recipe *r, const cr_training *k) {
       k->seconds > 0 ? ", or time" : "", k->target_loss != 0 ? ", or target loss" : "",
       k->gradient_tol > 0 ? ", or small gradient" : "");
 #undef ROW
+}
+
+/* What --formula, --summary and --diagram ask for. */
+int put_description(const context *c, const cr_recipe *r, const cr_training *k) {
+  char *summary = has(c, OPT_SUMMARY) ? cr_model_summary(k->model) : NULL, *diagram = NULL;
+  size_t size = 0;
+  FILE *f = has(c, OPT_DIAGRAM) ? open_memstream(&diagram, &size) : NULL;
+  bool good = (summary || !has(c, OPT_SUMMARY)) && (f || !has(c, OPT_DIAGRAM));
+  if (f) put_diagram(f, r, k), good = !fclose(f) && good;
+  json_t *j = good && has(c, OPT_JSON) ? json_object() : NULL;
+  if (j && has(c, OPT_FORMULA)) json_object_set_new(j, "formulas", json_formulas(r, k));
+  if (j && summary) {
+    json_object_set_new(j, "summary", json_string(summary));
+    json_object_set_new(j, "parameters", json_parameters(k));
+  }
+  if (j && diagram) json_object_set_new(j, "diagram", json_text(diagram));
+  if (good && !j && has(c, OPT_FORMULA)) put_formulas(r, k);
+  if (good && !j) fputs(summary ? summary : "", stdout), fputs(diagram ? diagram : "", stdout);
+  free(summary);
+  free(diagram);
+  if (!good) return complain_memory();
+  return j ? put_json(stdout, j) : STATUS_GOOD;
 }

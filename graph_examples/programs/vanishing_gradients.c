@@ -1,7 +1,8 @@
-/* Why deep sigmoid networks hardly learn. A sigmoid's slope is at most 1/4, and next to nothing where its input is large; the
- * chain rule multiplies one such slope for each layer. One sees the slopes; the norm of the gradient, layer by layer, of networks of
- * ten hidden layers: it vanishes towards the first layer with sigmoids, and keeps its size with relu and He's initial weights;
- * how many units are flat (saturated); and histograms of what goes into them. Large initial weights make all of them flat. */
+/* Why deep sigmoid networks hardly learn. A sigmoid's slope is at most 1/4, and next to nothing where its input is large;
+ * the chain rule multiplies one such slope for each layer. One sees the slopes; the norm of the gradient, layer by layer, of
+ * networks of ten hidden layers: it vanishes towards the first layer with sigmoids, and keeps its size with relu and He's
+ * initial weights; how many units are flat (saturated); and histograms of what goes into them. Large initial weights make
+ * all of them flat. */
 #include <chainrule_networks.h>
 
 #include <math.h>
@@ -74,7 +75,8 @@ int main(void) {
   int status = show_slopes();
   for (int i = 0; i < KINDS; i++) status |= measure(&n[i]);
   if (status) return 1;
-  printf("\nNorm of the gradient of each layer's weights, and in brackets the share of its units that are saturated\n%-9s", "");
+  printf("\nNorm of the gradient of each layer's weights, and in brackets the share of its units that are saturated\n%-9s",
+         "");
   for (int i = 0; i < KINDS; i++) printf(" %-18s", n[i].title);
   for (int k = 0; k <= LAYERS; k++) {
     printf("\ndense%-4d", k + 1);

@@ -36,6 +36,7 @@ const option options[N_OPTIONS] = {
   [OPT_FOCUS] = {"focus", "NAME", "only what lies between NAME and the result"},
   [OPT_STEPS] = {"steps", NULL, "wait for a key after each step on a terminal"},
   [OPT_ONLY] = {"only", "SECTIONS", "these sections, separated by commas: rules, forward, backward, layers, paths, gradient, blame, check, mind"},
+  [OPT_STATS] = {"stats", NULL, "how far the graph shrinks as a captured function, instead of a picture"},
   [OPT_FRAMES] = {"frames", NULL, "three pictures: values going forward, the result, derivatives going back"},
   [OPT_ERRATA] = {"errata", NULL, "the errors that the lessons found, as a page of Markdown"},
   [OPT_WHY] = {"why", NULL, "for each input the path of operations to the result, or where it is cut"},
@@ -65,6 +66,12 @@ const option options[N_OPTIONS] = {
   [OPT_PROMPT] = {"prompt", "TEXT", "go on with this text"},
   [OPT_LENGTH] = {"length", "N", "by so many letters; default 200"},
   [OPT_TEMPERATURE] = {"temperature", "T", "below 1 likelier letters, above 1 bolder ones; default 1"},
+  [OPT_NAME] = {"name", "NAME", "of the C function; default f"},
+  [OPT_GRADIENT] = {"gradient", NULL, "the gradient of the sum of the results, too"},
+  [OPT_JACOBIAN] = {"jacobian", NULL, "the Jacobian, too: elements of the results by elements of the inputs"},
+  [OPT_HESSIAN] = {"hessian", NULL, "gradient and Hessian of the sum of the results, too"},
+  [OPT_MAIN] = {"main", NULL, "add a program that prints the results at the inputs given"},
+  [OPT_SPLIT] = {"split", "LINES", "split functions of more lines; default 400"},
   [OPT_JSON] = {"json", NULL, "answer with one line of JSON"},
   [OPT_COLOR] = {"color", "WHEN", "auto (default), always or never; NO_COLOR is honoured"},
   [OPT_HELP] = {"help", NULL, "this text"},
@@ -171,12 +178,26 @@ const verb verbs[] = {
    "explain '(exp(sin(x)) * cos(1/x^3 + x^3))^4' x=1 --only rules\n"
    "explain 'sum((X @ W + b)^2)' X=[[1,2],[3,4]] W=[[1],[-1]] b=[0.5]"},
   {"graph", EXPRESSION, "the graph of operations", verb_graph,
-   deriving | BIT(OPT_OUTPUT) | BIT(OPT_SVG) | BIT(OPT_PNG) | BIT(OPT_DEPTH) | BIT(OPT_FOCUS) | BIT(OPT_FRAMES),
+   deriving | BIT(OPT_OUTPUT) | BIT(OPT_SVG) | BIT(OPT_PNG) | BIT(OPT_DEPTH) | BIT(OPT_FOCUS) | BIT(OPT_FRAMES) | BIT(OPT_STATS),
    "Prints the graph in Graphviz's DOT language, or draws it: boxes hold value and adjoint, arrows the local derivative.\n"
-   "Inputs are blue, the result is yellow, dashed boxes do not depend on the inputs.",
+   "Inputs are blue, the result is yellow, dashed boxes do not depend on the inputs.\n"
+   "\n"
+   "With --stats, value and gradient are captured as a function instead: how many nodes were recorded, folded into constants,\n"
+   "simplified, merged with equal ones, and are left; how many steps a run has, and how many operations of them run together in\n"
+   "blocks; and the memory of results, planned and as recorded.",
    "dot    the same text\n"
-   "nodes  list of {\"name\", \"formula\", \"value\", \"adjoint\", \"operands\"}",
-   "graph 'x*y + sin(x)' x=1 y=2"},
+   "nodes  list of {\"name\", \"formula\", \"value\", \"adjoint\", \"operands\"}\n"
+   "recorded, folded, simplified, merged, nodes, steps, blocks, blocked, bytes_recorded, bytes  with --stats instead",
+   "graph 'x*y + sin(x)' x=1 y=2\n"
+   "graph 'sum(sigmoid(a*x + b) * tanh(x))' x=[1,2,3] a=2 b=1 --stats"},
+  {"codegen", EXPRESSION, "a function and its derivatives as C", verb_codegen,
+   EVALUATING | BIT(OPT_NAME) | BIT(OPT_GRADIENT) | BIT(OPT_JACOBIAN) | BIT(OPT_HESSIAN) | BIT(OPT_MAIN) | BIT(OPT_SPLIT) | BIT(OPT_OUTPUT),
+   "Writes one C11 source that computes the expression from its inputs and needs the C library alone: no allocation, loops kept as\n"
+   "loops. The inputs' values give the shapes; numbers are passed by value, tensors as arrays. Compiled as its comment says, a\n"
+   "function of numbers gives the bits that eval and grad give.",
+   "c  the same text",
+   "codegen 'x^2*sin(y)' x=2 y=3 --gradient\n"
+   "codegen 'sum(tanh(W @ x))' W=[[1,2],[3,4]] x=[1,-1] --name layer --main"},
   {"surface", "EXPR|FILE|- NAME=LOW:HIGH [NAME=LOW:HIGH] [NAME=VALUE ...]", "a slice through a function, and its minima", verb_surface,
    EVALUATING,
    "The values of a function over a range of one input, as a curve, or of two, as a map of levels; and where steepest descent\n"
@@ -236,7 +257,9 @@ const verb verbs[] = {
    "training, validation, test  {\"loss\", and each metric}; null without such data\n"
    "history     list of {\"epoch\", \"steps\", \"seconds\", \"rate\", \"train_loss\", \"validation_loss\", \"gradient_norm\", and each metric}\n"
    "folds       with --folds instead: list of {\"loss\", and each metric}; loss and metrics are {\"mean\", \"deviation\"}\n"
-   "confusion, gradients, saturation  when asked for",
+   "confusion, gradients, saturation  when asked for\n"
+   "formulas, summary and parameters, diagram  instead of all that, when asked for\n"
+   "sources, layers, ...  with --list instead: lists of {\"signature\", \"doc\", \"also\": other names}",
    "train graph_examples/training/recipes/xor.chain\n"
    "train graph_examples/training/recipes/moons.chain --set hidden=4 --epochs 5\n"
    "train graph_examples/training/recipes/digits.chain --formula\n"

@@ -1,6 +1,6 @@
-/* Exclusive or, and the training loop of the notes: initialise, feed, forward, loss, update, validate. Each of the six steps is a
- * hook of cr_training; here each says when it is called first, and then does what the loop would do without it. One sees the
- * order of the steps, the loss fall, and what the network answers at the end. */
+/* Exclusive or, and the training loop of the notes: initialise, feed, forward, loss, update, validate. Each of the six steps
+ * is a hook of cr_training; here each says when it is called first, and then does what the loop would do without it. One
+ * sees the order of the steps, the loss fall, and what the network answers at the end. */
 #include <chainrule_networks.h>
 
 #include <stdio.h>
@@ -75,8 +75,16 @@ int main(void) {
   cr_model *m = t ? cr_model_new(t, CR_FLOAT64, 1) : NULL;
   cr_optimizer *o = m ? cr_optimizer_new("adam(lr=0.05)", NULL, &p) : NULL;
   if (o && cr_dataset_read(&d, "xor()", NULL, CR_FLOAT64, NULL, &p) == CR_OK) {
-    cr_training k = {.model = m, .optimizer = o, .train = &d, .validation = &d, .batch = 2, .epochs = 200, .metrics = "accuracy",
-                     .hook = {initialise, feed, forward, loss, update, validate}, .user = calls, .epoch_done = epoch_done};
+    cr_training k = {.model = m,
+                     .optimizer = o,
+                     .train = &d,
+                     .validation = &d,
+                     .batch = 2,
+                     .epochs = 200,
+                     .metrics = "accuracy",
+                     .hook = {initialise, feed, forward, loss, update, validate},
+                     .user = calls,
+                     .epoch_done = epoch_done};
     status = cr_train(&k) == CR_OK ? report(&k) : (fprintf(stderr, "xor: %s\n", k.problem.text), 1);
     cr_training_release(&k);
   } else fprintf(stderr, "xor: %s\n", p.text);

@@ -1,6 +1,7 @@
 /* Augmentation: changes to the examples of a training batch, as numbers, before they are recorded. What happens to an
  * example depends on the seed, the epoch and the example alone, not on the batch. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,18 +145,28 @@ static cr_status check(const cr__augmentation *a, const struct kind *kind, cr_tr
   return CR_OK;
 }
 
+static const char *name_at(int k) { return cr_augmentation_at(k) ? kinds[k].source.signature : NULL; }
+
+static cr_status check_numbers(const cr_arguments *a, cr_problem *p) {
+  static const char *const numbers[] = {"std", "axis", "p", "pixels", "alpha", "lambda"};
+  cr_status status = CR_OK;
+  for (size_t i = 0; status == CR_OK && i < sizeof numbers / sizeof *numbers; i++)
+    status = cr_argument_is(a, numbers[i], CR_ARGUMENT_NUMBER, p);
+  return status;
+}
+
 static cr_status read_call(cr_training *k, const char *call) {
   struct cr_training_state *s = k->state;
-  size_t n = strcspn(call, "(");
+  char name[64];
+  snprintf(name, sizeof name, "%.*s", (int)strcspn(call, "( \t\n"), call);
+  size_t n = strlen(name);
   const struct kind *kind = kinds;
   while (kind < kinds + N_KINDS && (strncmp(call, kind->source.signature, n) || kind->source.signature[n] != '(')) kind++;
-  if (kind == kinds + N_KINDS) {
-    return cr_refuse(&k->problem, CR_UNKNOWN_NAME, "unknown augmentation '%.*s'; there are noise, flip, shift, mixup",
-                     (int)n, call);
-  }
+  if (kind == kinds + N_KINDS) return cr_refuse_name(&k->problem, "augmentation", name, name_at);
   cr_arguments a;
-  cr_status status = cr_arguments_read(&a, call, kind->source.signature, NULL, &k->problem);
+  cr_status status = cr_arguments_read(&a, call, kind->source.signature, k->names, &k->problem);
   if (status) return status;
+  if ((status = check_numbers(&a, &k->problem))) return cr_arguments_free(&a), status;
   cr__augmentation *grown = realloc(s->augmentation, (size_t)(s->n_augmentations + 1) * sizeof *grown);
   if (grown) {
     s->augmentation = grown;
@@ -176,22 +187,31 @@ static cr_status read_call(cr_training *k, const char *call) {
 /* Splits at the commas between calls. */
 cr_status cr__augment_read(cr_training *k) {
   cr_status status = CR_OK;
-  if (k->augment && k->train->x.dtype < CR_FLOAT32 && k->augment[strspn(k->augment, ", ")]) {
+  if (k->augment && k->train->x.dtype < CR_FLOAT32 && k->augment[strspn(k->augment, ", \t\n")]) {
     return cr_refuse(&k->problem, CR_BAD_DTYPE, "augment: the inputs are tokens, not numbers");
   }
-  for (const char *from = k->augment ? k->augment : ""; status == CR_OK && *(from += strspn(from, ", "));) {
+  for (const char *from = k->augment ? k->augment : ""; status == CR_OK && *(from += strspn(from, ", \t\n"));) {
     const char *to = from;
     for (int depth = 0; *to && (*to != ',' || depth); to++) depth += (*to == '(' || *to == '[') - (*to == ')' || *to == ']');
     size_t n = (size_t)(to - from);
     char *call = malloc(n + 3);
     if (!call) return cr_refuse(&k->problem, CR_NO_MEMORY, "no memory for augmentations");
     memcpy(call, from, n);
-    while (n && call[n - 1] == ' ') n--;
+    while (n && strchr(" \t\n", call[n - 1])) n--;
     strcpy(call + n, memchr(call, '(', n) ? "" : "()"); /* flip is short for flip() */
     status = read_call(k, call);
     free(call);
     from = to;
   }
+  return status;
+}
+
+cr_status cr__augment_check(cr_training *k) {
+  struct cr_training_state s = {0};
+  k->state = &s;
+  cr_status status = cr__augment_read(k);
+  cr__augment_free(&s);
+  k->state = NULL;
   return status;
 }
 

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "training_state.h"
@@ -113,12 +114,28 @@ static cr_status fill(const cr_training *k, cr_archive *a, cr_problem *p) {
   return status == CR_OK ? add_history(k, a, p) : status;
 }
 
+static int is_file(const char *path) {
+  struct stat about;
+  return !stat(path, &about) && S_ISREG(about.st_mode);
+}
+
+cr_status cr__checkpoint_possible(cr_training *k) {
+  struct stat about;
+  char *folder = beside(k->checkpoint, ""), *slash = folder ? strrchr(folder, '/') : NULL;
+  if (!folder) return cr_refuse(&k->problem, CR_NO_MEMORY, "no memory for a checkpoint");
+  if (slash) slash[1] = 0;
+  int there = !stat(k->checkpoint, &about), fails = !there && access(slash ? folder : ".", W_OK | X_OK);
+  if (there && S_ISDIR(about.st_mode)) fails = 1, errno = EISDIR;
+  free(folder);
+  return fails ? cr_refuse(&k->problem, CR_BAD_ARGUMENT, "%s: cannot be written: %s", k->checkpoint, strerror(errno)) : CR_OK;
+}
+
 /* Makes FILE.previous a second name of FILE, which stays until the new one is renamed onto it. Without hard links FILE
  * becomes FILE.previous, so that one of the two is there at any time. */
 static cr_status keep_previous(const char *path, cr_problem *p) {
   char *previous = beside(path, ".previous"), *link_name = beside(path, ".link");
   int failed = !previous || !link_name;
-  if (!failed && access(path, F_OK) == 0) {
+  if (!failed && is_file(path)) {
     unlink(link_name);
     failed = (link(path, link_name) || rename(link_name, previous)) && rename(path, previous);
     unlink(link_name); /* it is still there where both names were one file already */

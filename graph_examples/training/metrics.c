@@ -19,11 +19,16 @@ typedef struct cases {
 
 static int is(const char *expects, const char *what) { return expects && strcmp(expects, what) == 0; }
 
-static int read_cases(cases *c, const cr_array *p, const cr_array *t, double threshold) {
+static double threshold_of(const char *expects) {
+  return is(expects, "probability") || is(expects, "probabilities") ? 0.5 : 0;
+}
+
+/* Where each number is the answer to a question of its own (expects "logit", "probability"), rows do not matter. */
+static int read_cases(cases *c, const cr_array *p, const cr_array *t, const char *expects) {
   int64_t width = p->rank > 1 ? p->dim[p->rank - 1] : 1;
-  if (t->count == p->count && t->dtype < CR_FLOAT32) width = 1;
+  if (t->count == p->count && (t->dtype < CR_FLOAT32 || is(expects, "logit") || is(expects, "probability"))) width = 1;
   if (p->count == 0 || width == 0 || t->rank == 0) return 0;
-  *c = (cases){p, t, p->count / width, width, width > 1 && t->count == p->count / width, threshold};
+  *c = (cases){p, t, p->count / width, width, width > 1 && t->count == p->count / width, threshold_of(expects)};
   return c->by_number || t->count == p->count;
 }
 
@@ -48,10 +53,11 @@ cr_status cr_confusion(const cr_array *prediction, const cr_array *target, int n
                        cr_problem *p) {
   cases c;
   char a[200], b[200];
-  if (!read_cases(&c, prediction, target, threshold)) {
+  if (!read_cases(&c, prediction, target, NULL)) {
     return cr_refuse(p, CR_BAD_SHAPE, "predictions of shape %s do not fit targets of shape %s",
                      cr_shape_text(prediction, a, sizeof a), cr_shape_text(target, b, sizeof b));
   }
+  c.threshold = threshold;
   memset(counts, 0, (size_t)n_classes * (size_t)n_classes * sizeof *counts);
   for (int64_t i = 0; i < c.rows; i++) {
     int64_t is_class = truth(&c, i), said = predicted(&c, i);
@@ -65,15 +71,11 @@ cr_status cr_confusion(const cr_array *prediction, const cr_array *target, int n
   return CR_OK;
 }
 
-static double threshold_of(const char *expects) {
-  return is(expects, "probability") || is(expects, "probabilities") ? 0.5 : 0;
-}
-
 static double accuracy(const cr_array *p, const cr_array *t, int n_classes, const char *expects) {
   (void)n_classes;
   cases c;
   int64_t right = 0, all = 0;
-  if (!read_cases(&c, p, t, threshold_of(expects))) return (double)NAN;
+  if (!read_cases(&c, p, t, expects)) return (double)NAN;
   for (int64_t i = 0; i < c.rows; i++) {
     int64_t is_class = truth(&c, i);
     all += is_class >= 0;
@@ -89,7 +91,7 @@ typedef struct tally {
 /* Tallies by class; *n of them. NULL when shapes do not fit or memory runs out. */
 static tally *tallies(const cr_array *p, const cr_array *t, int n_classes, const char *expects, int64_t *n) {
   cases c;
-  if (!read_cases(&c, p, t, threshold_of(expects))) return NULL;
+  if (!read_cases(&c, p, t, expects)) return NULL;
   *n = c.width == 1 ? 2 : c.width;
   if (n_classes > *n) *n = n_classes;
   tally *of = calloc((size_t)*n, sizeof *of);
@@ -152,7 +154,7 @@ static double nats(const cr_array *p, const cr_array *t, int n_classes, const ch
   cases c;
   double sum = 0;
   int64_t n = 0;
-  if (!read_cases(&c, p, t, threshold_of(expects))) return (double)NAN;
+  if (!read_cases(&c, p, t, expects)) return (double)NAN;
   for (int64_t i = 0; i < c.rows; i++) {
     if (c.by_number && truth(&c, i) < 0) continue;
     sum += surprise(&c, i, expects);
@@ -220,18 +222,16 @@ const cr_metric *cr_metric_named(const char *name) {
   return NULL;
 }
 
+static const char *name_at(int k) { return cr_metric_at(k) ? metrics[k].name : NULL; }
+
 cr_status cr__metrics_read(cr_training *k) {
   k->n_metrics = 0;
-  for (const char *s = k->metrics ? k->metrics : ""; *(s += strspn(s, ", "));) {
-    int n = (int)strcspn(s, ", ");
-    char name[32], all[160] = "";
+  for (const char *s = k->metrics ? k->metrics : ""; *(s += strspn(s, ", \t\n"));) {
+    int n = (int)strcspn(s, ", \t\n");
+    char name[32];
     snprintf(name, sizeof name, "%.*s", n, s);
     const cr_metric *m = cr_metric_named(name);
-    for (int i = 0; !m && i < N_METRICS; i++) {
-      size_t at = strlen(all);
-      snprintf(all + at, sizeof all - at, "%s%s", at ? ", " : "", metrics[i].name);
-    }
-    if (!m) return cr_refuse(&k->problem, CR_UNKNOWN_NAME, "unknown metric '%.*s'; there are %s", n, s, all);
+    if (!m) return cr_refuse_name(&k->problem, "metric", name, name_at);
     if (k->n_metrics == CR_MAX_METRICS) return cr_refuse(&k->problem, CR_OVER_LIMIT, "more than %d metrics", CR_MAX_METRICS);
     k->metric_name[k->n_metrics++] = m->name;
     s += n;
@@ -239,16 +239,22 @@ cr_status cr__metrics_read(cr_training *k) {
   return CR_OK;
 }
 
-cr_status cr__metrics_of(cr_training *k, const cr_array *prediction, const cr_dataset *d, cr_problem *p) {
+cr_status cr__metrics_fit(const cr_training *k, const cr_array *prediction, const cr_array *y, cr_problem *p) {
   char a[200], b[200];
   for (int i = 0; i < k->n_metrics; i++) {
     const cr_metric *m = cr_metric_named(k->metric_name[i]);
     cases c;
-    if (!(m->of_numbers ? prediction->count == d->y.count : read_cases(&c, prediction, &d->y, 0))) {
-      return cr_refuse(p, CR_BAD_SHAPE, "metric '%s': predictions of shape %s do not fit targets of shape %s", m->name,
-                       cr_shape_text(prediction, a, sizeof a), cr_shape_text(&d->y, b, sizeof b));
-    }
-    k->metric[i] = m->of(prediction, &d->y, d->n_classes, k->expects);
+    if (!y->data) return cr_refuse(p, CR_BAD_SHAPE, "metric '%s': the data have no targets", m->name);
+    if (m->of_numbers ? prediction->count == y->count : read_cases(&c, prediction, y, k->expects)) continue;
+    return cr_refuse(p, CR_BAD_SHAPE, "metric '%s': predictions of shape %s do not fit targets of shape %s", m->name,
+                     cr_shape_text(prediction, a, sizeof a), cr_shape_text(y, b, sizeof b));
   }
   return CR_OK;
+}
+
+cr_status cr__metrics_of(cr_training *k, const cr_array *prediction, const cr_dataset *d, cr_problem *p) {
+  cr_status status = cr__metrics_fit(k, prediction, &d->y, p);
+  for (int i = 0; status == CR_OK && i < k->n_metrics; i++)
+    k->metric[i] = cr_metric_named(k->metric_name[i])->of(prediction, &d->y, d->n_classes, k->expects);
+  return status;
 }

@@ -65,12 +65,12 @@ char *cr_progress_line(const cr_training *k, char *text, size_t size) {
   int64_t position = k->state->position, last = k->n_history - 1;
   if (!position && k->epoch) position = k->steps_per_epoch; /* between epochs: the one that is done */
   put(&l, "epoch %lld/%lld ", (long long)k->epoch, (long long)(k->epochs ? k->epochs : 10));
-  put_bar(&l, (double)position / (double)k->steps_per_epoch, 16);
+  put_bar(&l, (double)position / (double)k->steps_per_epoch, 8);
   put(&l, " %lld/%lld", (long long)position, (long long)k->steps_per_epoch);
+  if (k->step) put_time_left(&l, k);
   if (k->step) put(&l, "  loss %.4g", k->epoch_loss);
-  put_sparkline(&l, k, 20);
+  put_sparkline(&l, k, 12);
   if (last >= 0 && k->validation) put(&l, "  val %.4g", k->history[last].validation_loss);
   for (int m = 0; m < k->n_metrics && last >= 0; m++) put(&l, "  %s %.4g", k->metric_name[m], k->history[last].metric[m]);
-  if (k->step) put_time_left(&l, k);
   return text;
 }

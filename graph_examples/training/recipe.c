@@ -77,6 +77,7 @@ static void fill_training(cr_recipe *r) {
                     .clip_norm = cr__train_number(r, "clip_norm", 0),
                     .clip_value = cr__train_number(r, "clip_value", 0),
                     .augment = r->augment,
+                    .names = r->names,
                     .expects = r->named_loss ? r->named_loss->expects : NULL,
                     .epochs = (int64_t)cr__train_number(r, "epochs", 20),
                     .seconds = cr__train_number(r, "seconds", 0),
@@ -96,11 +97,15 @@ static cr_status read_metrics(cr_recipe *r, cr_problem *p) {
   const char *own = r->named_loss ? r->named_loss->metric : NULL;
   const cr__statement *st = cr__say(&r->say, CR__METRIC);
   if (!r->metrics) r->metrics = st ? plain(r, CR__METRIC) : own && cr_metric_named(own) ? cr__text("%s", own) : NULL;
-  for (char *c = r->metrics; c && *c; c++)
-    if (*c == '\n') *c = ' ';
   k->metrics = r->metrics;
   cr_status status = cr__metrics_read(k);
   return status == CR_OK ? CR_OK : cr__refuse_at(&r->say, st, 0, status, k->problem.text, p);
+}
+
+static cr_status check_augment(cr_recipe *r, cr_problem *p) {
+  cr_status status = cr__augment_check(&r->training);
+  if (status == CR_OK) return CR_OK;
+  return cr__refuse_at(&r->say, cr__say(&r->say, CR__AUGMENT), 0, status, r->training.problem.text, p);
 }
 
 /* A pass over a few examples: it makes the parameters, and finds what does not fit together in net and loss. */
@@ -118,7 +123,9 @@ static cr_status first_pass(cr_recipe *r, cr_problem *p) {
   if (r->named_loss) r->lint = cr_loss_lint(r->named_loss->name, prediction);
   const cr__statement *st = cr__say(&r->say, CR__LOSS);
   char why[200], shape[100];
-  cr_array a = cr_view(loss);
+  cr_array a = cr_view(loss), guess = cr_view(prediction), y = cr_is_poison(batch.y) ? (cr_array){0} : cr_view(batch.y);
+  if ((status = cr__metrics_fit(k, &guess, &y, &k->problem)) != CR_OK)
+    return cr__refuse_at(&r->say, cr__say(&r->say, CR__METRIC), 0, status, k->problem.text, p);
   snprintf(why, sizeof why, "the loss is one number, not a tensor of shape %s: take its mean or sum",
            cr_shape_text(&a, shape, sizeof shape));
   return st && a.count != 1 ? cr__refuse_at(&r->say, st, 0, CR_BAD_SHAPE, why, p) : CR_OK;
@@ -134,10 +141,11 @@ static cr_status read_all(cr_recipe *r, const char *source, int n, const cr_sett
   if (status == CR_OK) status = cr__read_loss(r, p);
   if (status == CR_OK) status = begin(r, p);
   if (status == CR_OK) status = check_method(r, p);
-  r->augment = plain(r, CR__AUGMENT);
   if (status != CR_OK) return status;
+  r->augment = plain(r, CR__AUGMENT);
   fill_training(r);
   status = read_metrics(r, p);
+  if (status == CR_OK) status = check_augment(r, p);
   return status == CR_OK ? first_pass(r, p) : status;
 }
 
@@ -192,7 +200,10 @@ cr_training *cr_recipe_fold(cr_recipe *r, int k, cr_problem *p) {
 const cr_dataset *cr_recipe_test(const cr_recipe *r) { return r->has_test ? &r->test : NULL; }
 const char *cr_recipe_title(const cr_recipe *r) { return r->heading; }
 const char *cr_recipe_network(const cr_recipe *r) { return cr__say(&r->say, CR__NET)->text; }
-const char *cr_recipe_loss(const cr_recipe *r) { return r->loss + strlen(r->set_text ? r->set_text : ""); }
+const char *cr_recipe_loss(const cr_recipe *r) {
+  const char *loss = r->loss + strlen(r->set_text ? r->set_text : "");
+  return loss + strspn(loss, " ");
+}
 const cr_loss *cr_recipe_named_loss(const cr_recipe *r) { return r->named_loss; }
 int cr_recipe_folds(const cr_recipe *r) { return r->folds; }
 const char *cr_recipe_penalty(const cr_recipe *r) {

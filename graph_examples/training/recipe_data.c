@@ -26,6 +26,9 @@ cr_status cr_recipe_prepare(const cr_recipe *r, const char *source, cr_dataset *
   return cr_refuse(p, status, "%s", why.text);
 }
 
+/* What has no class goes with the first. */
+static int64_t number_of(int64_t y) { return y > 0 ? y : 0; }
+
 /* Folds: every folds-th example of an order in which classes follow one another, each shuffled. */
 static cr_status order_folds(cr_recipe *r, cr_problem *p) {
   int64_t n = cr_dataset_size(&r->all), at = 0;
@@ -40,7 +43,7 @@ static cr_status order_folds(cr_recipe *r, cr_problem *p) {
   if (shuffled && r->order) cr_shuffle(n, r->seed, 0, shuffled);
   for (int c = 0; shuffled && r->order && c < classes; c++)
     for (int64_t k = 0; k < n; k++)
-      if (classes == 1 || cr_array_get_int(&r->all.y, shuffled[k]) == c) r->order[at++] = shuffled[k];
+      if (classes == 1 || number_of(cr_array_get_int(&r->all.y, shuffled[k])) == c) r->order[at++] = shuffled[k];
   free(shuffled);
   return at == n ? CR_OK : cr_refuse(p, CR_NO_MEMORY, "%s: out of memory", r->file);
 }
@@ -81,7 +84,7 @@ static cr_status hold_out(cr_recipe *r, double fraction, cr_problem *p) {
   int64_t n = cr_dataset_size(&r->all), cut = n - (int64_t)((double)n * fraction);
   cr_problem why = {0};
   cr_status status;
-  if (r->all.x.dtype != CR_INT64) status = cr_dataset_split(&r->train, &r->validation, &r->all, 1 - fraction, r->seed, &why);
+  if (!r->all.letters) status = cr_dataset_split(&r->train, &r->validation, &r->all, 1 - fraction, r->seed, &why);
   else if (cut < 1 || cut == n)
     status = cr_refuse(&why, CR_BAD_ARGUMENT, "validation=%g of %lld examples are none", fraction, (long long)n);
   else if ((status = cr_dataset_slice(&r->train, &r->all, 0, cut, &why)) == CR_OK)
@@ -94,6 +97,8 @@ cr_status cr__read_data(cr_recipe *r, cr_problem *p) {
                       *test = cr__say(&r->say, CR__TEST);
   double fraction = cr__train_number(r, "validation", 0);
   if (!data) return cr_refuse(p, CR_BAD_SYNTAX, "%s: no data statement: what is there to learn from?", r->file);
+  if (own && fraction > 0)
+    return cr__refuse_at(&r->say, own, 0, CR_BAD_SYNTAX, "validation= of train and this statement exclude each other", p);
   if (r->folds && (own || test))
     return cr__refuse_at(&r->say, own ? own : test, 0, CR_BAD_SYNTAX,
                          "with folds there are no test and validation data besides", p);

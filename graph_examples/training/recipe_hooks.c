@@ -25,19 +25,29 @@ static cr_syntax *parse(cr_recipe *r, const cr__statement *st, cr_mark *mark, cr
   return NULL;
 }
 
-static bool assigns(const cr_syntax *s, const char *name) {
-  if (s->kind == CR_ASSIGN && s->first->kind == CR_NAME && !strcmp(s->first->text, name)) return true;
+/* Has it a statement of that kind for the name: CR_ASSIGN for a value, CR_DEFINE for a function? */
+static bool says(const cr_syntax *s, cr_syntax_kind kind, const char *name) {
+  const char *own = s->kind == CR_DEFINE ? s->text : s->kind == CR_ASSIGN ? s->first->text : NULL;
+  if (s->kind == kind && own && !strcmp(own, name)) return true;
   for (const cr_syntax *c = s->first; s->kind == CR_BLOCK && c; c = c->next)
-    if (assigns(c, name)) return true;
+    if (says(c, kind, name)) return true;
   return false;
 }
 
-static bool net_assigns(cr_recipe *r, const char *name) {
+static bool net_says(cr_recipe *r, cr_syntax_kind kind, const char *name) {
   cr_mark mark;
   const cr_syntax *s = parse(r, cr__say(&r->say, CR__NET), &mark, NULL);
-  bool found = s && assigns(s, name);
+  bool found = s && says(s, kind, name);
   cr_reset(r->settings, mark);
   return found;
+}
+
+static const char *loss_at(int k) { return cr_loss_at(k) ? cr_loss_at(k)->name : NULL; }
+
+static cr_status unknown_loss(cr_recipe *r, const cr__statement *st, const char *name, cr_problem *p) {
+  cr_problem why = {0};
+  cr_refuse_name(&why, "loss", name, loss_at);
+  return cr__refuse_at(&r->say, st, 0, why.status, why.text, p);
 }
 
 static cr_status read_net(cr_recipe *r, cr_problem *p) {
@@ -56,12 +66,14 @@ static cr_status read_expression(cr_recipe *r, const cr__statement *st, cr_probl
   const cr_syntax *s = parse(r, st, &mark, p);
   if (!s) return CR_BAD_SYNTAX;
   while (s->kind == CR_BLOCK && s->first && !s->first->next) s = s->first;
-  bool name = s->kind == CR_NAME && !net_assigns(r, s->text), call = s->kind == CR_CALL;
+  bool name = s->kind == CR_NAME && !net_says(r, CR_ASSIGN, s->text), call = s->kind == CR_CALL;
   for (const cr_syntax *a = s->first; call && a; a = a->next) call = a->kind == CR_KEYWORD;
   if (st->keyword == CR__LOSS && (name || call)) {
-    char before[100];
-    snprintf(before, sizeof before, "%.60s(prediction, y%s", s->text, name ? ")" : s->first ? ", " : "");
+    char before[200];
+    snprintf(before, sizeof before, "%*s%.60s(prediction, y%s", s->at < 80 ? (int)s->at : 0, "", s->text,
+             name ? ")" : s->first ? ", " : "");
     r->named_loss = cr_loss_named(s->text);
+    if (!r->named_loss && !net_says(r, CR_DEFINE, s->text)) return unknown_loss(r, st, s->text, p);
     r->loss = with_settings(r, before, name ? "" : strchr(st->text + s->at, '(') + 1);
   } else {
     r->loss = with_settings(r, "", st->text);
@@ -71,7 +83,7 @@ static cr_status read_expression(cr_recipe *r, const cr__statement *st, cr_probl
 }
 
 static cr_status read_penalty(cr_recipe *r, cr_problem *p) {
-  static const char *const signatures[] = {"l1(l1)", "l2(l2, half=False)", "elastic(l1, l2)"};
+  static const char *const signatures[] = {"l1(c)", "l2(c, half=False)", "elastic(c1, c2)"};
   const cr__statement *st = cr__say(&r->say, CR__PENALTY);
   if (!st) return CR_OK;
   const char *call = st->text + strspn(st->text, " \t\n"), *signature = signatures[1];
@@ -86,10 +98,13 @@ static cr_status read_penalty(cr_recipe *r, cr_problem *p) {
   for (int k = 0; status == CR_OK && k < a.n; k++)
     if (a.argument[k].kind != CR_ARGUMENT_NUMBER)
       status = cr__refuse_at(&r->say, st, 0, CR_BAD_ARGUMENT, "the weight of a penalty is a number", p);
+    else if (!(a.argument[k].number >= 0 && a.argument[k].number < 1e300))
+      status = cr__refuse_at(&r->say, st, 0, CR_BAD_ARGUMENT, "the weight of a penalty is finite and not negative", p);
   if (status == CR_OK) {
-    r->l1 = *r->penalty == 'l' && r->penalty[1] == '2' ? 0 : cr_number_of(&a, "l1", 0);
-    r->l2 = *r->penalty == 'l' && r->penalty[1] == '1' ? 0 : cr_number_of(&a, "l2", 0);
-    r->half = *r->penalty == 'l' && r->penalty[1] == '2' && cr_number_of(&a, "half", 0) != 0;
+    double c = cr_number_of(&a, "c", 0);
+    r->l1 = strcmp(r->penalty, "l1") ? cr_number_of(&a, "c1", 0) : c;
+    r->l2 = strcmp(r->penalty, "l2") ? cr_number_of(&a, "c2", 0) : c;
+    r->half = cr_number_of(&a, "half", 0) != 0;
   }
   cr_arguments_free(&a);
   return status;
@@ -125,10 +140,12 @@ cr_var cr__recipe_forward(cr_training *k, const cr_batch *batch) {
 }
 
 /* Targets in the form that the prediction has: class numbers of a batch of sequences as rows; a column where a column is
- * predicted; -1 and 1 for losses that expect these. */
+ * predicted, also of two classes that were mixed; -1 and 1 for losses that expect these. */
 static void fit_target(const cr_recipe *r, cr_var *prediction, cr_var *y) {
   int rank = cr_rank(*y);
-  bool classes = cr_dtype_of(*y) < CR_FLOAT32, rows = classes && rank > 1 && cr_rank(*prediction) == rank + 1;
+  bool classes = cr_dtype_of(*y) < CR_FLOAT32, shares = !classes && r->train.n_classes == 2 && rank == 2;
+  if (shares && 2 * cr_count(*prediction) == cr_count(*y)) *y = cr_select(*y, 1, 1), classes = true;
+  bool rows = classes && rank > 1 && cr_rank(*prediction) == rank + 1;
   for (int a = 0; rows && a < rank; a++) rows = cr_dim(*y, a) == cr_dim(*prediction, a);
   if (rows) {
     int64_t n = cr_count(*y), c = cr_dim(*prediction, -1);
@@ -166,6 +183,10 @@ cr_var cr__recipe_loss(cr_training *k, cr_var prediction, const cr_batch *batch)
   cr_program *names = cr_model_program(r->model);
   cr_var y = batch->y;
   if (cr_error(r->tape) != CR_OK) return cr_poison(r->tape);
+  if (cr_is_poison(y) && r->named_loss)
+    return placed(r, st, cr_fail(r->tape, CR_UNKNOWN_NAME,
+                                 "these data have no targets: name them, as in csv(FILE, target=...), or write the loss out, "
+                                 "as in %s(prediction, x)", r->named_loss->name));
   if (!cr_is_poison(y)) {
     fit_target(r, &prediction, &y);
     cr_program_bind(names, "y", y);

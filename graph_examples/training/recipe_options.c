@@ -39,8 +39,8 @@ static char *outside_value(const char *own, const char *value) {
 /* Runs "name = value" for the calls of later statements, and keeps it as a line for net and loss. */
 static cr_status add_setting(cr_recipe *r, const cr__statement *st, const char *name, const char *value, const char *outside,
                              cr_problem *p) {
-  char *given = outside ? outside_value(value, outside) : NULL;
-  char *line = outside && !given ? NULL : cr__text("%s = %s", name, given ? given : value);
+  char *given = outside ? outside_value(value, outside) : cr__call(r, value);
+  char *line = given ? cr__text("%s = %s", name, given) : NULL;
   for (char *c = line; c && *c; c++)
     if (*c == '\n') *c = ' '; /* one line a setting: columns of net and loss stay */
   char *all = line ? cr__text("%s%s\n", r->set_text ? r->set_text : "", line) : NULL;
@@ -69,6 +69,14 @@ static cr_status unknown_setting(const cr_recipe *r, const cr_setting *s, cr_pro
   return cr_refuse(p, CR_UNKNOWN_NAME, "%s has no setting '%.60s'%s%s", r->file, s->name, *all ? "; it has " : "", all);
 }
 
+/* By the input, the target and the prediction, or by an earlier setting. */
+static bool is_taken(const cr_recipe *r, const char *name) {
+  const char *known;
+  for (int k = 0; (known = cr_program_name(r->names, k)); k++)
+    if (!strcmp(known, name)) return true;
+  return !strcmp(name, "x") || !strcmp(name, "y") || !strcmp(name, "prediction");
+}
+
 cr_status cr__read_settings(cr_recipe *r, int n, const cr_setting *outside, cr_problem *p) {
   cr_status status = CR_OK;
   char name[64];
@@ -84,17 +92,12 @@ cr_status cr__read_settings(cr_recipe *r, int n, const cr_setting *outside, cr_p
     if (st->keyword != CR__SET) continue;
     const char *own = split_setting(st->text, name, sizeof name), *given = NULL;
     if (!own || !*own) return cr__refuse_at(&r->say, st, 0, CR_BAD_SYNTAX, "set is followed by NAME = VALUE", p);
+    if (is_taken(r, name)) return cr__refuse_at(&r->say, st, 0, CR_BAD_SYNTAX, "set: that name has a meaning already", p);
     for (int j = 0; j < n; j++)
       if (!strcmp(outside[j].name, name)) given = outside[j].value;
     status = add_setting(r, st, name, own, given, p);
   }
   return status;
-}
-
-cr_status cr__name_classes(cr_recipe *r, cr_problem *p) {
-  char number[32];
-  snprintf(number, sizeof number, "%d", r->train.n_classes);
-  return cr_is_poison(cr_program_value(r->names, "classes")) ? add_setting(r, NULL, "classes", number, NULL, p) : CR_OK;
 }
 
 /* Calls */
@@ -103,11 +106,33 @@ static bool is_letter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_' || (c >= '0' && c <= '9');
 }
 
-/* The quoted text that a setting has, NULL where the word is none or its value is no text; n: bytes of either. */
+static bool mentions(const char *text, const char *word) {
+  size_t n = strlen(word);
+  for (const char *at = text; (at = strstr(at, word)); at += n)
+    if ((at == text || !is_letter(at[-1])) && !is_letter(at[n])) return true;
+  return false;
+}
+
+cr_status cr__name_classes(cr_recipe *r, cr_problem *p) {
+  const cr__statement *net = cr__say(&r->say, CR__NET);
+  char number[32];
+  if (!cr_is_poison(cr_program_value(r->names, "classes"))) return CR_OK;
+  if (!r->train.n_classes && net && mentions(net->text, "classes"))
+    return cr__refuse_at(&r->say, net, 0, CR_UNKNOWN_NAME,
+                         "classes is not known, for the targets are no classes: classes=True in the data statement makes "
+                         "classes of whole numbers", p);
+  snprintf(number, sizeof number, "%d", r->train.n_classes);
+  return add_setting(r, NULL, "classes", number, NULL, p);
+}
+
+/* The quoted text, or list of such, that a setting has, NULL where the word is none or its value is no text; n: bytes of
+ * either. */
 static const char *text_of(const cr_recipe *r, const char *word, size_t *n) {
-  for (const char *line = r->set_text; line && *line; line += strcspn(line, "\n") + 1)
-    if (!strncmp(line, word, *n) && !strncmp(line + *n, " = ", 3) && strchr("'\"", line[*n + 3]))
-      return *n = strcspn(line, "\n") - *n - 3, line + strcspn(line, "=") + 2;
+  for (const char *line = r->set_text; line && *line; line += strcspn(line, "\n") + 1) {
+    const char *value = line + *n + 3;
+    if (strncmp(line, word, *n) || strncmp(line + *n, " = ", 3)) continue;
+    if (strchr("'\"", value[*value == '[' ? 1 + strspn(value + 1, " ") : 0])) return *n = strcspn(value, "\n"), value;
+  }
   return NULL;
 }
 
@@ -168,7 +193,7 @@ static cr_status check_train(cr_recipe *r, cr_problem *p) {
                {"patience", 0, 1e9, true},      {"folds", 0, 1e6, true},
                {"seconds", 0, 1e9, false},      {"clip_norm", 0, 1e300, false},
                {"clip_value", 0, 1e300, false}, {"checkpoint_every", 1, 1e12, true},
-               {"min_delta", 0, 1e300, false}};
+               {"min_delta", 0, 1e300, false},  {"gradient", 0, 1e300, false}};
   static const char *const texts[] = {"dtype", "initializer", "checkpoint", "log"};
   const cr__statement *st = cr__say(&r->say, CR__TRAIN);
   for (int k = 0; k < r->train_options.n; k++) {
@@ -200,7 +225,8 @@ static cr_status check_train(cr_recipe *r, cr_problem *p) {
 /* Options of train from outside replace those of the statement. */
 cr_status cr__read_train(cr_recipe *r, int n, const cr_setting *outside, cr_problem *p) {
   const cr__statement *st = cr__say(&r->say, CR__TRAIN);
-  char *call = cr__text("train(%s)", st ? st->text : ""), *given = cr__text("train(");
+  const char *said = st ? st->text + strspn(st->text, " \t") : "";
+  char *call = cr__text(*said == '(' ? "train%s" : "train(%s)", said), *given = cr__text("train(");
   for (int j = 0; given && j < n; j++) {
     if (!is_train_option(&outside[j])) continue;
     char *more = cr__text("%s%s%s=%s", given, given[6] ? ", " : "", outside[j].name + 6, outside[j].value);

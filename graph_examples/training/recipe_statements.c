@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../data/readers.h"
 #include "recipe.h"
 
 const char *const cr__keyword_text[CR__N_KEYWORDS] = {"title",    "set",    "data",     "test",    "validation",
@@ -61,13 +60,12 @@ static cr_status scan_line(reader *r, char *line, size_t length) {
 
 static bool is_blank(const char *s) { return !s[strspn(s, " \t\r\n")]; }
 
+static const char *keyword_at(int k) { return k < CR__N_KEYWORDS ? cr__keyword_text[k] : NULL; }
+
 static cr_status unknown_keyword(reader *r, const char *word) {
-  const char *meant = cr__meant(word, CR__N_KEYWORDS, cr__keyword_text, sizeof *cr__keyword_text);
-  char all[200] = "", text[320];
-  for (int k = 0; k < CR__N_KEYWORDS; k++) strcat(strcat(all, k ? ", " : ""), cr__keyword_text[k]);
-  if (meant) snprintf(text, sizeof text, "unknown statement '%.60s'; did you mean '%s'?", word, meant);
-  else snprintf(text, sizeof text, "unknown statement '%.60s': a line begins with blanks or with one of %s", word, all);
-  return refuse(r, r->line, text);
+  cr_problem why = {0};
+  cr_refuse_name(&why, "statement", word, keyword_at);
+  return refuse(r, r->line, why.text);
 }
 
 /* A new statement, whose text begins at line. */
@@ -129,6 +127,7 @@ static cr_status read_lines(reader *r) {
 
 cr_status cr__read_statements(cr__statements *s, const char *source, const char *title, cr_problem *p) {
   size_t lines = 1;
+  if (!strncmp(source, "\xEF\xBB\xBF", 3)) source += 3; /* the mark that some editors put before UTF-8 */
   for (const char *c = source; *c; c++) lines += *c == '\n';
   char *copy = cr__text("%s", source);
   *s = (cr__statements){.title = title, .statement = calloc(lines, sizeof *s->statement)};

@@ -182,7 +182,8 @@ static cr_status start(cr_training *k) {
   if ((status = cr__hooks(k).initialise(k))) {
     return cr_refuse(&k->problem, status, "the first pass: %s", cr_status_text(status)); /* unless the hook said more */
   }
-  if (k->resume && k->checkpoint) status = cr__checkpoint_resume(k);
+  if (k->checkpoint) status = cr__checkpoint_possible(k);
+  if (status == CR_OK && k->resume && k->checkpoint) status = cr__checkpoint_resume(k);
   return status || !k->log ? status : cr__log_start(k);
 }
 

@@ -64,6 +64,7 @@ struct cr_training {
   uint64_t seed;                 /* of the shuffle and augmentation; the model has its own */
   double clip_norm, clip_value;  /* 0: none */
   const char *augment;           /* calls: "noise(0.1), shift(1), flip(), mixup(0.2)"; NULL: none */
+  cr_program *names;             /* variables that those calls may use; NULL: none */
   const char *metrics;           /* names: "accuracy, f1"; NULL: none; see cr_metric_at */
   const char *expects;           /* what the predictions are, as in cr_loss; for the metrics. NULL: "logits" */
 
@@ -143,7 +144,7 @@ typedef struct cr_gradient_report {
 } cr_gradient_report;
 CR_API int cr_training_gradient_report(const cr_training *k, int room, cr_gradient_report *out); /* how many there are */
 /* Writes one line on the present state for a terminal, UTF-8 without a line end, and returns it:
- * "epoch 3/10 ████░░░░ 12/24  loss 0.31 █▅▃  ETA 0:12". */
+ * "epoch 3/10 ████░░░░ 12/24  ETA 0:12  loss 0.31 █▅▃  val 0.4". What matters least comes last, for narrow terminals. */
 CR_API char *cr_progress_line(const cr_training *k, char *line, size_t size);
 
 /* Checkpoints: model, optimizer, schedule, position and history in one safetensors file with a checksum, which Python's

@@ -44,11 +44,14 @@ const int64_t *cr__next_batch(cr_training *k, int64_t *n); /* NULL when memory r
 
 /* augment.c */
 cr_status cr__augment_read(cr_training *k);
+cr_status cr__augment_check(cr_training *k);     /* before there is a training: can they be read? */
 void cr__augment_free(struct cr_training_state *s);
 cr_status cr__augment(cr_training *k, const cr_dataset *d, cr_batch *batch);
 
 /* metrics.c */
 cr_status cr__metrics_read(cr_training *k);
+/* Can they compare these, of which y may be empty? */
+cr_status cr__metrics_fit(const cr_training *k, const cr_array *prediction, const cr_array *y, cr_problem *p);
 cr_status cr__metrics_of(cr_training *k, const cr_array *prediction, const cr_dataset *d, cr_problem *p);
 
 /* stopping.c */
@@ -68,6 +71,7 @@ cr_status cr__report_before(cr_training *k, cr_archive *values);
 void cr__report_after(cr_training *k, const cr_archive *values);
 
 /* checkpoint.c */
+cr_status cr__checkpoint_possible(cr_training *k); /* before the first step: can the file be made? */
 cr_status cr__checkpoint_due(cr_training *k, int epoch_ended);
 cr_status cr__checkpoint_resume(cr_training *k);
 

@@ -28,7 +28,7 @@ static const workload workloads[] = {
   {"convnet",
    "h = pool_max(relu(convolution(x, 16, 5)), 2); h = pool_max(relu(convolution(h, 32, 5)), 2);"
    "dense(relu(dense(flatten(h, 1), 128)), 10)", 4, {64, 1, 28, 28}, 0, 10, 0},
-  {"lstm", "dense(lstm(one_hot(x, 64), 128), 64)", 2, {32, 50}, 64, 64, 1},
+  {"lstm", "dense(lstm(cast(one_hot(x, 64), 'float32'), 128), 64)", 2, {32, 50}, 64, 64, 1},
   {"gpt-small", "h = positions(embed(x, 4096, 128));" BLOCKS4 HEAD, 2, {4, 64}, 4096, 4096, 1},
   {"gpt", "h = positions(embed(x, 4096, 384));" BLOCKS6 HEAD, 2, {4, 256}, 4096, 4096, 1},
 };

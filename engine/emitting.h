@@ -1,0 +1,127 @@
+/* The inside of the emitter. emit.c decides what is written in what order, emitcode.c writes statements, emitfile.c what is around
+ * them. */
+#ifndef CR_EMITTING_H
+#define CR_EMITTING_H
+
+#include "emit.h"
+#include "internal.h"
+
+enum { CR__MOST_LEVELS = 3 * CR_MAX_RANK, CR__IS_LITERAL = 2 /* cr_emit_view.number */ };
+
+typedef enum cr__written {
+  CR__UNUSED,
+  CR__PARAMETER,  /* an input */
+  CR__LITERAL,    /* a constant, the same number everywhere */
+  CR__TABLE,      /* a constant array */
+  CR__VIEW_OF,    /* other strides over an earlier node's numbers */
+  CR__POINTWISE,  /* a line in a loop over its shape */
+  CR__STATEMENTS  /* what its op writes */
+} cr__written;
+
+typedef struct cr__item {
+  cr__written kind;
+  uint32_t root;        /* of a view; else the node itself */
+  int64_t offset;       /* of a view in its root */
+  uint32_t uses;        /* as operand, through views too */
+  uint32_t block_uses;  /* of these, by lines of its own loop */
+  int part, used_in;    /* C function that it is computed in; last one that named it */
+  int output;           /* output whose array it is computed into, -1: none */
+  int64_t output_at;
+  bool pending, crosses;/* of one number: named in other parts too */
+  bool member;          /* declared: of the workspace, or as a table */
+  const char *name;     /* identifier, or literal */
+} cr__item;
+
+/* A C parameter for results, and the nodes that fill it. */
+typedef struct cr__out {
+  const char *name;
+  const char *meaning;  /* for the comment */
+  cr_array shape;
+  int used_in;
+} cr__out;
+typedef struct cr__piece {
+  cr_var v;
+  int out;
+  int64_t at, step;     /* of its first element, between elements */
+} cr__piece;
+
+typedef struct cr__member {
+  const char *name;     /* NULL: row and its place in the list */
+  cr_dtype dtype;
+  int64_t count;        /* 0: one number, no array */
+} cr__member;
+
+typedef struct cr_emitter cr_emitter;
+struct cr_emitter {
+  cr_tape *t;
+  const cr_emit_options *options;
+  const char *name;
+  cr__item *item;
+  uint32_t n_items;
+  int n_in;
+  const cr_var *in;
+  cr__out *out;
+  int n_out;
+  cr__piece *piece;
+  int n_pieces;
+  bool returns;           /* the first output */
+
+  cr_buffer code, parts, tables, calls;
+  int part, lines, indent;
+  bool uses_workspace;    /* this part */
+  int level;
+  const char *variable[CR__MOST_LEVELS]; /* NULL: an axis of size 1 */
+  int n_variables;
+  struct {
+    size_t header, body;
+    int statements;
+  } open[CR__MOST_LEVELS];
+  int n_open, statements;
+  const char *undeclared; /* the result being written, of one number and not declared yet */
+  cr_dtype undeclared_dtype;
+  bool in_block;          /* cr_emit_value gives an expression, */
+  const char *expression; /* here */
+  uint32_t *pending, n_pending;
+  cr__member *member;
+  int n_members, members_capacity, n_tables, n_names;
+  const char **taken;     /* identifiers made of names */
+  int n_taken, taken_capacity;
+};
+/* emitcode.c */
+const char *cr__literal(cr_emitter *e, double x, cr_dtype dtype);
+/* Element k of a constant, for an initialiser. */
+void cr__put_element(cr_emitter *e, cr_buffer *b, const cr_array *a, int64_t k);
+/* The node's numbers as named in the current part. */
+cr_emit_view cr__view_of(cr_emitter *e, uint32_t id);
+/* A row's value over operands, as an expression of its result's dtype. */
+const char *cr__row_expression(cr_emit_context *c, const char *a, const char *b);
+/* Merges axes that all views walk through evenly; returns the rank left, its sizes in dim, and gives the views these axes. */
+int cr__merge_axes(int rank, int64_t *dim, int n, cr_emit_view *const *v);
+const char *cr__format(cr_emitter *e, const char *format, ...)
+#ifdef __GNUC__
+  __attribute__((format(printf, 2, 3)))
+#endif
+  ;
+void cr__line(cr_emitter *e, const char *format, ...)
+#ifdef __GNUC__
+  __attribute__((format(printf, 2, 3)))
+#endif
+  ;
+void cr__add_member(cr_emitter *e, const char *name, cr_dtype dtype, int64_t count);
+
+/* emit.c */
+void cr__end_part(cr_emitter *e);
+/* The parameters that the current part names: "const double *restrict x, double y"; and as arguments. */
+void cr__put_parameters(cr_emitter *e, cr_buffer *b, bool all, bool types);
+
+/* emitfile.c */
+void cr__put_file(cr_emitter *e, cr_buffer *b, const char *body);
+/* Breaks lines that are too long, from the position on, after commas. */
+void cr__wrap(cr_buffer *b, size_t from, int indent);
+/* A C identifier made of a name, not yet taken. */
+const char *cr__identifier(cr_emitter *e, const char *name);
+
+/* emitwhat.c: outputs, pieces and the derivatives among them, recorded on the tape */
+bool cr__make_outputs(cr_emitter *e, int n_out, const cr_var *out);
+
+#endif

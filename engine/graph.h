@@ -1,0 +1,113 @@
+/* What capturing, rewriting, planning and running share. A captured graph is a tape on which nodes are promised, not
+ * computed (cr_tape.lazy): constants have their numbers, all else has an address that nobody reads. */
+#ifndef CR_GRAPH_H
+#define CR_GRAPH_H
+
+#include "function.h"
+#include "internal.h"
+
+/* A graph and its ends: the ids of inputs, results, assigned values, in this order. */
+typedef struct cr__graph {
+  cr_tape *tape;
+  uint32_t *end;
+  int n_in, n_ends;
+} cr__graph;
+
+/* What a node is to a run. */
+typedef enum cr__role {
+  CR__LEAF,      /* there before */
+  CR__SCALAR,    /* inline: all of them run first, in one go */
+  CR__KERNEL,    /* a step of its own */
+  CR__MEMBER,    /* of a block: an elementwise operation, */
+  CR__ALIAS,     /* a view of a member, flat the same, */
+  CR__FOLD,      /* or the reduction of a member to one number */
+  CR__VIEW       /* nothing to do */
+} cr__role;
+
+/* Where a node's numbers are. */
+typedef enum cr__home {
+  CR__NOWHERE,   /* inside a block, */
+  CR__SLOT,      /* inline, */
+  CR__GIVEN,     /* with the graph: a constant, */
+  CR__MEMORY,    /* in the workspace, at offset; or with the caller: */
+  CR__AT_INPUT,  /* of number which, */
+  CR__AT_OUTPUT
+} cr__home;
+
+typedef struct cr__place {
+  cr__home home;
+  int which;
+  size_t offset;
+} cr__place;
+
+/* An operand of a member: a slot of the block's space, or the array of a node, which goes on by step; step -1 has it copied
+ * to the slot first. */
+typedef struct cr__feed {
+  uint32_t id;
+  int32_t slot, step;
+} cr__feed;
+
+typedef struct cr__line {
+  uint32_t id;
+  int32_t slot;              /* of the result; -1: its array */
+  const cr_op *op;
+  cr_dtype dtype, out_dtype; /* of operand 0, of the result */
+  int n, fold;               /* number of the fold among the block's, -1: none */
+  cr__feed in[3];
+} cr__line;
+
+/* Lines that run block after block; block k is [start[k], start[k + 1]). */
+typedef struct cr__blocks {
+  int64_t count, n_blocks, length;
+  int64_t *start;
+  cr__line *line;
+  int n_lines, n_folds;
+  size_t slot_bytes, partials; /* partials: offset of the folds' parts in the workspace */
+} cr__blocks;
+
+typedef struct cr__step {
+  cr__role role;             /* CR__SCALAR, CR__KERNEL or CR__MEMBER */
+  uint32_t from, to;         /* nodes */
+  cr__blocks *blocks;
+} cr__step;
+
+typedef struct cr__plan {
+  cr__step *step;
+  cr__place *place;          /* by node */
+  uint32_t n_steps;
+  uint32_t *moving, n_moving;/* records whose memory the caller gives */
+  size_t bytes;
+} cr__plan;
+
+struct cr_fn {
+  cr_allocator allocator;
+  cr_arena memory;           /* constants, the plan */
+  cr__graph graph;
+  int n_out, n_assign;
+  int *to;                   /* inputs assigned to */
+  int64_t threads;
+  unsigned passes;
+  cr__plan plan;
+  cr_fn_stats stats;
+};
+
+/* function.c */
+void *cr__fn_take(cr_fn *f, size_t bytes);   /* from f->memory; on failure the graph's tape has the error */
+cr_tape *cr__lazy_tape(const cr_fn *f, const cr_op_table *table);
+uint32_t cr__copy_leaf(cr_fn *f, const cr_tape *from, uint32_t id, cr_tape *to);
+/* The node id of from, with operands by map, recorded on to. 0 on failure. */
+uint32_t cr__copy_node(const cr_tape *from, uint32_t id, const uint32_t *map, cr_tape *to);
+/* The graph on a new tape, with its nodes in this order. */
+bool cr__reorder(cr_fn *f, uint32_t n, const uint32_t *order);
+/* Nodes that the ends depend on, by id; memory of the allocator. */
+void cr__mark_needed(const cr_tape *t, int n, const uint32_t *end, unsigned char *needed);
+
+/* rewrite.c, plan.c, blocks.c */
+bool cr__rewrite(cr_fn *f);
+bool cr__make_plan(cr_fn *f);
+cr_status cr__run_blocks(cr_tape *t, const cr__blocks *b, char *memory);
+bool cr__is_pointwise(const cr_op *op);
+/* The space of a block is on the stack. */
+enum { CR__BLOCK_SPACE = 1 << 16, CR__SHORTEST_BLOCK = 128, CR__LONGEST_BLOCK = 2048 };
+
+#endif

@@ -1,0 +1,64 @@
+/* chainrule graph --stats: what capturing makes of an expression and its gradient. */
+#include <stdlib.h>
+
+#include "captured.h"
+#include "command.h"
+
+static int put_stats_json(const cr_fn_stats *s) {
+  return put_json(stdout,
+                  json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "recorded", (json_int_t)s->recorded,
+                            "folded", (json_int_t)s->folded, "simplified", (json_int_t)s->simplified, "merged",
+                            (json_int_t)s->merged, "nodes", (json_int_t)s->nodes, "steps", (json_int_t)s->steps, "blocks",
+                            (json_int_t)s->blocks, "blocked", (json_int_t)s->blocked, "bytes_recorded",
+                            (json_int_t)s->bytes_recorded, "bytes", (json_int_t)s->bytes));
+}
+
+static int put_stats(const context *c, const cr_fn_stats *s) {
+  if (has(c, OPT_JSON)) return put_stats_json(s);
+  printf("recorded    %8u nodes: value and gradient\n", s->recorded);
+  printf("folded      %8u\nsimplified  %8u\nmerged      %8u\n", s->folded, s->simplified, s->merged);
+  printf("left        %8u nodes in %u step%s", s->nodes, s->steps, s->steps == 1 ? "" : "s");
+  if (s->blocks) printf(", %u of them in %u block%s", s->blocked, s->blocks, s->blocks == 1 ? "" : "s");
+  printf("\nmemory      %8zu bytes instead of %zu\n", s->bytes, s->bytes_recorded);
+  return STATUS_GOOD;
+}
+
+/* The results and the gradient of each float one, by x. */
+static int derive_all(context *c, const cr_results *results, int n, const cr_var *x, cr_var *out) {
+  int m = results->n;
+  for (int k = 0; k < results->n; k++) {
+    out[k] = results->value[k];
+    if (cr_dtype_of(out[k]) < CR_FLOAT32) continue;
+    if (cr_grad(out[k], n, x, out + m) != CR_OK) return complain_tape(c, NULL), -1;
+    m += n;
+  }
+  return m;
+}
+
+static int capture(context *c, const cr_results *results, int n, const variable *wrt) {
+  cr_var *x = malloc((size_t)(n + results->n * (n + 1)) * sizeof *x);
+  if (!x) return complain_memory();
+  for (int k = 0; k < n; k++) x[k] = wrt[k].var;
+  int m = derive_all(c, results, n, x, x + n), status = STATUS_USAGE;
+  cr_fn *f = m < 0 ? NULL : cr_capture(c->tape, n, x, m, x + n, 0, NULL, CR_FN_EXACT);
+  if (f) {
+    cr_fn_stats s = cr_fn_stats_of(f);
+    status = put_stats(c, &s);
+  } else if (m >= 0) {
+    status = complain_tape(c, NULL);
+  }
+  cr_fn_free(f);
+  free(x);
+  return status;
+}
+
+int put_captured(context *c) {
+  cr_results results;
+  int n;
+  if (!run_source(c, &results)) return STATUS_USAGE;
+  variable *wrt = wrt_of(c, &n);
+  if (!wrt) return STATUS_USAGE;
+  int status = capture(c, &results, n, wrt);
+  free(wrt);
+  return status;
+}

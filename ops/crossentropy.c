@@ -1,0 +1,148 @@
+/* The cross-entropy of rows of logits against classes, log(sum exp(x)) - x[t], fused: softmax and logarithms of many classes
+ * would go through memory several times. */
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "flatmath.h"
+#include "fused.h"
+
+/* With top the largest of a row: the sum of exp(x - top), less 1 for top itself, which is left out so that no digit is lost
+ * where it dominates. Sums are taken in lanes, and in double over blocks. */
+#define ROWS_OF(name, TARGET, T, EXP)                                                                                       \
+  TARGET static double others_##name(const T *x, int64_t n, T *largest) {                                                   \
+    enum { LANES = 16, BLOCK = 32 * LANES };                                                                                \
+    T top[LANES], most;                                                                                                     \
+    double ties = -1, others = 0;                                                                                           \
+    int64_t whole = n - n % LANES;                                                                                          \
+    for (int l = 0; l < LANES; l++) top[l] = -(T)INFINITY;                                                                  \
+    for (int64_t i = 0; i < whole; i += LANES)                                                                              \
+      for (int l = 0; l < LANES; l++) top[l] = x[i + l] > top[l] ? x[i + l] : top[l];                                       \
+    for (int64_t i = whole; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];                                             \
+    for (int w = LANES / 2; w; w /= 2)                                                                                      \
+      for (int l = 0; l < w; l++) top[l] = top[l + w] > top[l] ? top[l + w] : top[l];                                       \
+    *largest = most = top[0];                                                                                               \
+    if (!isfinite(most)) return (double)NAN;                                                                                \
+    for (int64_t from = 0; from < n; from += BLOCK) {                                                                       \
+      T sum[LANES] = {0}, tops[LANES] = {0};                                                                                \
+      int64_t to = n - from < BLOCK ? n : from + BLOCK, even = to - (to - from) % LANES;                                    \
+      for (int64_t i = from; i < even; i += LANES)                                                                          \
+        for (int l = 0; l < LANES; l++) {                                                                                   \
+          T e = EXP(x[i + l] - most);                                                                                       \
+          sum[l] += x[i + l] == most ? 0 : e;                                                                               \
+          tops[l] += x[i + l] == most ? (T)1 : 0;                                                                           \
+        }                                                                                                                   \
+      for (int64_t i = even; i < to; i++)                                                                                   \
+        if (x[i] == most) tops[i - even] += 1;                                                                              \
+        else sum[i - even] += EXP(x[i] - most);                                                                             \
+      for (int w = LANES / 2; w; w /= 2)                                                                                    \
+        for (int l = 0; l < w; l++) sum[l] += sum[l + w], tops[l] += tops[l + w];                                           \
+      ties += (double)tops[0];                                                                                              \
+      others += (double)sum[0];                                                                                             \
+    }                                                                                                                       \
+    return ties + others;                                                                                                   \
+  }                                                                                                                         \
+  TARGET static void loss_##name(const void *logits, const int64_t *class, const void *g_, int64_t n, int64_t from,         \
+                                 int64_t to, void *out) {                                                                   \
+    (void)g_;                                                                                                               \
+    for (int64_t r = from; r < to; r++) {                                                                                   \
+      const T *x = (const T *)logits + r * n;                                                                               \
+      T top;                                                                                                                \
+      double others = others_##name(x, n, &top);                                                                            \
+      ((T *)out)[r] = (T)((double)top - (double)x[class[r]] + log1p(others));                                               \
+    }                                                                                                                       \
+  }                                                                                                                         \
+  /* g (softmax - 1 at the class) */                                                                                        \
+  TARGET static void pull_##name(const void *logits, const int64_t *class, const void *g_, int64_t n, int64_t from,         \
+                                 int64_t to, void *out) {                                                                   \
+    for (int64_t r = from; r < to; r++) {                                                                                   \
+      const T *x = (const T *)logits + r * n, g = ((const T *)g_)[r];                                                       \
+      T *d = (T *)out + r * n, top;                                                                                         \
+      int64_t t = class[r];                                                                                                 \
+      if (g == 0) {                                                                                                         \
+        memset(d, 0, (size_t)n * sizeof *d);                                                                                \
+        continue;                                                                                                           \
+      }                                                                                                                     \
+      double others = others_##name(x, n, &top);                                                                            \
+      const T most = top, factor = (T)((double)g / (1 + others));                                                           \
+      for (int64_t i = 0; i < n; i++) d[i] = factor * EXP(x[i] - most);                                                     \
+      d[t] = (T)((double)g * (x[t] == most ? -others / (1 + others) : (double)EXP(x[t] - most) / (1 + others) - 1));        \
+    }                                                                                                                       \
+  }
+ROWS_OF(float, , float, flat_expf)
+ROWS_OF(wide_float, CR__WIDE, float, flat_expf)
+ROWS_OF(widest_float, CR__WIDEST, float, flat_expf)
+ROWS_OF(double, , double, flat_exp)
+ROWS_OF(wide_double, CR__WIDE, double, flat_exp)
+ROWS_OF(widest_double, CR__WIDEST, double, flat_exp)
+
+typedef void rows_rule(const void *logits, const int64_t *class, const void *g, int64_t n, int64_t from, int64_t to,
+                       void *out);
+#define VERSIONS(f) {{f##_float, f##_wide_float, f##_widest_float}, {f##_double, f##_wide_double, f##_widest_double}}
+static rows_rule *const losses[2][3] = VERSIONS(loss), *const pulls[2][3] = VERSIONS(pull);
+
+typedef struct work {
+  rows_rule *rule;
+  const void *logits, *g;
+  const int64_t *class;
+  int64_t n;
+  void *out;
+} work;
+
+static void run_rows(void *context, int64_t from, int64_t to) {
+  const work *w = context;
+  w->rule(w->logits, w->class, w->g, w->n, from, to, w->out);
+}
+
+/* Operands: logits (rows, n), classes (rows) and, for the pull, g (rows). */
+static cr_status eval(cr_eval *c) {
+  enum { SOME = 1 << 14 };
+  cr_dtype dtype = (cr_dtype)c->out->dtype;
+  work w = {.logits = cr__dense(c, &c->in[0], dtype), .class = cr__dense(c, &c->in[1], CR_INT64), .n = c->in[0].dim[1],
+            .out = c->out->data};
+  if (c->n > 2) w.g = cr__dense(c, &c->in[2], dtype);
+  if (!w.logits || !w.class || (c->n > 2 && !w.g)) return CR_NO_MEMORY;
+  for (int64_t r = 0; r < c->in[1].count; r++)
+    if (w.class[r] < 0 || w.class[r] >= w.n) {
+      cr_fail(c->tape, CR_BAD_INDEX, "target %lld at position %lld, there are %lld classes", (long long)w.class[r],
+              (long long)r, (long long)w.n);
+      return CR_BAD_INDEX;
+    }
+  w.rule = (c->n > 2 ? pulls : losses)[dtype == CR_FLOAT64][cr__version()];
+  cr_parallel(c->tape, c->in[1].count, 1 + SOME / (w.n + 1), run_rows, &w);
+  return CR_OK;
+}
+
+static cr_status loss_infer(cr_infer *c) {
+  cr_array_init(c->out, (cr_dtype)c->in[0].dtype, 1, c->in[1].dim);
+  return CR_OK;
+}
+static cr_status pull_infer(cr_infer *c) {
+  cr_array_init(c->out, (cr_dtype)c->in[0].dtype, 2, c->in[0].dim);
+  return CR_OK;
+}
+
+static cr_var composed(int n, const cr_var *in, const void *attr) {
+  (void)n, (void)attr;
+  return cr_neg(cr_squeeze(cr_gather(cr_log_softmax(in[0], 1), 1, cr_unsqueeze(in[1], 1)), 1, (int[]){1}));
+}
+static cr_var pull_composed(int n, const cr_var *in, const void *attr) {
+  (void)n, (void)attr;
+  cr_var hot = cr_cast(cr_one_hot(in[1], cr_dim(in[0], 1)), cr_dtype_of(in[0]));
+  return cr_mul(cr_unsqueeze(in[2], 1), cr_sub(cr_softmax(in[0], 1), hot));
+}
+
+static void pull_vjp(cr_vjp_rule *c) { cr__composed_vjp(c, pull_composed); }
+static cr_var pull_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, pull_composed); }
+static const cr_op pull_op = {.name = "class_entropy_pull", .arity = 3, .infer = pull_infer, .eval = eval, .vjp = pull_vjp,
+                              .jvp = pull_jvp, .rule = "as of g (softmax(x) - one_hot(t))"};
+static void loss_vjp(cr_vjp_rule *c) {
+  if (c->wanted[0]) c->d[0] = cr_record(c->tape, &pull_op, 3, (cr_var[]){c->in[0], c->in[1], c->g}, NULL);
+}
+static cr_var loss_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, composed); }
+static const cr_op loss_op = {.name = "class_entropy", .arity = 2, .infer = loss_infer, .eval = eval, .vjp = loss_vjp,
+                              .jvp = loss_jvp, .rule = "g (softmax(x) - one_hot(t))"};
+
+cr_var cr__class_entropy(cr_var logits, cr_var class) {
+  return cr_record(logits.tape, &loss_op, 2, (cr_var[]){logits, class}, NULL);
+}
