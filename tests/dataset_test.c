@@ -243,8 +243,8 @@ static void columns_test(void **state) {
       {"csv('t.csv', missing='maybe')", "csv: missing is 'error', 'drop', or 'mean', not 'maybe'"},
       {"csv('u.csv')", "u.csv: cannot be opened: No such file or directory"},
       {"csv(3)", "csv: path is the number 3; a text is wanted"},
-      {"cvs('t.csv')", "there is no source 'cvs'; did you mean 'csv'?"},
-      {"table('t.csv')", "there is no source 'table'; there are csv, idx, npy, npz, safetensors, text, points, moons, "
+      {"cvs('t.csv')", "unknown source 'cvs'; did you mean 'csv'?"},
+      {"table('t.csv')", "unknown source 'table'; there are csv, idx, npy, npz, safetensors, text, points, moons, "
                          "circles, spirals, xor, blobs, "
                          "sine, polynomial"},
       {"npz('t.csv')", "t.csv: not a .npz file"},
