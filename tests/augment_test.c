@@ -113,6 +113,9 @@ static void augmentations_are_checked(void **state) {
   (void)state;
   static const char *const wrong[][2] = {{"blur(1)", "unknown augmentation 'blur'; there are noise, flip, shift, mixup"},
                                          {"noise()", "std"},
+                                         {"noise('a')", "std is the text 'a'"},
+                                         {"flip(p='a')", "p is the text 'a'"},
+                                         {"noise(sigma)", "std"},
                                          {"noise(-1)", "is -1"},
                                          {"flip(axis=2)", "no axis 2"},
                                          {"shift(1, shape=[3, 5])", "an example has 12 numbers, shape= has 15"},

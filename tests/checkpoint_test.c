@@ -372,8 +372,30 @@ static void another_training_is_refused(void **state) {
   tear_down(&s);
 }
 
+/* Told before the first step; and a device is not renamed, nor given a second name. */
+static void a_file_that_cannot_be_made(void **state) {
+  (void)state;
+  static const char *const wrong[][2] = {{".", "Is a directory"}, {"nowhere/c", "No such file"}};
+  for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+    setup s;
+    set_up_plan(&s, &plans[0]);
+    s.k.checkpoint = wrong[i][0];
+    assert_int_not_equal(cr_train(&s.k), CR_OK);
+    assert_non_null(strstr(s.k.problem.text, wrong[i][1]));
+    assert_int_equal(s.k.step, 0);
+    tear_down(&s);
+  }
+  setup s;
+  set_up_plan(&s, &plans[0]);
+  s.k.checkpoint = "/dev/null";
+  assert_ok(&s, cr_train(&s.k));
+  assert_int_not_equal(access("/dev/null.previous", F_OK), 0);
+  tear_down(&s);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
+    cmocka_unit_test(a_file_that_cannot_be_made),
     cmocka_unit_test(stopped_and_resumed_after_every_step),
     cmocka_unit_test(a_finished_training_resumes_to_its_end),
     cmocka_unit_test(more_epochs_later),

@@ -60,13 +60,14 @@ def check_examples(*options):
 
 def check_protocol(modules):
   hello = dict(kind='evaluate', module='hello', function='square', input=3.0)
-  lines = [dict(id=0, kind='start', eval='hello', config={'a': 1}), dict(id=1, kind='define', module='hello'), dict(hello, id=2),
-           dict(id=3, kind='analysis', of=2, valid=True), dict(id=4, kind='sing'), dict(id=5, kind='define', module='nothing'),
+  lines = [dict(id=0, kind='start', eval='hello', config={'a': 1}), dict(id=1, kind='define', module='hello'),
+           dict(hello, id=2), dict(id=3, kind='analysis', of=2, valid=True), dict(id=4, kind='sing'),
+           dict(id=5, kind='define', module='nothing'),
            dict(id=6, kind='evaluate', module='hello', function='cube', input=1), dict(hello, id=7, input='x'),
            '{"id": 8, "kind": "evaluate", "module": "hello", "function": "square", "input": NaN}',
-           '{"id": 9, "kind": "evaluate", "module": "hello", "function": "square", "input": 1e999}', 'not JSON', '[1]', '{"id": 12}',
-           dict(hello, id=13, input=1e300), dict(id=14, kind='evaluate'), '{"id": 15, "kind": "evaluate", "module": "hello"',
-           dict(hello, id=123456789012)]
+           '{"id": 9, "kind": "evaluate", "module": "hello", "function": "square", "input": 1e999}',
+           'not JSON', '[1]', '{"id": 12}', dict(hello, id=13, input=1e300), dict(id=14, kind='evaluate'),
+           '{"id": 15, "kind": "evaluate", "module": "hello"', dict(hello, id=123456789012)]
   a = talk(lines)
   assert a[0] == {'id': 0, 'tool': 'chainrule'} and a[1] == {'id': 1, 'success': True}, a
   assert a[2]['output'] == 9 and len(a[2]['timings']) == 1, a[2]

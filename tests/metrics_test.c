@@ -61,6 +61,13 @@ static void one_column_has_a_threshold(void **state) {
   assert_near(metric("accuracy", &p, &z, 2, "probability"), 0.75);
   assert_near(metric("accuracy", &p, &t, 0, "logits"), 0.75); /* all are above 0 */
   assert_near(metric("accuracy", &p, &signs, 0, "score"), 0.75);
+  cr_array several = array_of(CR_FLOAT64, 2, (int64_t[]){2, 2}, (double[]){-1, 3, 2, 1}),
+           answers = array_of(CR_FLOAT64, 2, (int64_t[]){2, 2}, (double[]){0, 1, 1, 1});
+  assert_near(metric("accuracy", &several, &answers, 0, "logit"), 1); /* each number answers a question of its own */
+  assert_near(metric("nats", &several, &answers, 0, "logit"),
+              (log1p(exp(-1)) + log1p(exp(-3)) + log1p(exp(-2)) + log1p(exp(-1))) / 4);
+  cr_array_release(&several);
+  cr_array_release(&answers);
   assert_near(metric("recall", &p, &t, 0, "probability"), (1 + 2.0 / 3) / 2);
   assert_near(metric("nats", &p, &t, 0, "probability"), -(log(0.8) + log(0.7) + log(0.4) + log(0.9)) / 4);
   assert_near(metric("nats", &p, &t, 0, NULL),

@@ -22,8 +22,8 @@ CR_API cr_status cr_refuse(cr_problem *p, cr_status status, const char *format, 
 #endif
   ;
 
-/* "unknown optimizer 'adma'; did you mean 'adam'?", or what there is. at(k): the k-th name, which ends at a bracket or comma, as
- * in a signature; NULL past the end. */
+/* "unknown optimizer 'adma'; did you mean 'adam'?", or what there is. at(k): the k-th name, which ends at a bracket or comma,
+ * as in a signature; NULL past the end. */
 CR_API cr_status cr_refuse_name(cr_problem *p, const char *what, const char *name, const char *(*at)(int k));
 
 /* Zeros of that shape in memory of their own, aligned to 64 bytes. */

@@ -1,6 +1,7 @@
-/* ba: bundle adjustment. Each observation says where a camera saw a point; its residual is where the camera model puts it. The
- * residuals of a block of observations are elementwise operations on vectors, recorded once and replayed for the other blocks. No two
- * observations share a residual, so one reverse sweep for each of its two numbers gives all rows of the block: a compressed Jacobian. */
+/* ba: bundle adjustment. Each observation says where a camera saw a point; its residual is where the camera model puts
+ * it. The residuals of a block of observations are elementwise operations on vectors, recorded once and replayed for the
+ * other blocks. No two observations share a residual, so one reverse sweep for each of its two numbers gives all rows of
+ * the block: a compressed Jacobian. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -38,8 +39,9 @@ static bool make_indices(int32_t **out, int64_t count, complaint *c) {
 
 static bool make_results(state *s, complaint *c) {
   s->block = s->p < BLOCK ? s->p : BLOCK;
-  if (!make_room(&s->columns, (ALL + 1) * s->block, c) || !make_room(&s->error, 3 * s->p, c) || !make_room(&s->values, 31 * s->p, c) ||
-      !make_indices(&s->rows, 3 * s->p + 1, c) || !make_indices(&s->cols, 31 * s->p, c))
+  if (!make_room(&s->columns, (ALL + 1) * s->block, c) || !make_room(&s->error, 3 * s->p, c) ||
+      !make_room(&s->values, 31 * s->p, c) || !make_indices(&s->rows, 3 * s->p + 1, c) ||
+      !make_indices(&s->cols, 31 * s->p, c))
     return false;
   memset(s->columns.at, 0, (size_t)s->columns.count * sizeof(double));
   memset(s->error.at, 0, (size_t)s->error.count * sizeof(double));
@@ -52,7 +54,8 @@ static bool read(void *memory, const json_t *input, complaint *c) {
   numbers one[4] = {{0}};
   const int64_t most = 1 << 26;
   bool good = read_integer(input, "n", 1, most, &s->n, c) && read_integer(input, "m", 1, most, &s->m, c) &&
-              read_integer(input, "p", 1, most, &s->p, c) && read_numbers(input, "cam", 1, (int64_t[]){CAMERA}, &one[0], c) &&
+              read_integer(input, "p", 1, most, &s->p, c) &&
+              read_numbers(input, "cam", 1, (int64_t[]){CAMERA}, &one[0], c) &&
               read_numbers(input, "x", 1, (int64_t[]){3}, &one[1], c) && make_room(&one[2], 1, c) &&
               read_number(input, "w", one[2].at, c) && read_numbers(input, "feat", 1, (int64_t[]){2}, &one[3], c);
   good = good && repeat(&s->cameras, &one[0], s->n, c) && repeat(&s->points, &one[1], s->m, c) &&
@@ -153,7 +156,8 @@ static void record(cr_tape *t, state *s, bool still, cr_var *in, cr_var *e) {
   residual(in, still, e);
 }
 
-/* The rows of residual number k, 0 or 1, of n observations: 15 derivatives each, of which those that are 0 have no adjoint. */
+/* The rows of residual number k, 0 or 1, of n observations: 15 derivatives each, of which those that are 0 have no
+ * adjoint. */
 static void store_rows(state *s, const cr_var *in, cr_var e, int k, int64_t from, int64_t n) {
   cr_sweep *sweep = cr_backward(e);
   if (!sweep) return;

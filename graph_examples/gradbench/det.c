@@ -1,7 +1,8 @@
-/* det: the determinant by expansion along the first row, det A = sum_j (-1)^j a_0j det(A without row 0 and column j), all
- * ell! products of it. Minors of order 8 and less are expanded many at once: a tensor (m, m, batch) holds the entries of a batch
- * of minors, whose own minors are a batch m times as large. Each such minor is preaccumulated: on the tape above it is one
- * node, with its value and its derivatives, so that memory does not grow with the number of products. */
+/* det: the determinant by expansion along the first row, det A = sum_j (-1)^j a_0j det(A without row 0 and column j),
+ * all ell! products of it. Minors of order 8 and less are expanded many at once: a tensor (m, m, batch) holds the
+ * entries of a batch of minors, whose own minors are a batch m times as large. Each such minor is preaccumulated: on the
+ * tape above it is one node, with its value and its derivatives, so that memory does not grow with the number of
+ * products. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,7 +56,7 @@ static cr_var expand_singly(cr_var a, int64_t m) {
 /* Of a batch of matrices (m, m, batch) the minors (m-1, m-1, m batch) without row 0 and each column. */
 static cr_var minors(cr_var a, int64_t m) {
   int64_t place[BATCHED * BATCHED], count = m * (m - 1), batch = cr_dim(a, 2);
-  for (int64_t k = 0; k < count; k++) place[k] = k / m + (k / m >= k % m); /* column k / m of the minor without column k % m */
+  for (int64_t k = 0; k < count; k++) place[k] = k / m + (k / m >= k % m); /* column k / m of that without column k % m */
   cr_var columns = cr_index_select(cr_slice_axis(a, 0, 1, m, 1), 1, cr_constant_of(a.tape, CR_INT64, 1, &count, place));
   return cr_reshape(columns, 3, (int64_t[]){m - 1, m - 1, m * batch});
 }

@@ -16,13 +16,15 @@ bool complain(complaint *c, const char *format, ...) {
   return false;
 }
 
-/* Room for count elements of 8 bytes at *at; what it held is lost. */
+enum { MOST = 1 << 29 }; /* numbers in a field: 4 GiB */
+
+/* Room for count elements of 8 bytes at *at, in pages that are there before the clock starts; what it held is lost. */
 static void *grown(void *at, int64_t *room, int64_t count) {
   if (at && count <= *room) return at;
   free(at);
   *room = 0;
-  at = (uint64_t)count < SIZE_MAX / 16 ? malloc((size_t)(count ? count : 1) * 8) : NULL;
-  if (at) *room = count, memset(at, 0, (size_t)count * 8); /* pages that are there before the clock starts */
+  at = count <= MOST ? malloc((size_t)(count ? count : 1) * 8) : NULL;
+  if (at) *room = count, memset(at, 0, (size_t)count * 8);
   return at;
 }
 
@@ -94,13 +96,20 @@ static bool complain_at(const nest *w, int depth, const char *what, int64_t need
   return complain(w->complaint, "field %s has length %" PRId64 ", not %" PRId64, place, have, need);
 }
 
-static bool settle_shape(nest *w, const json_t *value) {
-  for (int i = 0; i < w->rank; i++) {
-    if (!json_is_array(value) && value) return complain_at(w, i, "is not a list", 0, 0);
-    int64_t length = (int64_t)json_array_size(value);
-    if (w->dim[i] < 0) w->dim[i] = length;
-    w->at[i] = 0;
-    value = json_array_get(value, 0);
+/* Fills in the dims that are not given from the first lists of each depth. */
+static void settle_dims(nest *w, const json_t *value) {
+  for (int i = 0; i < w->rank; i++, value = json_array_get(value, 0))
+    if (w->dim[i] < 0) w->dim[i] = (int64_t)json_array_size(value);
+}
+
+/* All lengths, before anything is made room for. */
+static bool check_lengths(nest *w, int depth, const json_t *value) {
+  int64_t length = (int64_t)json_array_size(value);
+  if (!json_is_array(value)) return complain_at(w, depth, "is not a list", 0, 0);
+  if (length != w->dim[depth]) return complain_at(w, depth, NULL, w->dim[depth], length);
+  for (int64_t k = 0; k < length && depth + 1 < w->rank; k++) {
+    w->at[depth] = k;
+    if (!check_lengths(w, depth + 1, json_array_get(value, (size_t)k))) return false;
   }
   return true;
 }
@@ -116,46 +125,41 @@ static bool take_one(nest *w, const json_t *value) {
   return json_is_number(value) || complain_at(w, w->rank, "is not a number", 0, 0);
 }
 
-static bool walk(nest *w, int depth, const json_t *value) {
+static bool take_all(nest *w, int depth, const json_t *value) {
   if (depth == w->rank) return take_one(w, value);
-  if (!json_is_array(value)) return complain_at(w, depth, "is not a list", 0, 0);
-  int64_t length = (int64_t)json_array_size(value);
-  if (length != w->dim[depth]) return complain_at(w, depth, NULL, w->dim[depth], length);
-  for (int64_t k = 0; k < length; k++) {
+  for (int64_t k = 0; k < w->dim[depth]; k++) {
     w->at[depth] = k;
-    if (!walk(w, depth + 1, json_array_get(value, (size_t)k))) return false;
+    if (!take_all(w, depth + 1, json_array_get(value, (size_t)k))) return false;
   }
   return true;
 }
 
-/* Lengths are found in the message itself, but those that are given may be anything. */
-static bool count_of(const nest *w, int64_t *count) {
+/* The field, a list of the right shape, and its number of elements; NULL after a complaint. */
+static const json_t *shaped_field(nest *w, const json_t *input, int64_t *count) {
+  const json_t *value = field(input, w->name, w->complaint);
+  if (!value) return NULL;
+  settle_dims(w, value);
+  if (!check_lengths(w, 0, value)) return NULL;
   *count = 1;
-  for (int i = 0; i < w->rank; i++)
-    if (w->dim[i] && *count > INT64_C(1) << 32) return complain_at(w, 0, "would be too large", 0, 0);
-    else *count *= w->dim[i];
-  return true;
+  for (int i = 0; i < w->rank; i++) *count *= w->dim[i];
+  return value;
 }
 
 bool read_numbers(const json_t *input, const char *name, int rank, int64_t *dim, numbers *out, complaint *c) {
   nest w = {.name = name, .rank = rank, .dim = dim, .complaint = c};
-  const json_t *value = field(input, name, c);
   int64_t count;
-  if (!value || !settle_shape(&w, value)) return false;
-  if (dim[0] != (int64_t)json_array_size(value)) return complain_at(&w, 0, NULL, dim[0], (int64_t)json_array_size(value));
-  if (!count_of(&w, &count) || !make_room(out, count, c)) return false;
+  const json_t *value = shaped_field(&w, input, &count);
+  if (!value || !make_room(out, count, c)) return false;
   w.numbers = out->at;
-  return walk(&w, 0, value);
+  return take_all(&w, 0, value);
 }
 
 bool read_integers(const json_t *input, const char *name, int rank, int64_t *dim, int64_t least, int64_t most, integers *out,
                    complaint *c) {
   nest w = {.name = name, .rank = rank, .dim = dim, .complaint = c, .least = least, .most = most};
-  const json_t *value = field(input, name, c);
   int64_t count;
-  if (!value || !settle_shape(&w, value)) return false;
-  if (dim[0] != (int64_t)json_array_size(value)) return complain_at(&w, 0, NULL, dim[0], (int64_t)json_array_size(value));
-  if (!count_of(&w, &count) || !make_integer_room(out, count, c)) return false;
+  const json_t *value = shaped_field(&w, input, &count);
+  if (!value || !make_integer_room(out, count, c)) return false;
   w.integers = out->at;
-  return walk(&w, 0, value);
+  return take_all(&w, 0, value);
 }

@@ -21,7 +21,7 @@ typedef struct state {
   double gamma, value;
   numbers x, parameter[PARAMETERS], gradient[PARAMETERS];
   numbers slopes;           /* of the likelihood by frame and weight */
-  numbers distance;         /* squared, of each point to each component; then the slopes of the likelihood by these */
+  numbers distance;         /* squared, of each point to each component; then the likelihood's slopes by these */
   component *part;
 } state;
 
@@ -64,15 +64,16 @@ static bool read(void *memory, const json_t *input, complaint *c) {
     if (!read_numbers(input, name[p], rank, dim, &s->parameter[p], c)) return false;
     if (!make_room(&s->gradient[p], s->parameter[p].count, c)) return false;
   }
-  return read_numbers(input, "x", 2, (int64_t[]){s->n, s->d}, &s->x, c) && make_room(&s->slopes, s->k * (s->d * (s->d + 1) + 1), c) &&
-         make_room(&s->distance, s->k * rows_of(s), c);
+  return read_numbers(input, "x", 2, (int64_t[]){s->n, s->d}, &s->x, c) &&
+         make_room(&s->slopes, s->k * (s->d * (s->d + 1) + 1), c) && make_room(&s->distance, s->k * rows_of(s), c);
 }
 
 /* Q_k^T for all k, (k, d, d): row j is column j of Q_k, j zeros, exp q_kj and the next d - 1 - j elements of l_k. */
 static cr_var transposed_factors(cr_var q, cr_var l) {
   cr_tape *t = q.tape;
   int64_t k = cr_dim(q, 0), d = cr_dim(q, 1), used = 0;
-  cr_var diagonal = cr_exp(q), zeros = cr_zeros(t, CR_FLOAT64, 2, (int64_t[]){k, d}), *piece = malloc((size_t)(3 * d) * sizeof *piece);
+  cr_var diagonal = cr_exp(q), zeros = cr_zeros(t, CR_FLOAT64, 2, (int64_t[]){k, d});
+  cr_var *piece = malloc((size_t)(3 * d) * sizeof *piece);
   if (!piece) return cr_fail(t, CR_NO_MEMORY, "no memory for matrices of %lld rows", (long long)d);
   for (int64_t j = 0; j < d; j++) {
     piece[3 * j] = cr_slice_axis(zeros, 1, 0, j, 1);
@@ -116,13 +117,14 @@ static cr_var prior(const state *s, const cr_var *p) {
   cr_tape *t = p[0].tape;
   double n = (double)s->n, constant = (double)s->k * prior_constant(s) - n * (double)s->d / 2 * log(2 * pi);
   cr_var squares = cr_add(cr_sum_all(cr_square(cr_exp(p[Q]))), cr_sum_all(cr_square(p[L])));
-  cr_var precision = cr_sub(cr_mul(cr_const(t, s->gamma * s->gamma / 2), squares), cr_mul(cr_const(t, (double)s->m), cr_sum_all(p[Q])));
+  cr_var size = cr_mul(cr_const(t, s->gamma * s->gamma / 2), squares);
+  cr_var trace = cr_mul(cr_const(t, (double)s->m), cr_sum_all(p[Q]));
   cr_var weights = cr_mul(cr_const(t, n), cr_logsumexp(p[ALPHA], -1, NULL, 0));
-  return cr_sub(cr_const(t, constant), cr_add(precision, weights));
+  return cr_sub(cr_add(cr_const(t, constant), trace), cr_add(size, weights));
 }
 
-/* The distances of a few components at a time to the points, which fit in the cache. For the derivative they stay on the tape;
- * else each is recorded where the last one was. */
+/* The distances of a few components at a time to the points, which fit in the cache. For the derivative they stay on the
+ * tape; else each is recorded where the last one was. */
 static int64_t measure(state *s, cr_var frame, cr_var points, bool stay) {
   cr_tape *t = frame.tape;
   int64_t n = cr_dim(points, 1), few = FITS_CACHE / (n * s->d) + 1, size = s->d * (s->d + 1), parts = 0;
@@ -222,5 +224,5 @@ static void release(void *memory) {
   free(s->distance.at);
 }
 
-const evaluation gmm = {.name = "gmm", .function = {"objective", "jacobian"}, .size = sizeof(state), .read = read, .run = run,
-                        .write = write, .release = release};
+const evaluation gmm = {.name = "gmm", .function = {"objective", "jacobian"}, .size = sizeof(state), .read = read,
+                        .run = run, .write = write, .release = release};

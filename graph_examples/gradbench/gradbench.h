@@ -1,4 +1,4 @@
-/* The contract between the gradbench tool (programs/gradbench.c), which speaks the protocol, and its evaluations, one a file.
+/* The contract between the gradbench tool (programs/gradbench.c), which speaks the protocol, and its evaluations.
  *
  * An evaluation is a struct of functions over a state of its own. read converts a message's input into the state; run, the
  * only part that is timed, records the objective on an empty tape and leaves the value, or the derivative that the engine
@@ -89,7 +89,8 @@ cr_var vector_input(cr_tape *t, double *x, int64_t n);
 cr_var matrix_input(cr_tape *t, double *x, int64_t rows, int64_t columns);
 cr_var vector_constant(cr_tape *t, double *x, int64_t n);
 cr_var matrix_constant(cr_tape *t, double *x, int64_t rows, int64_t columns);
-/* All numbers of a node, or of an input's adjoint, row by row; add_adjoint adds it to what is there. Nothing after a failure. */
+/* All numbers of a node, or of an input's adjoint, row by row; add_adjoint adds it to what is there. After a failure they do
+ * nothing. */
 void copy_value(cr_var v, double *out);
 void copy_adjoint(const cr_sweep *s, cr_var x, double *out);
 void add_adjoint(const cr_sweep *s, cr_var x, double *out);

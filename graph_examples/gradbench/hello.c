@@ -24,4 +24,5 @@ static void write(const void *memory, int function, text *out) {
   put_number(out, ((const state *)memory)->result);
 }
 
-const evaluation hello = {.name = "hello", .function = {"square", "double"}, .size = sizeof(state), .read = read, .run = run, .write = write};
+const evaluation hello = {.name = "hello", .function = {"square", "double"}, .size = sizeof(state), .read = read, .run = run,
+                          .write = write};

@@ -1,6 +1,7 @@
-/* ht: hand tracking. A skeleton of bones, bent by the 26 numbers theta, moves the vertices of a hand; e is how far points of its
- * surface are from measured ones. Every number is a scalar on the tape, and each has 26 tangents, or 28: those by the
- * coordinates u of a point on its triangle come first, and as no two points share them, two serve all points. */
+/* ht: hand tracking. A skeleton of bones, bent by the 26 numbers theta, moves the vertices of a hand; e is how far
+ * points of its surface are from measured ones. Every number is a scalar on the tape, and each has 26 tangents, or 28:
+ * those by the coordinates u of a point on its triangle come first, and as no two points share them, two serve all
+ * points. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -261,8 +262,8 @@ static void write(const void *memory, int function, text *out) {
 
 static void release(void *memory) {
   state *s = memory;
-  numbers *all[] = {&s->theta, &s->us, &s->base_relatives, &s->inverse_absolutes, &s->base_positions, &s->weights, &s->measured,
-                    &s->error, &s->jacobian};
+  numbers *all[] = {&s->theta, &s->us, &s->base_relatives, &s->inverse_absolutes, &s->base_positions, &s->weights,
+                    &s->measured, &s->error, &s->jacobian};
   for (size_t k = 0; k < sizeof all / sizeof *all; k++) free(all[k]->at);
   free(s->parents.at);
   free(s->corners.at);

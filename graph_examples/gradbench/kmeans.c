@@ -1,5 +1,5 @@
-/* kmeans: the cost sum_i min_j |C_j - P_i|^2 of centroids C for points P, and Newton's direction: the quotient of its gradient
- * and the diagonal of its Hessian. No two centroids share a term, so the Hessian is diagonal, and its product with ones is
+/* kmeans: the cost sum_i min_j |C_j - P_i|^2 of centroids C for points P, and Newton's direction: the quotient of its
+ * gradient and the diagonal of its Hessian. No two centroids share a term, so the Hessian is diagonal, and its product with ones is
  * that diagonal. */
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
-/* lstm: the loss of a model of text, of layers of diagonal LSTM cells, in bits per character. A layer's forget and output gates
- * see its input u, its input gate and candidate its own old state h:
+/* lstm: the loss of a model of text, of layers of diagonal LSTM cells. A layer's forget and output gates see its input u, its
+ * input gate and candidate its own old state h:
  *     c <- sigmoid(u w_f + b_f) c + sigmoid(h w_i + b_i) tanh(h w_c + b_c),  h <- sigmoid(u w_o + b_o) tanh(c),
  * and h is the input of the layer above. The loss is minus the mean of s_{t+1} (y_t - log(2 + sum exp y_t)), with
  * y_t = u w_out + b_out of the last layer's u. */
@@ -36,7 +36,9 @@ static bool read(void *memory, const json_t *input, complaint *c) {
 }
 
 static cr_var part(cr_var x, int axis, int64_t from, int64_t to) { return cr_slice_axis(x, axis, from, to, 1); }
-static cr_var side_by_side(cr_var x, cr_var y, cr_var z, cr_var w) { return cr_concatenate(4, (cr_var[]){x, y, z, w}, -1); }
+static cr_var side_by_side(cr_var x, cr_var y, cr_var z, cr_var w) {
+  return cr_concatenate(4, (cr_var[]){x, y, z, w}, -1);
+}
 
 /* The states h of a layer after each of its inputs u, (length, bits); parameters has two rows, of weights and biases, and start
  * two, h and c. Its cell's gates are those of u seen + h weight + bias, in the order input, forget, candidate, output. */
@@ -56,8 +58,7 @@ static cr_var layer(cr_var u, cr_var parameters, cr_var start) {
 
 static cr_var loss(const state *s, cr_var main, cr_var extra, cr_var start, cr_var sequence) {
   cr_tape *t = main.tape;
-  cr_var inputs = cr_mul(part(sequence, 0, 0, s->length), cr_select(extra, 0, 0)), targets = part(sequence, 0, 1, s->length + 1);
-  cr_var u = inputs;
+  cr_var u = cr_mul(part(sequence, 0, 0, s->length), cr_select(extra, 0, 0)), targets = part(sequence, 0, 1, s->length + 1);
   for (int64_t i = 0; i < s->layers; i++) u = layer(u, part(main, 0, 2 * i, 2 * i + 2), part(start, 0, 2 * i, 2 * i + 2));
   cr_var y = cr_add(cr_mul(u, cr_select(extra, 0, 1)), cr_select(extra, 0, 2));
   cr_var z = cr_log(cr_add(cr_const(t, 2), cr_sum(cr_exp(y), 1, (int[]){1}, 1)));
@@ -91,5 +92,5 @@ static void release(void *memory) {
   free(s->gradient.at);
 }
 
-const evaluation lstm = {.name = "lstm", .function = {"objective", "jacobian"}, .size = sizeof(state), .read = read, .run = run,
-                         .write = write, .release = release};
+const evaluation lstm = {.name = "lstm", .function = {"objective", "jacobian"}, .size = sizeof(state), .read = read,
+                         .run = run, .write = write, .release = release};

@@ -11,7 +11,7 @@ typedef struct state {
   int64_t n, steps;
   numbers x, result;
   numbers edges;            /* [chunk][step][stage]: the component before the chunk's first, of each state with a slope */
-  numbers edge_gradient, y;
+  numbers edge_gradient;
 } state;
 
 static bool read(void *memory, const json_t *input, complaint *c) {
@@ -21,7 +21,7 @@ static bool read(void *memory, const json_t *input, complaint *c) {
   if (!s->n) return complain(c, "field x is empty");
   int64_t chunks = (s->n + CHUNK - 1) / CHUNK;
   return read_integer(input, "s", 1, (INT64_C(1) << 40) / chunks, &s->steps, c) && make_room(&s->result, s->n, c) &&
-         make_room(&s->edges, (chunks + 1) * s->steps * STAGES, c) && make_room(&s->y, CHUNK, c) &&
+         make_room(&s->edges, (chunks + 1) * s->steps * STAGES, c) &&
          make_room(&s->edge_gradient, s->steps * STAGES, c);
 }
 
@@ -53,8 +53,8 @@ static cr_var part_of(state *s, cr_tape *t, int64_t chunk) {
 }
 static double *edge_of(const state *s, int64_t chunk, int64_t k) { return s->edges.at + (chunk * s->steps + k) * STAGES; }
 
-/* y(2), all steps of a chunk of components after the other, since a component needs only the one before; each step is recorded
- * where the last one was. */
+/* y(2): all steps of a chunk of components, then of the next, since a component needs only the one before. Each step is
+ * recorded where the last one was, in the cache. */
 static void solve(state *s, cr_tape *t) {
   const double h = 2 / (double)s->steps;
   for (int64_t k = 0; k < s->steps * STAGES; k++) s->edges.at[k] = 1;
@@ -117,7 +117,6 @@ static void release(void *memory) {
   free(s->result.at);
   free(s->edges.at);
   free(s->edge_gradient.at);
-  free(s->y.at);
 }
 
 const evaluation ode = {.name = "ode", .function = {"primal", "gradient"}, .size = sizeof(state), .read = read, .run = run,

@@ -1,6 +1,6 @@
-/* particle: a charged particle falls past two others, and is to cross the axis as near to the origin as the place w of one of
- * them allows. The force is the derivative of a potential, and the descent needs the derivative of where the path of many such
- * forces ends. Both are taken in either mode: of "fr" the outer is forward, the inner reverse. */
+/* particle: a charged particle falls past two others, and is to cross the axis as near to the origin as the place w of
+ * one of them allows. The force is the derivative of a potential, and the descent needs the derivative of where the path
+ * of many such forces ends. Both are taken in either mode: of "fr" the outer is forward, the inner reverse. */
 #include "gradbench.h"
 
 enum { MOST_STEPS = 100000 };
@@ -80,7 +80,9 @@ static cr_var value(void *context, const cr_var *at) {
   return cr_const(t, y);
 }
 
-static void gradient(void *context, const cr_var *w, cr_var *out) { *out = cr_const(w->tape, ((const path *)context)->slope); }
+static void gradient(void *context, const cr_var *w, cr_var *out) {
+  *out = cr_const(w->tape, ((const path *)context)->slope);
+}
 
 static void run(void *memory, cr_tape *t, int function) {
   state *s = memory;

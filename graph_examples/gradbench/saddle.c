@@ -1,6 +1,6 @@
-/* saddle: the least over p1 of the greatest over p2 of f(p1, p2) = |p1|^2 - |p2|^2, one descent within the other. The inner one
- * is recorded step by step, so that the outer one is differentiated through it. Both take derivatives in either mode: of "fr"
- * the outer is forward, the inner reverse. */
+/* saddle: the least over p1 of the greatest over p2 of f(p1, p2) = |p1|^2 - |p2|^2, one descent within the other. The
+ * inner one is recorded step by step, so that the outer one is differentiated through it. Both take derivatives in
+ * either mode: of "fr" the outer is forward, the inner reverse. */
 #include <stdlib.h>
 #include <string.h>
 

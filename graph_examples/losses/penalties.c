@@ -104,10 +104,11 @@ const char *cr_loss_lint(const char *name, cr_var prediction) {
     return "as many time steps as classes: cross_entropy in the language takes axis 1 for the classes; choose another "
            "length of sequences";
   if (!strncmp(loss->target, "class", 5) && cr_rank(prediction) && cr_dim(prediction, -1) == 1)
-    return "one column of predictions with a loss that compares classes: it is 0 whatever the column says; give each class a "
-           "column, or use binary_cross_entropy_with_logits";
+    return "one column of predictions with a loss that compares classes: it is 0 whatever the column says; give each class "
+           "a column, or use binary_cross_entropy_with_logits";
   const char *given = gives(maker(prediction));
+  size_t n = strlen(loss->expects); /* what is said of logits is said of a logit */
   for (size_t k = 0; k < sizeof doubts / sizeof *doubts; k++)
-    if (!strncmp(doubts[k].expects, loss->expects, strlen(loss->expects)) && !strcmp(doubts[k].given, given)) return doubts[k].text;
+    if (!strncmp(doubts[k].expects, loss->expects, n) && !strcmp(doubts[k].given, given)) return doubts[k].text;
   return NULL;
 }

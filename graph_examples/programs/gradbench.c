@@ -1,5 +1,5 @@
-/* gradbench: a tool for GradBench, the benchmark of automatic differentiation. It answers one JSON message a line on standard
- * output; whatever a line holds, it is answered. Usage: gradbench [--multithreaded] */
+/* gradbench: a tool for GradBench, the benchmark of automatic differentiation. It answers messages, JSON objects one a line;
+ * whatever a line holds, it is answered. Usage: gradbench [--multithreaded] */
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,7 +36,8 @@ static bool open_evaluation(bench *b, const json_t *message, complaint *c) {
   const evaluation *e = NULL;
   for (int k = 0; name && evaluations[k]; k++)
     if (!strcmp(name, evaluations[k]->name)) e = evaluations[k];
-  if (!e) return name ? complain(c, "there is no module %.100s", name) : complain(c, "field module is missing, or not a string");
+  if (!name) return complain(c, "field module is missing, or not a string");
+  if (!e) return complain(c, "there is no module %.100s", name);
   if (e == b->evaluation) return true;
   close_evaluation(b);
   b->state = calloc(1, e->size);

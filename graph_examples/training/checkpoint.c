@@ -127,7 +127,8 @@ cr_status cr__checkpoint_possible(cr_training *k) {
   int there = !stat(k->checkpoint, &about), fails = !there && access(slash ? folder : ".", W_OK | X_OK);
   if (there && S_ISDIR(about.st_mode)) fails = 1, errno = EISDIR;
   free(folder);
-  return fails ? cr_refuse(&k->problem, CR_BAD_ARGUMENT, "%s: cannot be written: %s", k->checkpoint, strerror(errno)) : CR_OK;
+  if (!fails) return CR_OK;
+  return cr_refuse(&k->problem, CR_BAD_ARGUMENT, "%s: cannot be written: %s", k->checkpoint, strerror(errno));
 }
 
 /* Makes FILE.previous a second name of FILE, which stays until the new one is renamed onto it. Without hard links FILE

@@ -121,6 +121,8 @@ static cr_status first_pass(cr_recipe *r, cr_problem *p) {
   cr_var prediction = cr__recipe_forward(k, &batch), loss = cr__recipe_loss(k, prediction, &batch);
   if (cr_error(r->tape) != CR_OK) return cr_refuse(p, cr_error(r->tape), "%s", cr_error_text(r->tape));
   if (r->named_loss) r->lint = cr_loss_lint(r->named_loss->name, prediction);
+  if (!r->lint && strstr(r->net, "dropout("))
+    r->lint = "dropout has the same mask in every step, and in evaluation too; the layer of that name is drop(x, rate)";
   const cr__statement *st = cr__say(&r->say, CR__LOSS);
   char why[200], shape[100];
   cr_array a = cr_view(loss), guess = cr_view(prediction), y = cr_is_poison(batch.y) ? (cr_array){0} : cr_view(batch.y);

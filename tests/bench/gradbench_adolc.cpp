@@ -1,5 +1,5 @@
-// ADOL-C as a GradBench tool, for tests/bench/gradbench: the scalar evaluations, written as one writes them for operator
-// overloading. As in GradBench's own tools for it, tapes are recorded before the clock starts, so only values and sweeps are timed.
+// ADOL-C as a GradBench tool, for tests/bench/gradbench: the scalar evaluations, written as one does for operator overloading.
+// As in GradBench's own tool for it, tapes are recorded before the clock starts, so only values and sweeps are timed.
 #include <adolc/adolc.h>
 
 #include <cmath>
@@ -13,7 +13,8 @@ namespace {
 
 vector<double> copied(const numbers &n) { return vector<double>(n.at, n.at + n.count); }
 
-bool read_list(const json_t *input, const char *name, vector<double> &out, complaint *c, int rank = 1, int64_t *dim = nullptr) {
+bool read_list(const json_t *input, const char *name, vector<double> &out, complaint *c, int rank = 1,
+               int64_t *dim = nullptr) {
   numbers found = {};
   int64_t any[2] = {-1, -1};
   bool good = read_numbers(input, name, rank, dim ? dim : any, &found, c);
@@ -292,9 +293,12 @@ void run_ba(void *memory, cr_tape *, int function) {
     jacobian(1, 2, 15, s->x.data(), two);
     for (int64_t j = 0; j < 30; j++) {
       int64_t k = j % 15, camera = i % s->n, point = i % s->m;
-      s->cols[(size_t)(30 * i + j)] = k < 11 ? 11 * camera + k : k < 14 ? 11 * s->n + 3 * point + k - 11 : 11 * s->n + 3 * s->m + i;
+      int64_t weight = 11 * s->n + 3 * s->m + i, place = 11 * s->n + 3 * point + k - 11;
+      s->cols[(size_t)(30 * i + j)] = k < 11 ? 11 * camera + k : k < 14 ? place : weight;
     }
-    s->rows[(size_t)(2 * i)] = 30 * i, s->rows[(size_t)(2 * i + 1)] = 30 * i + 15, s->rows[(size_t)(2 * s->p + i)] = 30 * s->p + i;
+    s->rows[(size_t)(2 * i)] = 30 * i;
+    s->rows[(size_t)(2 * i + 1)] = 30 * i + 15;
+    s->rows[(size_t)(2 * s->p + i)] = 30 * s->p + i;
     s->cols[(size_t)(30 * s->p + i)] = 11 * s->n + 3 * s->m + i;
     s->jacobian[(size_t)(30 * s->p + i)] = -2 * s->x[14];
   }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""PyTorch or JAX as a GradBench tool, for tests/bench/gradbench: the tensor evaluations. Usage: gradbench_arrays.py torch|jax
+"""PyTorch or JAX as a GradBench tool, for tests/bench/gradbench: the tensor ones. Usage: gradbench_arrays.py torch|jax
 
 Both libraries name their functions as NumPy does, so that one text serves both; JAX compiles it, outside the clock."""
 import json
@@ -83,6 +83,9 @@ def log_sum_exp(x):
     return (a + np.log(np.exp(x - a).sum(1)[:, None])).sum()
 
 
+PARAMETERS = 'alpha', 'mu', 'q', 'l'
+
+
 def gmm(input):
     d, k, n, m, gamma = (input[name] for name in ('d', 'k', 'n', 'm', 'gamma'))
     x, = leaves([input['x']])
@@ -112,7 +115,7 @@ def prepare(module, function, input):
         'lse': lambda: (lse, [input['x']], lambda y: y[0]),
         'llsq': lambda: (llsq(input['n']), [input['x']], lambda y: y[0]),
         'kmeans': lambda: (kmeans(leaves([input['points']])[0]), [input['centroids']], lambda y: y[0]),
-        'gmm': lambda: (gmm(input), [input[p] for p in ('alpha', 'mu', 'q', 'l')], lambda y: dict(zip(('alpha', 'mu', 'q', 'l'), y))),
+        'gmm': lambda: (gmm(input), [input[p] for p in PARAMETERS], lambda y: dict(zip(PARAMETERS, y))),
     }[module]()
     x = leaves(x)
     if function in ('primal', 'objective', 'cost'):

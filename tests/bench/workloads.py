@@ -1,8 +1,8 @@
 """GradBench's default workloads, and for each evaluation an independent check of a tool's answers.
 
-EVALUATIONS[name] has the two functions, workloads() -> (description, input) ..., and check(input, value, derivative), which
-raises Mismatch. Numbers are drawn from the same distributions as GradBench's, not from the same streams. Checks are written as
-the definitions read, in plain Python; derivatives are compared with differences of the value along one random direction, and
+EVALUATIONS[name] has the functions, workloads() -> (description, input) ..., and check(input, value, derivative), which raises
+Mismatch. Numbers come from the same distributions as GradBench's, not from the same streams. Checks are written as the
+definitions read, in plain Python; derivatives are compared with differences of the value along one random direction, and
 where that takes too long (more than MOST operations) with nothing."""
 import math
 import random
@@ -108,7 +108,8 @@ class lse:
         a = max(input['x'])
         want = a + math.log(math.fsum(math.exp(x - a) for x in input['x']))
         close(value, want, 1e-12, 'value')
-        all_close([len(gradient) * g for g in gradient], [len(gradient) * math.exp(x - want) for x in input['x']], 1e-9, 'gradient')
+        n = len(input['x'])
+        all_close([n * g for g in gradient], [n * math.exp(x - want) for x in input['x']], 1e-9, 'gradient')
 
 
 # ode
@@ -225,12 +226,15 @@ class lstm:
         for layers, length in sorted(((l, c) for l in (2, 4, 6) for c in (1024, 4096, 8192)), key=lambda s: s[0] * s[1]):
             yield f'l={layers},c={length}', dict(
                 main_params=uniform(draw, 2 * layers, 4 * bits), extra_params=uniform(draw, 3, bits),
-                state=uniform(draw, 2 * layers, bits), sequence=[[float(draw.getrandbits(1)) for _ in range(bits)] for _ in range(length)])
+                state=uniform(draw, 2 * layers, bits),
+                sequence=[[float(draw.getrandbits(1)) for _ in range(bits)] for _ in range(length)])
 
     def value(input):
-        main, (w_in, w_out, b_out), state = input['main_params'], input['extra_params'], [list(row) for row in input['state']]
-        bits, total = len(w_in), 0.0
-        sigmoid = [lambda x: 1 / (1 + math.exp(-x))][0]
+        main, (w_in, w_out, b_out) = input['main_params'], input['extra_params']
+        state, bits, total = [list(row) for row in input['state']], len(w_in), 0.0
+
+        def sigmoid(x):
+            return 1 / (1 + math.exp(-x))
         for now, after in zip(input['sequence'], input['sequence'][1:]):
             u = [a * b for a, b in zip(now, w_in)]
             for w, b, h, c in zip(main[::2], main[1::2], state[::2], state[1::2]):
@@ -250,8 +254,8 @@ class lstm:
         if len(input['sequence']) * len(flat(input['state'])) > MOST / 10:
             return
         close(value, lstm.value(input), 1e-9, 'value')
-        main = len(flat(input['main_params']))
-        check_slope(lstm.value, input, ['main_params', 'extra_params'], {'main_params': gradient[:main], 'extra_params': gradient[main:]})
+        fields, main = ['main_params', 'extra_params'], len(flat(input['main_params']))
+        check_slope(lstm.value, input, fields, {fields[0]: gradient[:main], fields[1]: gradient[main:]})
 
 
 # det
@@ -282,9 +286,11 @@ class det:
         n = input['ell']
         close(value, det.value(input), 1e-9, 'value')
         rows = [input['A'][i * n:(i + 1) * n] for i in range(n)]
-        cofactors = [(-1) ** (i + j) * det.value(dict(ell=n - 1, A=flat([r[:j] + r[j + 1:] for r in rows[:i] + rows[i + 1:]])))
-                     for i in range(n) for j in range(n)]
-        all_close(gradient, cofactors, 1e-9, 'gradient')
+
+        def cofactor(i, j):
+            rest = flat([row[:j] + row[j + 1:] for row in rows[:i] + rows[i + 1:]])
+            return (-1) ** (i + j) * det.value(dict(ell=n - 1, A=rest))
+        all_close(gradient, [cofactor(i, j) for i in range(n) for j in range(n)], 1e-9, 'gradient')
 
 
 # ba
@@ -308,7 +314,8 @@ class ba:
         for i, (n, m, p) in enumerate(ba.sizes, 1):
             yield f'ba{i}_n{n}_m{m}_p{p}', dict(
                 n=n, m=m, p=p, x=[7.203245, 0.001144, 3.023326], w=0.417022, feat=[271.760969, 834.209256],
-                cam=[-0.758453, -1.109613, -0.845551, 34.556073, 39.676747, 53.881673, 419.194514, 5.864426, -8.51887, 0.087812, 0.002739])
+                cam=[-0.758453, -1.109613, -0.845551, 34.556073, 39.676747, 53.881673, 419.194514, 5.864426, -8.51887, 0.087812,
+                     0.002739])
 
     def residual(input):
         r, centre, (f, u, v, k1, k2) = input['cam'][:3], input['cam'][3:6], input['cam'][6:]
@@ -325,8 +332,8 @@ class ba:
 
     def check(input, value, jacobian):
         n, m, p = input['n'], input['m'], input['p']
-        if set(value) != {'reproj_error', 'w_err'} or value['reproj_error']['repeated'] != p or value['w_err']['repeated'] != p:
-            raise Mismatch('the objective has other keys')
+        if set(value) != {'reproj_error', 'w_err'} or [value[part]['repeated'] for part in sorted(value)] != [p, p]:
+            raise Mismatch('the objective has other keys or counts')
         all_close(value['reproj_error']['elements'], ba.residual(input), 1e-9, 'residual')
         close(value['w_err']['element'], 1 - input['w'] ** 2, 1e-12, 'w_err')
         pointers = list(range(0, 30 * p, 15)) + list(range(30 * p, 31 * p + 1))
@@ -338,8 +345,8 @@ class ba:
         close(jacobian['vals'][30], -2 * input['w'], 1e-12, 'vals[30]')
         for k in range(2):
             vals = jacobian['vals'][15 * k:15 * k + 15]
-            check_slope(lambda i: ba.residual(i)[k], input, ['cam', 'x', 'w'], {'cam': vals[:11], 'x': vals[11:14], 'w': vals[14]},
-                        h=1e-6)
+            slopes = {'cam': vals[:11], 'x': vals[11:14], 'w': vals[14]}
+            check_slope(lambda i: ba.residual(i)[k], input, list(slopes), slopes, h=1e-6)
 
 
 # ht
@@ -360,8 +367,9 @@ class ht:
                 row[b] = 0.25
             weights.append(row)
         return dict(bone_count=bones, bone_names=[f'bone{b}' for b in range(bones)], parents=ht.parents,
-                    base_relatives=[ht.matrix(draw) for _ in range(bones)], inverse_base_absolutes=[ht.matrix(draw) for _ in range(bones)],
-                    base_positions=[[draw.uniform(-1, 1) for _ in range(3)] + [1.0] for _ in range(vertices)], weights=weights,
+                    base_relatives=[ht.matrix(draw) for _ in range(bones)],
+                    inverse_base_absolutes=[ht.matrix(draw) for _ in range(bones)], weights=weights,
+                    base_positions=[[draw.uniform(-1, 1) for _ in range(3)] + [1.0] for _ in range(vertices)],
                     triangles=[[draw.randrange(vertices) for _ in range(3)] for _ in range(triangles)], is_mirrored=False)
 
     def workloads():
@@ -408,11 +416,10 @@ class ht:
     def value(input, some):
         """The errors of the correspondences in some."""
         data = input['data']
-        corners = {i: data['model']['triangles'][data['correspondences'][i]] if input['us'] else [data['correspondences'][i]] for i in some}
+        corners = {i: data['model']['triangles'][data['correspondences'][i]] for i in some}
         at, errors = ht.positions(input, {v for c in corners.values() for v in c}), []
         for i in some:
-            u = input['us'][i] if input['us'] else []
-            share = u + [1 - sum(u)] if u else [1]
+            share = input['us'][i] + [1 - sum(input['us'][i])]
             errors += [p - sum(s * at[v][k] for s, v in zip(share, corners[i])) for k, p in enumerate(data['points'][i])]
         return errors
 
