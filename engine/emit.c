@@ -1,139 +1,7 @@
-/* Emission of C: what each node becomes, in what order, in which function. */
-#include <limits.h>
+/* Emission of C: which lines in what order, in which function. */
 #include <stdio.h>
 
 #include "emitting.h"
-
-/* What nodes are */
-
-static bool depends_on_constants(const cr_emitter *e, uint32_t id) {
-  int n;
-  const uint32_t *in = cr__operands(e->t, id, &n);
-  for (int k = 0; k < n; k++)
-    if (e->item[in[k]].kind != CR__LITERAL && e->item[in[k]].kind != CR__TABLE) return false;
-  return true;
-}
-
-static bool is_uniform(const cr_array *a) {
-  double first = a->count ? cr_array_get(a, 0) : 0;
-  for (int64_t k = 1; k < a->count; k++) {
-    double x = cr_array_get(a, k);
-    if (memcmp(&x, &first, sizeof x)) return false;
-  }
-  return a->count > 0;
-}
-
-static void make_constant(cr_emitter *e, uint32_t id) {
-  cr__item *x = &e->item[id];
-  cr_array a = cr__array_of(e->t, id);
-  x->root = id;
-  x->kind = is_uniform(&a) ? CR__LITERAL : CR__TABLE;
-  if (x->kind == CR__LITERAL) {
-    x->name = cr__literal(e, cr_array_get(&a, 0), (cr_dtype)a.dtype);
-    return;
-  }
-  const char *name = cr_name_of(cr__handle(e->t, id));
-  x->name = name ? cr__identifier(e, name) : cr__format(e, "c%d", ++e->n_tables);
-}
-
-static const char *unnamed(cr_emitter *e) { return cr__format(e, "v%d", ++e->n_names); }
-
-static void make_view(cr_emitter *e, uint32_t id, uint32_t of) {
-  cr__item *x = &e->item[id];
-  const cr_array to = cr__array_of(e->t, id), from = cr__array_of(e->t, e->item[of].root);
-  x->kind = CR__VIEW_OF;
-  x->root = e->item[of].root;
-  if (cr__is_record(e->t, x->root) && to.count)
-    x->offset = ((intptr_t)to.data - (intptr_t)from.data) / (intptr_t)cr_dtype_size((cr_dtype)to.dtype);
-}
-
-static cr_status no_emit(cr_emitter *e, const cr_op *op) {
-  cr_fail(e->t, CR_BAD_ARGUMENT, "emit: %s has no form in C", op->name);
-  return e->t->error;
-}
-
-static bool make_item(cr_emitter *e, uint32_t id) {
-  cr_tape *t = e->t;
-  const cr_op *op = t->op[cr__op_number(t, id)];
-  cr__item *x = &e->item[id];
-  cr_array a = cr__array_of(t, id);
-  int n;
-  const uint32_t *in = cr__operands(t, id, &n);
-  if (a.count > INT_MAX) return cr_fail(t, CR_OVER_LIMIT, "emit: %lld elements", (long long)a.count), false;
-  if (!op || (!t->lazy && depends_on_constants(e, id))) return make_constant(e, id), true;
-  const char *name = cr_name_of(cr__handle(t, id));
-  if (cr__is_record(t, id) && t->slot[id].tensor->view) return make_view(e, id, in[0]), true;
-  if (!op->row && !op->emit) return no_emit(e, op), false;
-  x->kind = op->row || op->pointwise ? CR__POINTWISE : CR__STATEMENTS;
-  x->root = id;
-  x->name = name ? cr__identifier(e, name) : unnamed(e);
-  for (int k = 0; k < n; k++) e->item[e->item[in[k]].root].uses++;
-  return true;
-}
-
-/* Ids that the pieces depend on; inputs stop the search. */
-static void mark_needed(cr_emitter *e, unsigned char *needed, uint32_t top) {
-  for (int k = 0; k < e->n_pieces; k++) needed[e->piece[k].v.id] = 1;
-  for (uint32_t id = top; id > 0; id--) {
-    int n;
-    if (!needed[id] || e->item[id].kind == CR__PARAMETER) continue;
-    const uint32_t *in = cr__operands(e->t, id, &n);
-    for (int k = 0; k < n; k++) needed[in[k]] = 1;
-  }
-}
-
-static bool make_parameters(cr_emitter *e) {
-  for (int k = 0; k < e->n_in; k++) {
-    cr_var v = e->in[k];
-    const char *name = cr_name_of(v);
-    if (cr_op_of(v) || cr_is_poison(v)) return cr_fail(e->t, CR_BAD_ARGUMENT, "emit: input %d is no leaf", k), false;
-    cr__item *x = &e->item[v.id];
-    if (x->kind) return cr_fail(e->t, CR_BAD_ARGUMENT, "emit: input %d is given twice", k), false;
-    *x = (cr__item){.kind = CR__PARAMETER, .root = v.id, .part = -1, .used_in = -1, .output = -1};
-    x->name = cr__identifier(e, name ? name : cr__format(e, "x%d", k + 1));
-  }
-  return true;
-}
-
-/* The piece is all of its node's root, in its order. */
-static bool is_whole(const cr_emitter *e, const cr__piece *p) {
-  const cr__item *x = &e->item[p->v.id];
-  cr_array a = cr__array_of(e->t, p->v.id), root = cr__array_of(e->t, x->root);
-  return p->step == 1 && a.contiguous && !x->offset && a.count > 1 && a.count == root.count;
-}
-
-/* Whole arrays are computed where the caller wants them. */
-static void place_outputs(cr_emitter *e) {
-  for (int k = 0; k < e->n_pieces; k++) {
-    const cr__piece *p = &e->piece[k];
-    cr__item *x = &e->item[e->item[p->v.id].root];
-    bool computed = x->kind == CR__POINTWISE || x->kind == CR__STATEMENTS;
-    if (computed && x->output < 0 && is_whole(e, p)) {
-      x->output = p->out;
-      x->output_at = p->at;
-    } else {
-      x->uses++;
-    }
-  }
-}
-
-static bool make_items(cr_emitter *e) {
-  uint32_t top = 0;
-  for (int k = 0; k < e->n_pieces; k++)
-    if (e->piece[k].v.id > top) top = e->piece[k].v.id;
-  unsigned char *needed = cr__alloc(e->t, (size_t)e->n_items);
-  if (!needed) return false;
-  memset(needed, 0, e->n_items);
-  mark_needed(e, needed, top);
-  for (uint32_t id = 1; id <= top; id++) {
-    cr__item *x = &e->item[id];
-    if (x->kind == CR__PARAMETER || !needed[id]) continue;
-    *x = (cr__item){.part = -1, .used_in = -1, .output = -1};
-    if (!make_item(e, id)) return false;
-  }
-  place_outputs(e);
-  return e->t->error == CR_OK;
-}
 
 /* Lines */
 
@@ -143,7 +11,7 @@ static void finish_number(cr_emitter *e, uint32_t id) {
   if (!x->crosses) return;
   cr__add_member(e, x->name, (cr_dtype)cr__array_of(e->t, id).dtype, 0);
   e->uses_workspace = true;
-  cr__line(e, "w->%s = %s;", x->name, x->name);
+  cr__line(e, "ws->%s = %s;", x->name, x->name);
   e->lines--;
 }
 
@@ -163,6 +31,7 @@ static const char *called(cr_emitter *e, uint32_t id) {
   const cr__item *x = &e->item[id];
   if (x->kind != CR__VIEW_OF) return x->name;
   int n;
+  if (x->like != id) return called(e, x->like);
   return cr__format(e, "%s(%s)", e->t->op[cr__op_number(e->t, id)]->name, called(e, cr__operands(e->t, id, &n)[0]));
 }
 
@@ -177,7 +46,8 @@ static void put_comment(cr_emitter *e, uint32_t id) {
   const uint32_t *in = cr__operands(e->t, id, &n);
   for (int k = 0; k < n && k <= MOST; k++) list = cr__format(e, "%s%s%s", list, k ? ", " : "", k < MOST ? called(e, in[k]) : "...");
   if (op->show && cr__attr_of(e->t, id)) op->show(shown, sizeof shown, cr__attr_of(e->t, id));
-  cr__line(e, "/* %s = %s(%s%s%s): %s */", e->item[id].name, op->name, list, *shown ? ", " : "", shown, cr_shape_text(&a, shape, sizeof shape));
+  cr__line(e, "/* %s = %s(%s%s%s): %s */", e->item[id].name, op->name, list, *shown ? ", " : "", shown,
+           cr_shape_text(&a, shape, sizeof shape));
 }
 
 static bool put_statements(cr_emitter *e, uint32_t id) {
@@ -216,10 +86,6 @@ static bool put_number(cr_emitter *e, uint32_t id) {
 }
 
 /* Blocks: pointwise nodes of one shape share a loop */
-
-static bool same_shape(const cr_array *a, const cr_array *b) {
-  return a->rank == b->rank && !memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim);
-}
 
 /* What one line of a block reads and writes, walked together. */
 typedef struct block {
@@ -305,8 +171,8 @@ static bool reads_pending(const cr_emitter *e, uint32_t id, bool *fits) {
     uint32_t root = e->item[in[k]].root;
     if (!e->item[root].pending) continue;
     reads = true;
-    cr_array b = cr__array_of(e->t, in[k]);
-    *fits = *fits && b.contiguous && !e->item[in[k]].offset && same_shape(&a, &b);
+    cr_array b = cr__array_of(e->t, e->item[in[k]].like);
+    *fits = *fits && b.contiguous && !e->item[in[k]].offset && cr__same_shape_as(&a, &b);
   }
   return reads;
 }
@@ -317,7 +183,7 @@ static bool put_node(cr_emitter *e, uint32_t id) {
   bool fits = true, reads = reads_pending(e, id, &fits), joins = e->item[id].kind == CR__POINTWISE && a.count != 1;
   if (joins && e->n_pending) {
     cr_array b = cr__array_of(e->t, e->pending[0]);
-    fits = fits && same_shape(&a, &b) && 2 * (int)e->n_pending < e->options->lines;
+    fits = fits && cr__same_shape_as(&a, &b) && 2 * (int)e->n_pending < e->options->lines;
   }
   if ((joins ? !fits : reads) && !flush(e)) return false;
   if (joins) {
@@ -353,7 +219,7 @@ void cr__end_part(cr_emitter *e) {
 static void put_piece(cr_emitter *e, const cr__piece *p) {
   const cr__item *x = &e->item[e->item[p->v.id].root];
   cr__out *o = &e->out[p->out];
-  if (x->output == p->out && x->output_at == p->at && is_whole(e, p)) return;
+  if (x->output == p->out && x->output_at == p->at && cr__is_whole(e, p)) return;
   if ((p->out == 0 && e->returns) || !o->shape.count) return;
   cr_emit_view from = cr__view_of(e, p->v.id), to = {.array = from.array, .base = o->name, .offset = p->at};
   o->used_in = e->part;
@@ -426,7 +292,7 @@ static bool write_source(cr_emitter *e, cr_buffer *b, int n_out, const cr_var *o
   e->pending = cr__alloc(e->t, (size_t)e->n_items * sizeof *e->pending);
   if (!e->item || !e->pending) return false;
   memset(e->item, 0, (size_t)e->n_items * sizeof *e->item);
-  if (!make_parameters(e) || !make_items(e)) return false;
+  if (!cr__make_parameters(e) || !cr__make_items(e)) return false;
   for (int pass = 0; pass < 2; pass++) {
     start_over(e);
     if (!put_nodes(e)) return false;

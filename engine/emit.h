@@ -45,7 +45,7 @@ CR_API cr_status cr_emit_c(cr_buffer *b, cr_tape *t, int n_in, const cr_var *in,
 /* A node's numbers in the C being written: a strided array, or one number. */
 typedef struct cr_emit_view {
   cr_array array;         /* dtype and shape, strides in elements; data unused */
-  const char *base;       /* "x", "w->h"; of one number, the number: "v3", "0.5" */
+  const char *base;       /* "x", "ws->h"; of one number, the number: "v3", "0.5" */
   int64_t offset;         /* of the first element */
   int number;             /* 1: a variable; 2: a literal */
 } cr_emit_view;

@@ -122,7 +122,7 @@ static cr_emit_view view_of_root(cr_emitter *e, uint32_t id) {
     if (x->part == e->part) return v;
     x->crosses = true;
     e->uses_workspace = true;
-    v.base = cr__format(e, "w->%s", x->name);
+    v.base = cr__format(e, "ws->%s", x->name);
   } else if (x->output >= 0) {
     v.number = 0;
     v.base = e->out[x->output].name;
@@ -130,7 +130,7 @@ static cr_emit_view view_of_root(cr_emitter *e, uint32_t id) {
     e->out[x->output].used_in = e->part;
   } else {
     v.number = 0;
-    v.base = cr__format(e, "w->%s", x->name);
+    v.base = cr__format(e, "ws->%s", x->name);
     e->uses_workspace = true;
     if (!x->member) cr__add_member(e, x->name, (cr_dtype)v.array.dtype, v.array.count ? v.array.count : 1);
     x->member = true;
@@ -141,9 +141,9 @@ static cr_emit_view view_of_root(cr_emitter *e, uint32_t id) {
 cr_emit_view cr__view_of(cr_emitter *e, uint32_t id) {
   const cr__item *x = &e->item[id];
   cr_emit_view v = view_of_root(e, x->root);
-  v.array = cr__array_of(e->t, id);
+  v.array = cr__array_of(e->t, x->like);
   if (x->kind == CR__TABLE) cr_array_init(&v.array, (cr_dtype)v.array.dtype, v.array.rank, v.array.dim);
-  if (v.number) memset(v.array.stride, 0, sizeof v.array.stride);
+  if (v.number || v.array.count == 1) memset(v.array.stride, 0, sizeof v.array.stride);
   v.offset += x->offset;
   return v;
 }
@@ -200,7 +200,7 @@ const char *cr_emit_space(cr_emit_context *c, cr_dtype dtype, int64_t count) {
   cr_emitter *e = c->emitter;
   cr__add_member(e, NULL, dtype, count ? count : 1);
   e->uses_workspace = true;
-  return cr__format(e, "w->row%d", e->n_members);
+  return cr__format(e, "ws->row%d", e->n_members);
 }
 
 /* Loops */
@@ -387,16 +387,11 @@ static const char *unguarded(const char *text, const cr_emit_view *a) {
   return nonzero && !strncmp(text, guard, sizeof guard - 1) ? text + sizeof guard - 1 : text;
 }
 
-static bool is_one(const cr_emit_view *v) {
-  return v->number == CR__IS_LITERAL && v->array.dtype >= CR_FLOAT32 && isdigit((unsigned char)*v->base) && strtod(v->base, NULL) == 1;
-}
-
 const char *cr__row_expression(cr_emit_context *c, const char *a, const char *b) {
   cr_emitter *e = c->emitter;
   const cr_row *row = c->op->row;
   cr_dtype in = (cr_dtype)c->in[0].array.dtype, out = (cr_dtype)c->out.array.dtype;
   const char *value = unguarded(row->value_text, &c->in[0]);
-  if (!strcmp(value, "a * b") && (is_one(&c->in[0]) || is_one(&c->in[1]))) return is_one(&c->in[0]) ? b : a;
   bool widens = in == CR_FLOAT32 && !is_plain(value);
   if (widens) a = cr__format(e, "(double)%s", a), b = cr__format(e, "(double)%s", b);
   const char *text = substituted(e, value, a, b, in < CR_FLOAT32);

@@ -12,7 +12,7 @@ static bool is_word(char c) { return isalnum((unsigned char)c) || c == '_'; }
 static bool is_reserved(const cr_emitter *e, const char *name) {
   static const char words[] =
     " auto break case char const continue default do double else enum extern float for goto if inline int long register restrict"
-    " return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false main at i j k l m n o p w"
+    " return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false main at i j k l m n o p ws"
     " acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma fmax fmin fmod frexp"
     " hypot ilogb isfinite isinf isnan j0 j1 jn y0 y1 yn gamma lgamma log log10 log1p log2 logb lrint lround modf nan nearbyint"
     " nextafter pow printf remainder rint round scalbn signbit signgam sin sinh sqrt tan tanh tgamma trunc INFINITY NAN ";
@@ -142,7 +142,7 @@ void cr__put_parameters(cr_emitter *e, cr_buffer *b, bool all, bool types) {
   if (all ? e->n_members > 0 : e->uses_workspace) {
     cr_put(b, any ? ", " : "");
     if (types) cr_put(b, "%s_workspace *restrict ", e->name);
-    cr_put(b, "w");
+    cr_put(b, "ws");
     any = true;
   }
   if (!any && types) cr_put(b, "void");
@@ -197,7 +197,10 @@ static void put_end(cr_buffer *b, const char *name, const cr_array *a, const cha
 
 static size_t workspace_bytes(const cr_emitter *e) {
   size_t bytes = 0;
-  for (int k = 0; k < e->n_members; k++) bytes += (size_t)(e->member[k].count > 1 ? e->member[k].count : 1) * cr_dtype_size(e->member[k].dtype);
+  for (int k = 0; k < e->n_members; k++) {
+    const cr__member *m = &e->member[k];
+    bytes += (size_t)(m->count > 1 ? m->count : 1) * cr_dtype_size(m->dtype);
+  }
   return bytes;
 }
 
@@ -212,9 +215,12 @@ static void put_comment(cr_emitter *e, cr_buffer *b, bool uses_pow) {
   }
   for (int k = 0; k < e->n_out; k++)
     put_end(b, k == 0 && e->returns ? "returns" : e->out[k].name, &e->out[k].shape, e->out[k].meaning);
-  if (e->n_members) cr_put(b, " *   %-10s %s_workspace, %llu bytes: whatever it holds; one for each thread\n", "w", e->name, (unsigned long long)workspace_bytes(e));
+  if (e->n_members)
+    cr_put(b, " *   %-10s %s_workspace, %llu bytes: whatever it holds; one for each thread\n", "ws", e->name,
+           (unsigned long long)workspace_bytes(e));
   cr_put(b, " *\n * Arrays are row-major and do not overlap. Compile with\n *   cc -std=c11 -O2 -ffp-contract=off%s -c %s.c\n"
-         " * for the bits that chainrule " CR_VERSION ", which wrote this, computes itself; link with -lm. */\n", uses_pow ? " -fno-builtin-pow" : "", e->name);
+         " * for the bits that chainrule " CR_VERSION ", which wrote this, computes itself; link with -lm. */\n",
+         uses_pow ? " -fno-builtin-pow" : "", e->name);
 }
 
 /* The program */
@@ -244,8 +250,8 @@ static void put_printing(cr_buffer *b, const char *name, const cr_array *a, bool
   const char *cast = a->dtype < CR_FLOAT32 ? "(long long)" : a->dtype == CR_FLOAT32 ? "(double)" : "";
   if (number) cr_put(b, "  printf(\"%s = %s\\n\", %s%s);\n", name, conversion, cast, name);
   else
-    cr_put(b, "  printf(\"%s =\");\n  for (int i = 0; i < %lld; i++) printf(\" %s\", %s%s[i]);\n  printf(\"\\n\");\n", name, (long long)a->count,
-           conversion, cast, name);
+    cr_put(b, "  printf(\"%s =\");\n  for (int i = 0; i < %lld; i++) printf(\" %s\", %s%s[i]);\n  printf(\"\\n\");\n", name,
+           (long long)a->count, conversion, cast, name);
 }
 
 static void put_main(cr_emitter *e, cr_buffer *b) {
@@ -257,14 +263,14 @@ static void put_main(cr_emitter *e, cr_buffer *b) {
     if (a->count == 1) cr_put(b, "  %s %s;\n", cr_emit_type((cr_dtype)a->dtype), e->out[k].name);
     else cr_put(b, "  static %s %s[%lld];\n", cr_emit_type((cr_dtype)a->dtype), e->out[k].name, (long long)(a->count ? a->count : 1));
   }
-  if (e->n_members) cr_put(b, "  static %s_workspace w;\n", e->name);
+  if (e->n_members) cr_put(b, "  static %s_workspace ws;\n", e->name);
   if (e->returns) cr_put(b, "  %s %s = ", cr_emit_type((cr_dtype)e->out[0].shape.dtype), e->out[0].name);
   cr_put(b, "%s%s(", e->returns ? "" : "  ", e->name);
   bool any = false;
   for (int k = 0; k < e->n_in; k++, any = true) cr_put(b, "%sat.%s", any ? ", " : "", e->item[e->in[k].id].name);
   for (int k = e->returns; k < e->n_out; k++, any = true)
     cr_put(b, "%s%s%s", any ? ", " : "", e->out[k].shape.count == 1 ? "&" : "", e->out[k].name);
-  cr_put(b, "%s);\n", e->n_members ? any ? ", &w" : "&w" : "");
+  cr_put(b, "%s);\n", e->n_members ? any ? ", &ws" : "&ws" : "");
   for (int k = 0; k < e->n_out; k++) put_printing(b, e->out[k].name, &e->out[k].shape, e->out[k].shape.count == 1);
   cr_put(b, "  return 0;\n}\n");
 }

@@ -21,6 +21,7 @@ typedef enum cr__written {
 typedef struct cr__item {
   cr__written kind;
   uint32_t root;        /* of a view; else the node itself */
+  uint32_t like;        /* the node whose strides it has: itself, or the one that it equals */
   int64_t offset;       /* of a view in its root */
   uint32_t uses;        /* as operand, through views too */
   uint32_t block_uses;  /* of these, by lines of its own loop */
@@ -82,6 +83,7 @@ struct cr_emitter {
   bool in_block;          /* cr_emit_value gives an expression, */
   const char *expression; /* here */
   uint32_t *pending, n_pending;
+  uint32_t *seen, seen_size; /* nodes by hash */
   cr__member *member;
   int n_members, members_capacity, n_tables, n_names;
   const char **taken;     /* identifiers made of names */
@@ -108,6 +110,16 @@ void cr__line(cr_emitter *e, const char *format, ...)
 #endif
   ;
 void cr__add_member(cr_emitter *e, const char *name, cr_dtype dtype, int64_t count);
+
+static inline bool cr__same_shape_as(const cr_array *a, const cr_array *b) {
+  return a->rank == b->rank && !memcmp(a->dim, b->dim, (size_t)a->rank * sizeof *a->dim);
+}
+
+/* emititems.c */
+bool cr__make_parameters(cr_emitter *e);
+bool cr__make_items(cr_emitter *e); /* of all nodes that the pieces depend on */
+/* The piece is all of its node's root, in its order. */
+bool cr__is_whole(const cr_emitter *e, const cr__piece *p);
 
 /* emit.c */
 void cr__end_part(cr_emitter *e);

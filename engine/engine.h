@@ -231,17 +231,19 @@ CR_API void cr_sweep_release(cr_sweep *s);
 /* The derivatives of a node of one element, recorded since the mark, with respect to n nodes from before it, one after the
  * other, row-major. What lies before the mark costs nothing when the section and the inputs are float64 scalars. */
 CR_API cr_status cr_section_gradient(cr_mark mark, cr_var y, int n, const cr_var *x, double *out);
-/* Preaccumulation: takes back what was recorded since the mark and leaves in its place one node with the value of y and its first
- * derivatives by x[0..n), on which alone y must depend. It saves memory and time where a section has many nodes but few inputs. The
- * result is a tangent plane (cr_preaccumulated): second derivatives through it are 0. */
+/* Preaccumulation: takes back what was recorded since the mark and leaves in its place one node with the value of y and
+ * its first derivatives by x[0..n), on which alone y must depend. It saves memory and time where a section has many
+ * nodes but few inputs. The result is a tangent plane (cr_preaccumulated): second derivatives through it are 0. */
 CR_API cr_var cr_preaccumulate(cr_mark mark, cr_var y, int n, const cr_var *x);
 
-/* Differentiation in vector mode: many derivatives of float64 scalars in one walk, as numbers. Tensors have no part in it. */
+/* Differentiation in vector mode: many derivatives of float64 scalars in one walk, as numbers. Tensors have no part in
+ * it. */
 
 /* Reverse: out[i * n + j] = d y[i] / d x[j], eight rows a sweep over the nodes from the first x to the last y. */
 CR_API cr_status cr_jacobian_reverse(int m, const cr_var *y, int n, const cr_var *x, double *out);
-/* Forward: k tangents (at most 512) of every scalar, which follow the recording. They belong to the tape and go with the next reset to a
- * mark before them; a reset to a later mark takes back the tangents of the nodes it takes back. NULL on failure. */
+/* Forward: k tangents (at most 512) of every scalar, which follow the recording. They belong to the tape and go with the
+ * next reset to a mark before them; a reset to a later mark takes back the tangents of the nodes it takes back. NULL on
+ * failure. */
 typedef struct cr_tangents cr_tangents;
 CR_API cr_tangents *cr_tangents_new(cr_tape *t, int k);
 /* Gives x these k tangents, whatever it was computed from; all other leaves have zeros. x must come after all nodes whose
@@ -271,10 +273,10 @@ CR_API cr_status cr_hessian(cr_var y, cr_var x, double *out);
 /* The block d^2 sum(y) / d a d b of the Hessian, row-major [count(a), count(b)]. */
 CR_API cr_status cr_hessian_block(cr_var y, cr_var a, cr_var b, double *out);
 
-/* What was recorded since the mark as a routine of its inputs x[0..n), as far as y[0..m) need it: a call records it again, with
- * other nodes in the place of the inputs, and puts what then stands for y into out. So a function that takes no branches, and its
- * derivatives, are traced once and called often. The routine belongs to the tape and goes with the next reset to a mark before it. NULL
- * on failure. */
+/* What was recorded since the mark as a routine of its inputs x[0..n), as far as y[0..m) need it: a call records it
+ * again, with other nodes in the place of the inputs, and puts what then stands for y into out. So a function that takes
+ * no branches, and its derivatives, are traced once and called often. The routine belongs to the tape and goes with the
+ * next reset to a mark before it. NULL on failure. */
 typedef struct cr_routine cr_routine;
 CR_API cr_routine *cr_routine_new(cr_mark mark, int m, const cr_var *y, int n, const cr_var *x);
 CR_API cr_status cr_routine_call(cr_routine *r, const cr_var *with, cr_var *out);

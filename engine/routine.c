@@ -27,7 +27,9 @@ static void destroy(cr_tape *t, cr_owned *self) {
 }
 
 static uint32_t reference(const cr_routine *r, uint32_t id) { return id < r->lo || id >= r->hi ? id : r->of[id - r->lo]; }
-static uint32_t node_of(const cr_routine *r, uint32_t ref) { return ref & (uint32_t)LOCAL ? r->local[ref & ~(uint32_t)LOCAL] : ref; }
+static uint32_t node_of(const cr_routine *r, uint32_t ref) {
+  return ref & (uint32_t)LOCAL ? r->local[ref & ~(uint32_t)LOCAL] : ref;
+}
 
 /* of[] becomes 1 where a result needs the node. */
 static void mark_needed(cr_routine *r, const cr_var *y) {

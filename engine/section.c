@@ -16,9 +16,7 @@ static cr_status sweep_section(cr_tape *t, uint32_t y, uint32_t floor, int n, co
   size_t used = t->arena.used;
   double *bar = cr__alloc(t, ((size_t)y + 1) * sizeof *bar);
   if (!bar) return t->error;
-  for (uint32_t id = floor; id <= y; id++) {
-    bar[id] = bar[t->node[id].in[0]] = bar[t->node[id].in[1]] = 0;
-  }
+  for (uint32_t id = floor; id <= y; id++) bar[id] = bar[t->node[id].in[0]] = bar[t->node[id].in[1]] = 0;
   for (int k = 0; k < n; k++)
     if (x[k].id <= y) bar[x[k].id] = 0;
   bar[y] = 1;
@@ -62,7 +60,8 @@ cr_var cr_preaccumulate(cr_mark mark, cr_var y, int n, const cr_var *x) {
   double value = cr_value(y), *partials = cr__resize_on(t, NULL, 0, bytes);
   if (!partials) return cr_poison(t);
   cr_status status = n ? cr_section_gradient(mark, y, n, x, partials) : t->error;
-  if (status == CR_OK && !t->table->preaccumulated) cr_fail(t, CR_BAD_ARGUMENT, "the tape's table of ops has no preaccumulated node");
+  if (status == CR_OK && !t->table->preaccumulated)
+    cr_fail(t, CR_BAD_ARGUMENT, "the tape's table of ops has no preaccumulated node");
   cr_reset(t, mark);
   cr_var result = t->error == CR_OK ? t->table->preaccumulated(t, value, n, x, partials) : cr_poison(t);
   cr__resize(&t->counted, partials, bytes, 0);

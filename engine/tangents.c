@@ -1,9 +1,9 @@
 /* Forward vector mode: tangents of inline scalars, as numbers, that follow the recording. */
 #include "lanes.h"
 
-/* Only what depends on something that was set costs anything: the tangents of a node are a row of groups of eight lanes, and
- * groups without a bit in its mask are zero, whatever their memory holds. Rows are in the order of the nodes: that of node id is
- * row upto[id], if its mask is not 0. Row 0 is for zeros. */
+/* Only what depends on something that was set costs anything: the tangents of a node are a row of groups of eight lanes,
+ * and groups without a bit in its mask are zero, whatever their memory holds. Rows are in the order of the nodes: that
+ * of node id is row upto[id], if its mask is not 0. Row 0 is for zeros. */
 struct cr_tangents {
   cr_owned owned;
   cr_tape *tape;
@@ -98,7 +98,8 @@ cr_tangents *cr_tangents_new(cr_tape *t, int k) {
   }
 
 /* out = pa * da + pb * db, group by group, by which of the two have it. */
-static CR__INLINE void combine(cr_lanes *out, double pa, const cr_lanes *da, uint64_t ma, double pb, const cr_lanes *db, uint64_t mb) {
+static CR__INLINE void combine(cr_lanes *out, double pa, const cr_lanes *da, uint64_t ma, double pb, const cr_lanes *db,
+                               uint64_t mb) {
   if (CR__LIKELY(isfinite(pa) && isfinite(pb))) {
     EACH_GROUP(ma & mb, out[g] = pa * da[g] + pb * db[g];)
     EACH_GROUP(ma & ~mb, out[g] = pa * da[g];)
@@ -130,7 +131,8 @@ static CR__INLINE void walk(cr_tangents *s, uint32_t end) {
     if (!both) continue;
     const double x = slot[a].num, z = slot[b].num, y = slot[id].num;
     const cr_slope *slope = s->slopes.of[op - CR__FIRST_ROW];
-    const double pa = ma ? cr__partial(t, slope[0], op, 0, x, z, y) : 0, pb = mb ? cr__partial(t, slope[1], op, 1, x, z, y) : 0;
+    const double pa = ma ? cr__partial(t, slope[0], op, 0, x, z, y) : 0;
+    const double pb = mb ? cr__partial(t, slope[1], op, 1, x, z, y) : 0;
     combine(row + at * groups, pa, row + upto[a] * groups, ma, pb, row + upto[b] * groups, mb);
   }
   s->done = end;
@@ -160,7 +162,8 @@ static bool is_scalar(const cr_tangents *s, cr_var v, const char *who) {
   if (v.id && !cr__is_record(t, v.id)) return true;
   char text[256];
   if (!v.id) cr_fail(t, CR_POISONED, "%s: the poison node has no tangents", who);
-  else cr_fail(t, CR_BAD_SHAPE, "%s: tangents are of float64 scalars, not of %s", who, cr__describe(t, v, text, sizeof text));
+  else cr_fail(t, CR_BAD_SHAPE, "%s: tangents are of float64 scalars, not of %s", who,
+               cr__describe(t, v, text, sizeof text));
   return false;
 }
 

@@ -124,9 +124,11 @@ static const char *element_of(cr_emit_context *c, const cr_emit_view *x, int axi
   cr_emit_view rest = *x;
   if (x->number) return x->base;
   rest.array.stride[axis] = 0;
-  return cr_emit_text(c, "%s[%s + %lld * wrapped(%s, %lld)]", x->base,
-                      cr_emit_index(c, rest.array.rank, rest.array.stride, rest.offset, level), (long long)x->array.stride[axis],
-                      position, (long long)x->array.dim[axis]);
+  const char *others = cr_emit_index(c, rest.array.rank, rest.array.stride, rest.offset, level);
+  const char *along = cr_emit_text(c, "wrapped(%s, %lld)", position, (long long)x->array.dim[axis]);
+  int64_t step = x->array.stride[axis];
+  if (step != 1) along = cr_emit_text(c, "%lld * %s", (long long)step, along);
+  return cr_emit_text(c, strcmp(others, "0") ? "%s[%s + %s]" : "%s[%s%s]", x->base, strcmp(others, "0") ? others : "", along);
 }
 /* Loops over the places of the index, which is over all axes or along the one alone, and takes x there. */
 static void take_emit(cr_emit_context *c) {

@@ -12,7 +12,8 @@ static cr_var scalar_term(cr_var x, double partial) {
 static cr_var tensor_term(cr_var x, const double *partial) {
   cr_tape *t = x.tape;
   cr_array a = cr_view(x), copy;
-  cr_var p = cr_constant_of(t, CR_FLOAT64, a.rank, a.dim, partial), now = cr_constant_of(t, (cr_dtype)a.dtype, a.rank, a.dim, NULL);
+  cr_var p = cr_constant_of(t, CR_FLOAT64, a.rank, a.dim, partial);
+  cr_var now = cr_constant_of(t, (cr_dtype)a.dtype, a.rank, a.dim, NULL);
   if (cr_is_poison(now)) return now;
   copy = cr_view(now);
   cr_array_copy(&copy, &a);

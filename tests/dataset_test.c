@@ -302,6 +302,51 @@ static void files_test(void **state) {
   remove("a.npz");
 }
 
+/* -100 is no class: it keeps its number and is none of the classes, among positive labels and negative ones. */
+static void no_class_test(void **state) {
+  (void)state;
+  cr_dataset d, first, second;
+  cr_problem p = {.status = CR_OK};
+  read_set(&d, "points([1, 2, 3, 4], y=[2, -100, 0, 2], classes=True)");
+  assert_int_equal(d.n_classes, 3);
+  assert_numbers(&d.y, CR_INT64, 4, (double[]){2, -100, 0, 2});
+  assert_fine(cr_dataset_split(&first, &second, &d, 0.5, 1, &p), &p);
+  assert_int_equal(cr_dataset_size(&first) + cr_dataset_size(&second), 4);
+  assert_fine(cr_dataset_align(&first, &d, &p), &p);
+  cr_dataset_free(&first);
+  cr_dataset_free(&second);
+  cr_dataset_free(&d);
+  read_set(&d, "points([1, 2, 3], y=[-1, -100, 1], classes=True)");
+  assert_int_equal(d.n_classes, 2);
+  assert_numbers(&d.y, CR_INT64, 3, (double[]){0, -100, 1});
+  cr_dataset_free(&d);
+}
+
+/* Tokens are no classes: the names of the classes do not renumber them. */
+static void tokens_test(void **state) {
+  (void)state;
+  cr_archive a = {0};
+  cr_dataset d, again;
+  cr_problem p = {.status = CR_OK};
+  cr_array x, y;
+  assert_fine(cr_array_make(&x, CR_INT64, 2, (int64_t[]){2, 2}, &p), &p);
+  assert_fine(cr_array_make(&y, CR_INT64, 2, (int64_t[]){2, 2}, &p), &p);
+  for (int k = 0; k < 4; k++) cr_array_set(&x, k, 1000 * k), cr_array_set(&y, k, k % 2);
+  assert_fine(cr_archive_add(&a, "x", &x, &p), &p);
+  assert_fine(cr_archive_add(&a, "y", &y, &p), &p);
+  assert_fine(cr_write_npz(&a, "a.npz", &p), &p);
+  assert_fine(cr_dataset_read(&d, "npz('a.npz', tokens=True)", NULL, CR_FLOAT64, NULL, &p), &p);
+  assert_fine(cr_dataset_read(&again, "npz('a.npz', tokens=True)", NULL, CR_FLOAT64, NULL, &p), &p);
+  assert_fine(cr_dataset_align(&again, &d, &p), &p);
+  assert_numbers(&again.x, CR_INT64, 4, (double[]){0, 1000, 2000, 3000});
+  cr_dataset_free(&again);
+  cr_dataset_free(&d);
+  cr_archive_free(&a);
+  cr_array_release(&x);
+  cr_array_release(&y);
+  remove("a.npz");
+}
+
 static void split_test(void **state) {
   (void)state;
   cr_dataset d, a, b, a2, b2;
@@ -368,6 +413,26 @@ static void align_test(void **state) {
   cr_dataset_free(&test);
   cr_dataset_free(&train);
   p.status = CR_OK;
+  put_file("t.csv", "town,size,y\nUlm,1,7\nBonn,2,8\n", 29);
+  put_file("u.csv", "id,size,town,y\n9,5,Ulm,1\n", 25);
+  assert_fine(cr_dataset_read(&train, "csv('t.csv', target='y')", NULL, CR_FLOAT64, NULL, &p), &p);
+  assert_fine(cr_dataset_read(&test, "csv('u.csv', target='y')", NULL, CR_FLOAT64, NULL, &p), &p);
+  assert_fine(cr_dataset_align(&test, &train, &p), &p);
+  assert_numbers(&test.x, CR_FLOAT64, 3, (double[]){0, 1, 5}); /* Bonn, Ulm, size */
+  cr_dataset_free(&test);
+  static const char *const other[][2] = {{"size,town,y\n5,Koeln,1\n", "'town=Koeln' does not occur in the training data"},
+                                         {"town,y\nUlm,1\n", "there is no column 'size', which the training data have"}};
+  for (int k = 0; k < 2; k++) {
+    put_file("u.csv", other[k][0], strlen(other[k][0]));
+    assert_fine(cr_dataset_read(&test, "csv('u.csv', target='y')", NULL, CR_FLOAT64, NULL, &p), &p);
+    assert_int_not_equal(cr_dataset_align(&test, &train, &p), CR_OK);
+    assert_non_null(strstr(p.text, other[k][1]));
+    cr_dataset_free(&test);
+    p.status = CR_OK;
+  }
+  cr_dataset_free(&train);
+  remove("t.csv");
+  remove("u.csv");
   read_set(&train, "points([[1, 7], [3, 7]])");
   assert_fine(cr_dataset_standardize(&train, &train, &p), &p);
   assert_numbers(&train.x, CR_FLOAT64, 4, (double[]){-1, 0, 1, 0}); /* a constant feature */
@@ -446,6 +511,6 @@ int main(int argc, char **argv) {
       cmocka_unit_test(csv_test),       cmocka_unit_test(decimal_test),       cmocka_unit_test(damaged_csv_test),
       cmocka_unit_test(arguments_test), cmocka_unit_test(bad_arguments_test), cmocka_unit_test(shipped_test),
       cmocka_unit_test(columns_test),   cmocka_unit_test(files_test),         cmocka_unit_test(split_test),
-      cmocka_unit_test(align_test),     cmocka_unit_test(synthetic_test),     cmocka_unit_test(shuffle_test)};
+      cmocka_unit_test(no_class_test),  cmocka_unit_test(tokens_test),        cmocka_unit_test(align_test),     cmocka_unit_test(synthetic_test),     cmocka_unit_test(shuffle_test)};
   return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

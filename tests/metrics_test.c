@@ -61,6 +61,8 @@ static void one_column_has_a_threshold(void **state) {
   assert_near(metric("accuracy", &p, &z, 2, "probability"), 0.75);
   assert_near(metric("accuracy", &p, &t, 0, "logits"), 0.75); /* all are above 0 */
   assert_near(metric("accuracy", &p, &signs, 0, "score"), 0.75);
+  assert_near(metric("accuracy", &p, &z, 2, "value"), 0.75); /* 0 and 1: at 1/2 */
+  assert_near(metric("accuracy", &p, &signs, 0, "value"), 0.75); /* -1 and 1: at 0 */
   cr_array several = array_of(CR_FLOAT64, 2, (int64_t[]){2, 2}, (double[]){-1, 3, 2, 1}),
            answers = array_of(CR_FLOAT64, 2, (int64_t[]){2, 2}, (double[]){0, 1, 1, 1});
   assert_near(metric("accuracy", &several, &answers, 0, "logit"), 1); /* each number answers a question of its own */

@@ -491,7 +491,9 @@ static void test_refusals(void **state) {
   static const struct {
     const char *call, *says;
   } bad[] = {
-      {"adamm()", "unknown optimizer 'adamm'; did you mean 'adam'"},
+      {"adamm()", "unknown optimizer 'adamm'; did you mean 'adam'?"},
+      {"SGD(lr=0.1)", "did you mean 'sgd'?"},
+      {"foo", "unknown optimizer 'foo'; there are gradient_descent, momentum"},
       {"adam(beta=0.9)", "did you mean 'betas'"},
       {"adam(lr=-1)", "lr = -1"},
       {"adam(lr=nan)", "lr = nan"},
@@ -598,7 +600,7 @@ static void test_schedules(void **state) {
   }
   cr_problem p = {0};
   assert_null(cr_schedule_new("cosin", NULL, &p));
-  assert_non_null(strstr(p.text, "unknown schedule 'cosin'; did you mean 'cosine'"));
+  assert_non_null(strstr(p.text, "unknown schedule 'cosin'; did you mean 'cosine'?"));
   for (int k = 0; cr_schedule_at(k); k++) assert_true(isfinite(factor_of(cr_schedule_at(k)->signature, 3, 10)));
 }
 

@@ -13,7 +13,9 @@
 #include "meter.h"
 #include "ops.h"
 
-static bool close_to(double x, double y) { return x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= 1e-12 * (1 + fabs(x) + fabs(y)); }
+static bool close_to(double x, double y) {
+  return x == y || (isnan(x) && isnan(y)) || fabs(x - y) <= 1e-12 * (1 + fabs(x) + fabs(y));
+}
 
 enum { INPUTS = 5, NODES = 60, OUTPUTS = 19, TRIALS = 40 };
 
@@ -81,7 +83,7 @@ static void rows_agree_with_sweeps(void **state) {
 /* Each row of the table, at a point of its domain or not: both vector modes have the partials of the scalar sweep. */
 static void every_row_of_the_table(void **state) {
   (void)state;
-  const double points[][2] = {{0.3, 0.7}, {2, 3}, {-1.5, 0.25}, {0, 0}, {1, (double)INFINITY}, {3, -2}};
+  const double points[][2] = {{0.3, 0.7}, {2, 3}, {-1.5, 0.25}, {0, 0}, {1, INFINITY}, {3, -2}};
   for (size_t k = 0; k < sizeof points / sizeof *points; k++) {
     cr_tape *t = cr_new();
     cr_tangents *s = cr_tangents_new(t, 9);
@@ -101,7 +103,8 @@ static void every_row_of_the_table(void **state) {
       cr_sweep *sweep = cr_backward(y);
       for (int i = 0; i < 2; i++) {
         double want = cr_adjoint(sweep, x[i]);
-        if (!close_to(cr_tangents_of(s, y)[8 * i], want) || !close_to(row[i], want)) fail_msg("%s at point %zu", op->name, k);
+        if (!close_to(cr_tangents_of(s, y)[8 * i], want) || !close_to(row[i], want))
+          fail_msg("%s at point %zu", op->name, k);
       }
       cr_sweep_release(sweep);
     }
@@ -225,7 +228,7 @@ static void a_section_is_swept_alone(void **state) {
 static void preaccumulated_nodes(void **state) {
   (void)state;
   cr_tape *t = cr_new();
-  double numbers[6] = {1, 2, 3, 4, 5, 6}, partials[8] = {7, 0, 1, 2, 3, 4, 5, (double)INFINITY};
+  double numbers[6] = {1, 2, 3, 4, 5, 6}, partials[8] = {7, 0, 1, 2, 3, 4, 5, INFINITY};
   cr_var x[2] = {cr_input(t, 2), cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){2, 3}, numbers)}, g[2], h;
   cr_var y = cr_preaccumulated(t, 10, 2, x, partials);
   assert_true(cr_value(y) == 10);
@@ -264,7 +267,8 @@ static void preaccumulated_nodes(void **state) {
 
 static cr_var formula(cr_var x, cr_var y, cr_var outside) {
   cr_tape *t = x.tape;
-  return cr_add(cr_mul(cr_sin(cr_mul(x, y)), cr_const(t, 3)), cr_div(cr_mul(x, outside), cr_add(cr_const(t, 4), cr_square(y))));
+  cr_var wave = cr_mul(cr_sin(cr_mul(x, y)), cr_const(t, 3));
+  return cr_add(wave, cr_div(cr_mul(x, outside), cr_add(cr_const(t, 4), cr_square(y))));
 }
 
 static void routines_record_again(void **state) {
@@ -290,7 +294,8 @@ static void routines_record_again(void **state) {
       assert_true(cr_value(out[0]) == cr_value(want) && cr_value(out[1]) == cr_value(again[1]));
       assert_true(out[2].id == with[0].id && out[3].id == constant.id);
       cr_sweep *s = cr_backward(out[0]), *plain = cr_backward(want);
-      assert_true(cr_adjoint(s, outside) == cr_adjoint(plain, outside) && cr_adjoint(s, with[0]) == cr_adjoint(plain, with[0]));
+      assert_true(cr_adjoint(s, outside) == cr_adjoint(plain, outside));
+      assert_true(cr_adjoint(s, with[0]) == cr_adjoint(plain, with[0]));
     }
     assert_true(least < 40); /* only what is needed */
     cr_free(t);
@@ -302,8 +307,9 @@ static void routines_of_tensors(void **state) {
   cr_tape *t = cr_new();
   cr_mark mark = cr_mark_here(t);
   double numbers[4] = {1, 2, 3, 4}, others[4] = {5, 1, 2, 7}, have[4], want[4];
-  cr_var x = cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){2, 2}, numbers), part = cr_select(x, 0, 1), scalar = cr_input(t, 2), out[2];
-  cr_var y[2] = {cr_concatenate(3, (cr_var[]){part, cr_mul(part, scalar), cr_sum(x, 1, (int[]){0}, 0)}, 0), cr_det(cr_matmul(x, x))};
+  cr_var x = cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){2, 2}, numbers), scalar = cr_input(t, 2), part = cr_select(x, 0, 1);
+  cr_var parts[3] = {part, cr_mul(part, scalar), cr_sum(x, 1, (int[]){0}, 0)};
+  cr_var y[2] = {cr_concatenate(3, parts, 0), cr_det(cr_matmul(x, x))}, out[2];
   cr_routine *r = cr_routine_new(mark, 2, y, 2, (cr_var[]){x, scalar});
   cr_var z = cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){2, 2}, others);
   assert_int_equal(cr_routine_call(r, (cr_var[]){z, cr_exp(cr_input(t, 0))}, out), CR_OK);
@@ -377,9 +383,11 @@ static void each_allocation_in_turn(void **state) {
 
 int main(void) {
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(tangents_agree_with_jvp), cmocka_unit_test(rows_agree_with_sweeps), cmocka_unit_test(every_row_of_the_table),
-    cmocka_unit_test(zero_times_infinity), cmocka_unit_test(tangents_follow_resets_and_folds), cmocka_unit_test(what_is_refused),
-    cmocka_unit_test(a_section_is_swept_alone), cmocka_unit_test(preaccumulated_nodes), cmocka_unit_test(routines_record_again),
-    cmocka_unit_test(routines_of_tensors), cmocka_unit_test(each_allocation_in_turn)};
+    cmocka_unit_test(tangents_agree_with_jvp), cmocka_unit_test(rows_agree_with_sweeps),
+    cmocka_unit_test(every_row_of_the_table), cmocka_unit_test(zero_times_infinity),
+    cmocka_unit_test(tangents_follow_resets_and_folds), cmocka_unit_test(what_is_refused),
+    cmocka_unit_test(a_section_is_swept_alone), cmocka_unit_test(preaccumulated_nodes),
+    cmocka_unit_test(routines_record_again), cmocka_unit_test(routines_of_tensors),
+    cmocka_unit_test(each_allocation_in_turn)};
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

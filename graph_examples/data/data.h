@@ -174,8 +174,9 @@ CR_API cr_status cr_dataset_split(cr_dataset *first, cr_dataset *second, const c
  * already, its center and scale are what is applied; where d is, nothing happens. Constant features stay at 0. */
 CR_API cr_status cr_dataset_standardize(cr_dataset *d, const cr_dataset *fit, cr_problem *p);
 
-/* Makes d fit a model of like: its classes and characters get like's numbers, by their names, and x is standardised as
- * like's was. Refuses classes that like does not have, and examples of another shape. */
+/* Makes d fit a model of like: its columns get like's order, its classes and characters like's numbers, by their names, and x
+ * is standardised as like's was. Columns that like does not have go. Refuses classes and words that like does not have,
+ * columns that d does not have, and examples of another shape. */
 CR_API cr_status cr_dataset_align(cr_dataset *d, const cr_dataset *like, cr_problem *p);
 
 /* The permutation of n that seed and epoch give: which example comes k-th (Fisher and Yates over Philox). */

@@ -263,15 +263,78 @@ static cr_status align_names(cr_dataset *d, const cr_dataset *like, cr_problem *
   return CR_OK;
 }
 
+static int feature_named(const cr_dataset *d, const char *name) {
+  for (int k = 0; k < d->n_features; k++)
+    if (!strcmp(d->feature_name[k], name)) return k;
+  return -1;
+}
+
+/* Has d words of the column of which this feature, such as town=Ulm, is a word? */
+static bool shares_column(const cr_dataset *d, const char *feature) {
+  size_t n = strcspn(feature, "=") + 1;
+  for (int k = 0; k < d->n_features && n <= strlen(feature); k++)
+    if (!strncmp(d->feature_name[k], feature, n)) return true;
+  return false;
+}
+
+/* The columns of a table without a header: c0, c1, ... */
+static bool is_unnamed(const cr_dataset *d) {
+  for (int k = 0; k < d->n_features; k++) {
+    const char *s = d->feature_name[k];
+    if (*s != 'c' || !s[1] || !strchr("=", s[1 + strspn(s + 1, "0123456789")])) return false;
+  }
+  return true;
+}
+
+/* Where like's columns are in d, -1 for a word that does not occur there. */
+static cr_status find_columns(int *from, const cr_dataset *d, const cr_dataset *like, cr_problem *p) {
+  const char *title = d->title ? d->title : "data";
+  for (int k = 0; k < like->n_features; k++) {
+    from[k] = feature_named(d, like->feature_name[k]);
+    if (from[k] < 0 && !shares_column(d, like->feature_name[k]))
+      return cr_refuse(p, CR_UNKNOWN_NAME, "%.200s: there is no column '%.60s', which the training data have", title,
+                       like->feature_name[k]);
+  }
+  for (int k = 0; k < d->n_features; k++)
+    if (feature_named(like, d->feature_name[k]) < 0 && shares_column(like, d->feature_name[k]))
+      return cr_refuse(p, CR_UNKNOWN_NAME, "%.200s: '%.60s' does not occur in the training data", title, d->feature_name[k]);
+  return CR_OK;
+}
+
+/* Columns in like's order, by their names; what is not among them goes. */
+static cr_status align_columns(cr_dataset *d, const cr_dataset *like, cr_problem *p) {
+  cr_array x = {0};
+  if (!d->feature_name || !like->feature_name || d->x.rank != 2 || like->x.rank != 2) return CR_OK;
+  if (d->n_features == like->n_features && (is_unnamed(d) || is_unnamed(like))) return CR_OK;
+  int *from = malloc(((size_t)like->n_features + 1) * sizeof *from);
+  char **names = copies(like->n_features, like->feature_name);
+  cr_status status = from && names ? find_columns(from, d, like, p) : cr__no_memory(p);
+  int64_t dim[2] = {d->x.dim[0], like->n_features};
+  if (status == CR_OK) status = cr_array_make(&x, (cr_dtype)d->x.dtype, 2, dim, p);
+  for (int64_t k = 0; status == CR_OK && k < x.count; k++) {
+    int j = from[k % dim[1]];
+    if (j >= 0) cr_array_set(&x, k, cr_array_get(&d->x, k / dim[1] * d->n_features + j));
+  }
+  free(from);
+  if (status != CR_OK) return free_texts(like->n_features, names), status;
+  cr__drop_feature_names(d);
+  cr_array_release(&d->x);
+  d->x = x;
+  d->feature_name = names;
+  d->n_features = like->n_features;
+  return CR_OK;
+}
+
 cr_status cr_dataset_align(cr_dataset *d, const cr_dataset *like, cr_problem *p) {
   char have[200], want[200];
+  cr_status status = align_columns(d, like, p);
+  if (status != CR_OK) return status;
   if (d->x.rank != like->x.rank || (like->x.dtype >= CR_FLOAT32 && !same_example(&d->x, &like->x)))
     return cr_refuse(p, CR_BAD_SHAPE, "%.200s: x is %s where the training data have %s", d->title ? d->title : "data",
                      cr_shape_text(&d->x, have, sizeof have), cr_shape_text(&like->x, want, sizeof want));
   if (!d->n_classes != !like->n_classes && d->y.data)
     return cr_refuse(p, CR_BAD_DTYPE, "%.200s: classes and values cannot stand for each other",
                      d->title ? d->title : "data");
-  cr_status status = CR_OK;
   if (like->class_name && (d->class_name || !d->n_classes)) status = align_names(d, like, p);
   else if (d->n_classes > like->n_classes)
     status = cr_refuse(p, CR_BAD_INDEX, "%d classes where the training data have %d", d->n_classes, like->n_classes);

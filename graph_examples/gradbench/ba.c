@@ -1,23 +1,34 @@
 /* ba: bundle adjustment. Each observation says where a camera saw a point; its residual is where the camera model puts
- * it. The residuals of a block of observations are elementwise operations on vectors, recorded once and replayed for the
- * other blocks. No two observations share a residual, so one reverse sweep for each of its two numbers gives all rows of
- * the block: a compressed Jacobian. */
+ * it. The residuals of a block of observations are elementwise operations on vectors. No two observations share a
+ * residual, so one product with the transposed Jacobian, and ones, for each of the two numbers has all rows of the
+ * block: a compressed Jacobian. All that is recorded at the first block of the first run, captured, and replayed for the
+ * others. */
 #include <stdlib.h>
 #include <string.h>
+
+#include <function.h>
 
 #include "gradbench.h"
 
 enum {
-  OBJECTIVE, JACOBIAN, BLOCK = 512,
+  OBJECTIVE, JACOBIAN, BLOCK = 1000, /* columns a power of two apart would compete for their places in the cache */
   ROTATION = 0, CENTER = 3, FOCAL = 6, MIDDLE = 7, RADIAL = 9, CAMERA = 11, /* places in a camera */
-  POINT = CAMERA, WEIGHT = CAMERA + 3, INPUTS = WEIGHT + 1, FEATURE = INPUTS, ALL = FEATURE + 2, ZEROS = ALL
+  POINT = CAMERA, WEIGHT = CAMERA + 3, INPUTS = WEIGHT + 1, FEATURE = INPUTS, ALL = FEATURE + 2,
+  RESIDUALS = 3, RESULTS = RESIDUALS + 2 * INPUTS + 1 /* with their derivatives */
 };
+
+/* What a block is run with. */
+typedef struct replay {
+  cr_fn *f;
+  cr_workspace *space;
+} replay;
 
 typedef struct state {
   int64_t n, m, p, block;
   numbers cameras, points, weights, features;
   int32_t *camera, *point;  /* of each observation */
-  numbers columns;          /* of the block: ALL vectors, and one of zeros */
+  numbers columns;          /* of a block: ALL vectors, and RESULTS */
+  replay replay[2][2];      /* by function, and by whether the cameras are still */
   numbers error, values;    /* 3 p residuals; 31 p derivatives */
   int32_t *rows, *cols;
 } state;
@@ -37,9 +48,20 @@ static bool make_indices(int32_t **out, int64_t count, complaint *c) {
   return true;
 }
 
+static void forget(state *s) {
+  for (int k = 0; k < 4; k++) {
+    replay *r = &s->replay[k / 2][k % 2];
+    cr_workspace_free(r->space);
+    cr_fn_free(r->f);
+    *r = (replay){NULL, NULL};
+  }
+}
+
 static bool make_results(state *s, complaint *c) {
-  s->block = s->p < BLOCK ? s->p : BLOCK;
-  if (!make_room(&s->columns, (ALL + 1) * s->block, c) || !make_room(&s->error, 3 * s->p, c) ||
+  int64_t block = s->p < BLOCK ? s->p : BLOCK;
+  if (block != s->block) forget(s);
+  s->block = block;
+  if (!make_room(&s->columns, (ALL + RESULTS) * s->block, c) || !make_room(&s->error, 3 * s->p, c) ||
       !make_room(&s->values, 31 * s->p, c) || !make_indices(&s->rows, 3 * s->p + 1, c) ||
       !make_indices(&s->cols, 31 * s->p, c))
     return false;
@@ -148,45 +170,48 @@ static int64_t gather(state *s, int64_t from) {
   return n;
 }
 
-static void record(cr_tape *t, state *s, bool still, cr_var *in, cr_var *e) {
-  for (int k = 0; k < ALL; k++) {
-    in[k] = vector_input(t, s->columns.at + k * s->block, s->block);
-    if (k >= FEATURE) in[k] = cr_stop_gradient(in[k]);
+static void record(cr_tape *t, const state *s, int function, bool still, replay *r) {
+  cr_mark mark = cr_mark_here(t);
+  cr_var in[ALL], out[RESULTS], ones = cr_poison(t);
+  for (int k = 0; k < ALL; k++) in[k] = vector_input(t, s->columns.at + k * s->block, s->block);
+  residual(in, still, out);
+  if (function == JACOBIAN) {
+    for (int k = 0; k < 2; k++) cr_vjp(out[k], ones, INPUTS, in, out + RESIDUALS + INPUTS * k);
+    cr_vjp(out[2], ones, 1, in + WEIGHT, out + RESULTS - 1);
   }
-  residual(in, still, e);
+  r->f = cr_capture(t, ALL, in, function == JACOBIAN ? RESULTS : RESIDUALS, out, 0, NULL, CR_FN_EXACT);
+  r->space = r->f ? cr_workspace_new(r->f) : NULL;
+  if (r->f && !r->space) cr_fail(t, CR_NO_MEMORY, "no memory for a block");
+  cr_reset(t, mark);
 }
 
-/* The rows of residual number k, 0 or 1, of n observations: 15 derivatives each, of which those that are 0 have no
- * adjoint. */
-static void store_rows(state *s, const cr_var *in, cr_var e, int k, int64_t from, int64_t n) {
-  cr_sweep *sweep = cr_backward(e);
-  if (!sweep) return;
-  const double *d[INPUTS];
-  for (int j = 0; j < INPUTS; j++) {
-    d[j] = cr_adjoint_view(sweep, in[j]).data;
-    if (!d[j]) d[j] = s->columns.at + ZEROS * s->block;
+/* The residuals of the block, and their derivatives, into its columns. */
+static void run_block(cr_tape *t, state *s, int function, bool still) {
+  replay *r = &s->replay[function][still];
+  if (!r->space) record(t, s, function, still, r);
+  if (cr_error(t) != CR_OK) return;
+  cr_array column[ALL + RESULTS];
+  for (int k = 0; k < ALL + RESULTS; k++) {
+    cr_array_init(&column[k], CR_FLOAT64, 1, &s->block);
+    column[k].data = s->columns.at + k * s->block;
   }
-  double *to = s->values.at + 30 * from + 15 * k;
-  for (int64_t i = 0; i < n; i++, to += 30)
-    for (int j = 0; j < INPUTS; j++) to[j] = d[j][i];
-  cr_sweep_release(sweep);
+  cr_status status = cr_fn_run(r->f, r->space, column, column + ALL);
+  if (status != CR_OK) cr_fail(t, status, "%s", cr_workspace_error(r->space));
 }
 
-static void store_derivatives(state *s, const cr_var *in, const cr_var *e, int64_t from, int64_t n) {
-  for (int k = 0; k < 2; k++) store_rows(s, in, e[k], k, from, n);
-  cr_sweep *sweep = cr_backward(e[2]);
-  const double *d = sweep ? cr_adjoint_view(sweep, in[WEIGHT]).data : NULL;
-  if (d) memcpy(s->values.at + 30 * s->p + from, d, (size_t)n * sizeof *d);
-  cr_sweep_release(sweep);
+static void store_residuals(state *s, int64_t from, int64_t n) {
+  const double *e = s->columns.at + ALL * s->block;
+  for (int64_t i = 0; i < n; i++)
+    for (int k = 0; k < 2; k++) s->error.at[2 * (from + i) + k] = e[k * s->block + i];
+  memcpy(s->error.at + 2 * s->p + from, e + 2 * s->block, (size_t)n * sizeof *e);
 }
 
-static void store_residuals(state *s, const cr_var *e, int64_t from, int64_t n) {
-  const double *one = cr_view(e[0]).data, *two = cr_view(e[1]).data;
-  for (int64_t i = 0; i < n; i++) {
-    s->error.at[2 * (from + i)] = one[i];
-    s->error.at[2 * (from + i) + 1] = two[i];
-  }
-  memcpy(s->error.at + 2 * s->p + from, cr_view(e[2]).data, (size_t)n * sizeof(double));
+static void store_derivatives(state *s, int64_t from, int64_t n) {
+  const double *d = s->columns.at + (ALL + RESIDUALS) * s->block;
+  double *to = s->values.at + 2 * INPUTS * from;
+  for (int64_t i = 0; i < n; i++, to += 2 * INPUTS)
+    for (int j = 0; j < 2 * INPUTS; j++) to[j] = d[j * s->block + i];
+  memcpy(s->values.at + 2 * INPUTS * s->p + from, d + 2 * INPUTS * s->block, (size_t)n * sizeof *d);
 }
 
 /* Where the derivatives of these observations stand in the matrix. */
@@ -205,23 +230,13 @@ static void store_places(state *s, int64_t from, int64_t n) {
 
 static void run(void *memory, cr_tape *t, int function) {
   state *s = memory;
-  cr_mark start = cr_mark_here(t);
-  cr_var in[ALL], e[3];
-  int recorded = -1;
   for (int64_t from = 0, n; from < s->p && cr_error(t) == CR_OK; from += n) {
     n = gather(s, from);
-    if (recorded == is_still(s, from)) {
-      cr_replay(t);
-    } else {
-      cr_reset(t, start);
-      recorded = is_still(s, from);
-      record(t, s, recorded, in, e);
-    }
-    if (cr_error(t) != CR_OK) return;
+    run_block(t, s, function, is_still(s, from));
     if (function == OBJECTIVE) {
-      store_residuals(s, e, from, n);
+      store_residuals(s, from, n);
     } else {
-      store_derivatives(s, in, e, from, n);
+      store_derivatives(s, from, n);
       store_places(s, from, n);
     }
   }
@@ -261,6 +276,7 @@ static void write(const void *memory, int function, text *out) {
 
 static void release(void *memory) {
   state *s = memory;
+  forget(s);
   numbers *all[] = {&s->cameras, &s->points, &s->weights, &s->features, &s->columns, &s->error, &s->values};
   for (size_t k = 0; k < sizeof all / sizeof *all; k++) free(all[k]->at);
   free(s->camera);

@@ -1,6 +1,6 @@
 /* kmeans: the cost sum_i min_j |C_j - P_i|^2 of centroids C for points P, and Newton's direction: the quotient of its
- * gradient and the diagonal of its Hessian. No two centroids share a term, so the Hessian is diagonal, and its product with ones is
- * that diagonal. */
+ * gradient and the diagonal of its Hessian. No two coordinates of centroids share a term, so the Hessian is diagonal, and
+ * its product with ones is that diagonal. */
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-/* lstm: the loss of a model of text, of layers of diagonal LSTM cells. A layer's forget and output gates see its input u, its
- * input gate and candidate its own old state h:
+/* lstm: the loss of a model of text, of layers of diagonal LSTM cells. A layer's forget and output gates see its input u,
+ * its input gate and candidate its own old state h:
  *     c <- sigmoid(u w_f + b_f) c + sigmoid(h w_i + b_i) tanh(h w_c + b_c),  h <- sigmoid(u w_o + b_o) tanh(c),
  * and h is the input of the layer above. The loss is minus the mean of s_{t+1} (y_t - log(2 + sum exp y_t)), with
  * y_t = u w_out + b_out of the last layer's u. */
@@ -40,8 +40,8 @@ static cr_var side_by_side(cr_var x, cr_var y, cr_var z, cr_var w) {
   return cr_concatenate(4, (cr_var[]){x, y, z, w}, -1);
 }
 
-/* The states h of a layer after each of its inputs u, (length, bits); parameters has two rows, of weights and biases, and start
- * two, h and c. Its cell's gates are those of u seen + h weight + bias, in the order input, forget, candidate, output. */
+/* The states h of a layer after each of its inputs u, (length, bits); parameters has two rows, of weights and biases, and
+ * start two, h and c. Its cell's gates are those of u seen + h weight + bias, in the order input, forget, candidate, output. */
 static cr_var layer(cr_var u, cr_var parameters, cr_var start) {
   enum { FORGET, INPUT, OUTPUT, CANDIDATE, GATES };
   int64_t n = cr_dim(u, 1);

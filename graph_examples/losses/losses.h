@@ -39,6 +39,9 @@ CR_API cr_var cr_penalty_l1(int n, const cr_var *w);
 CR_API cr_var cr_penalty_l2(int n, const cr_var *w, int half);
 CR_API cr_var cr_penalty_elastic(int n, const cr_var *w, double l1, double l2);
 
+/* What the last operation makes of numbers: "probability" (sigmoid), "probabilities" (softmax), "log-probabilities", "ramp",
+ * "bounded", else "value". */
+CR_API const char *cr_prediction_kind(cr_var prediction);
 /* What is doubtful about this loss after this last operation, as one sentence ("softmax output with a loss that expects
  * logits:
  * ..."), or NULL. */

@@ -27,7 +27,7 @@ cr_var cr_penalty_elastic(int n, const cr_var *w, double l1, double l2) {
   return cr_add(cr_mul(cr_const(t, l1), cr_penalty_l1(n, w)), cr_mul(cr_const(t, l2), cr_penalty_l2(n, w, 0)));
 }
 
-/* Which kind of numbers an operation gives. */
+/* Which kind of numbers an operation gives, in the words of cr_loss. */
 static const char *gives(const char *op) {
   static const char *const known[][2] = {
     {"softmax", "probabilities"}, {"safe_softmax", "probabilities"},   {"log_softmax", "log-probabilities"},
@@ -49,6 +49,8 @@ static const char *maker(cr_var v) {
   }
   return "input";
 }
+
+const char *cr_prediction_kind(cr_var prediction) { return cr_is_poison(prediction) ? "value" : gives(maker(prediction)); }
 
 typedef struct doubt {
   const char *expects, *given, *text;
@@ -106,7 +108,7 @@ const char *cr_loss_lint(const char *name, cr_var prediction) {
   if (!strncmp(loss->target, "class", 5) && cr_rank(prediction) && cr_dim(prediction, -1) == 1)
     return "one column of predictions with a loss that compares classes: it is 0 whatever the column says; give each class "
            "a column, or use binary_cross_entropy_with_logits";
-  const char *given = gives(maker(prediction));
+  const char *given = cr_prediction_kind(prediction);
   size_t n = strlen(loss->expects); /* what is said of logits is said of a logit */
   for (size_t k = 0; k < sizeof doubts / sizeof *doubts; k++)
     if (!strncmp(doubts[k].expects, loss->expects, n) && !strcmp(doubts[k].given, given)) return doubts[k].text;

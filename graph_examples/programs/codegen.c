@@ -16,7 +16,10 @@ static bool read_options(const context *c, cr_emit_options *o) {
   int asked = has(c, OPT_GRADIENT) + has(c, OPT_JACOBIAN) + has(c, OPT_HESSIAN);
   o->name = has(c, OPT_NAME) ? given(c, OPT_NAME) : "f";
   o->about = c->source;
-  o->what = has(c, OPT_GRADIENT) ? CR_EMIT_GRADIENT : has(c, OPT_JACOBIAN) ? CR_EMIT_JACOBIAN : has(c, OPT_HESSIAN) ? CR_EMIT_HESSIAN : CR_EMIT_VALUE;
+  o->what = has(c, OPT_GRADIENT) ? CR_EMIT_GRADIENT
+          : has(c, OPT_JACOBIAN) ? CR_EMIT_JACOBIAN
+          : has(c, OPT_HESSIAN)  ? CR_EMIT_HESSIAN
+                                 : CR_EMIT_VALUE;
   o->main = has(c, OPT_MAIN);
   o->lines = (int)lines;
   if (!is_identifier(o->name)) return complain("--name takes a C identifier, not '%s'", o->name), false;

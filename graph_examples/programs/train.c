@@ -174,7 +174,7 @@ static bool put_confusion(cr_training *k, const cr_dataset *d, json_t *j) {
   int n = d->n_classes;
   if (!n) return complain("--confusion counts classes, which these data do not have"), false;
   int64_t *count = calloc((size_t)n * (size_t)n, sizeof *count);
-  bool shares = k->expects && !strncmp(k->expects, "probabilit", 10);
+  bool shares = k->expects && (!strncmp(k->expects, "probabilit", 10) || !strcmp(k->expects, "value"));
   cr_status status = count ? cr_predict(k, d, &prediction, &p) : cr_refuse(&p, CR_NO_MEMORY, "out of memory");
   if (status == CR_OK) status = cr_confusion(&prediction, &d->y, n, shares ? 0.5 : 0, count, &p);
   if (status != CR_OK) complain("%s", p.text);

@@ -117,8 +117,9 @@ static double sigmoid(double x) { return 1 / (1 + exp(-x)); }
 int64_t class_of(const cr_array *prediction, int64_t row, const char *expects, double *probability) {
   int64_t width = prediction->rank > 1 ? prediction->dim[prediction->rank - 1] : 1, best = 0;
   bool shares = expects && !strncmp(expects, "probabilit", 10);
+  bool value = expects && !strcmp(expects, "value"); /* near 0 or 1 */
   if (width == 1) {
-    double x = cr_array_get(prediction, row), p = shares ? x : sigmoid(x);
+    double x = cr_array_get(prediction, row), p = value ? fmin(fmax(x, 0), 1) : shares ? x : sigmoid(x);
     *probability = p > 0.5 ? p : 1 - p;
     return p > 0.5;
   }

@@ -23,12 +23,20 @@ static double threshold_of(const char *expects) {
   return is(expects, "probability") || is(expects, "probabilities") ? 0.5 : 0;
 }
 
+/* Values that stand for 0 and 1 are told apart at 1/2, those for -1 and 1 at 0. */
+static double threshold_between(const cr_array *t) {
+  for (int64_t i = 0; i < t->count; i++)
+    if (cr_array_get(t, i) < 0) return 0;
+  return 0.5;
+}
+
 /* Where each number is the answer to a question of its own (expects "logit", "probability"), rows do not matter. */
 static int read_cases(cases *c, const cr_array *p, const cr_array *t, const char *expects) {
   int64_t width = p->rank > 1 ? p->dim[p->rank - 1] : 1;
   if (t->count == p->count && (t->dtype < CR_FLOAT32 || is(expects, "logit") || is(expects, "probability"))) width = 1;
   if (p->count == 0 || width == 0 || t->rank == 0) return 0;
-  *c = (cases){p, t, p->count / width, width, width > 1 && t->count == p->count / width, threshold_of(expects)};
+  double threshold = is(expects, "value") ? threshold_between(t) : threshold_of(expects);
+  *c = (cases){p, t, p->count / width, width, width > 1 && t->count == p->count / width, threshold};
   return c->by_number || t->count == p->count;
 }
 

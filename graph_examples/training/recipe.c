@@ -121,6 +121,9 @@ static cr_status first_pass(cr_recipe *r, cr_problem *p) {
   cr_var prediction = cr__recipe_forward(k, &batch), loss = cr__recipe_loss(k, prediction, &batch);
   if (cr_error(r->tape) != CR_OK) return cr_refuse(p, cr_error(r->tape), "%s", cr_error_text(r->tape));
   if (r->named_loss) r->lint = cr_loss_lint(r->named_loss->name, prediction);
+  const char *kind = cr_prediction_kind(prediction); /* what the loss does not say, the net may */
+  bool silent = !k->expects || !strcmp(k->expects, "value");
+  if (silent && (!strncmp(kind, "probabilit", 10) || !strncmp(kind, "log-", 4))) k->expects = kind;
   if (!r->lint && strstr(r->net, "dropout("))
     r->lint = "dropout has the same mask in every step, and in evaluation too; the layer of that name is drop(x, rate)";
   const cr__statement *st = cr__say(&r->say, CR__LOSS);

@@ -36,6 +36,17 @@ static char *outside_value(const char *own, const char *value) {
   return text;
 }
 
+/* "m = 2*n" with the number in place of what it is computed from, so that it may stand where a size must be known. */
+static char *with_number(cr_recipe *r, const char *name, char *line) {
+  char number[32];
+  cr_var v = cr_program_value(r->names, name);
+  if (cr_is_poison(v)) return cr_clear_error(r->settings), line; /* a text, or several */
+  cr_array a = cr_view(v);
+  if (a.rank || a.dtype == CR_BOOL) return line;
+  free(line);
+  return cr__text("%s = %s", name, cr_number_text(cr_array_get(&a, 0), 0, number));
+}
+
 /* Runs "name = value" for the calls of later statements, and keeps it as a line for net and loss. */
 static cr_status add_setting(cr_recipe *r, const cr__statement *st, const char *name, const char *value, const char *outside,
                              cr_problem *p) {
@@ -43,13 +54,15 @@ static cr_status add_setting(cr_recipe *r, const cr__statement *st, const char *
   char *line = given ? cr__text("%s = %s", name, given) : NULL;
   for (char *c = line; c && *c; c++)
     if (*c == '\n') *c = ' '; /* one line a setting: columns of net and loss stay */
-  char *all = line ? cr__text("%s%s\n", r->set_text ? r->set_text : "", line) : NULL;
-  cr_status status = all ? CR_OK : cr_refuse(p, CR_NO_MEMORY, "%s: out of memory", r->file);
+  cr_status status = line ? CR_OK : cr_refuse(p, CR_NO_MEMORY, "%s: out of memory", r->file);
   if (status == CR_OK && cr_program_run(r->names, line, strlen(line), NULL, NULL) != CR_OK) {
     const char *why = cr_error_text(r->settings), *behind = strstr(why, ": ");
     status = outside ? cr_refuse(p, cr_error(r->settings), "--set %s=%s: %s", name, outside, behind ? behind + 2 : why)
                      : cr__refuse_at(&r->say, st, 0, cr_error(r->settings), why, p);
   }
+  if (status == CR_OK) line = with_number(r, name, line);
+  char *all = line ? cr__text("%s%s\n", r->set_text ? r->set_text : "", line) : NULL;
+  if (status == CR_OK && !all) status = cr_refuse(p, CR_NO_MEMORY, "%s: out of memory", r->file);
   free(given);
   free(line);
   free(r->set_text);

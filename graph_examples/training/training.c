@@ -192,6 +192,7 @@ static void end_not_finite(cr_training *k) {
   cr_tape *t = cr_model_tape(k->model);
   if (cr_error(t)) cr_clear_error(t);
   k->problem.status = CR_OK;
+  k->problem.text[strcspn(k->problem.text, "\n")] = 0; /* the operation; its operands and the way from there are left out */
   cr__end(k, CR_ENDED_NOT_FINITE, "loss or gradient in epoch %lld, step %lld: %s", (long long)k->epoch,
           (long long)k->step + 1, k->problem.text[0] ? k->problem.text : "of unknown origin");
 }

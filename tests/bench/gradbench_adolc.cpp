@@ -1,4 +1,4 @@
-// ADOL-C as a GradBench tool, for tests/bench/gradbench: the scalar evaluations, written as one does for operator overloading.
+// ADOL-C as a GradBench tool, for tests/bench/gradbench: the scalar evaluations, written for operator overloading.
 // As in GradBench's own tool for it, tapes are recorded before the clock starts, so only values and sweeps are timed.
 #include <adolc/adolc.h>
 

@@ -1,7 +1,7 @@
 """GradBench's default workloads, and for each evaluation an independent check of a tool's answers.
 
-EVALUATIONS[name] has the functions, workloads() -> (description, input) ..., and check(input, value, derivative), which raises
-Mismatch. Numbers come from the same distributions as GradBench's, not from the same streams. Checks are written as the
+EVALUATIONS[name] has the functions, workloads() -> (description, input) ..., and check(input, value, derivative), which
+raises Mismatch. Numbers come from the same distributions as GradBench's, not from the same streams. Checks are written as the
 definitions read, in plain Python; derivatives are compared with differences of the value along one random direction, and
 where that takes too long (more than MOST operations) with nothing."""
 import math
@@ -314,15 +314,16 @@ class ba:
         for i, (n, m, p) in enumerate(ba.sizes, 1):
             yield f'ba{i}_n{n}_m{m}_p{p}', dict(
                 n=n, m=m, p=p, x=[7.203245, 0.001144, 3.023326], w=0.417022, feat=[271.760969, 834.209256],
-                cam=[-0.758453, -1.109613, -0.845551, 34.556073, 39.676747, 53.881673, 419.194514, 5.864426, -8.51887, 0.087812,
-                     0.002739])
+                cam=[-0.758453, -1.109613, -0.845551, 34.556073, 39.676747, 53.881673, 419.194514, 5.864426, -8.51887,
+                     0.087812, 0.002739])
 
     def residual(input):
         r, centre, (f, u, v, k1, k2) = input['cam'][:3], input['cam'][3:6], input['cam'][6:]
         x, th = [a - b for a, b in zip(input['x'], centre)], math.sqrt(dot(r, r))
         if th:
             a = [c / th for c in r]
-            x = [c * math.cos(th) + s * math.sin(th) + b * dot(a, x) * (1 - math.cos(th)) for c, s, b in zip(x, cross(a, x), a)]
+            along = dot(a, x) * (1 - math.cos(th))
+            x = [c * math.cos(th) + s * math.sin(th) + b * along for c, s, b in zip(x, cross(a, x), a)]
         else:
             x = [c + s for c, s in zip(x, cross(r, x))]
         p = [x[0] / x[2], x[1] / x[2]]
@@ -436,7 +437,8 @@ class ht:
                     us[i] = point['u']
                     return ht.value({**input, 'us': us, 'theta': point['theta']}, [i])[k]
                 row = jacobian[3 * i + k]
-                check_slope(error, dict(u=input['us'][i], theta=input['theta']), ['u', 'theta'], dict(u=row[:2], theta=row[2:]))
+                point = dict(u=input['us'][i], theta=input['theta'])
+                check_slope(error, point, ['u', 'theta'], dict(u=row[:2], theta=row[2:]))
 
 
 # particle, saddle: the answers are known
