@@ -51,7 +51,7 @@ static void compare(const char *what, const char *out, double tolerance) {
     char *end;
     double x = strtod(word, &end);
     if (*end) continue;
-    if (n >= n_expected || !(tolerance ? is_near(x, expected[n], tolerance) : same_bits(x, expected[n])))
+    if (n >= n_expected || !(tolerance != 0 ? is_near(x, expected[n], tolerance) : same_bits(x, expected[n])))
       fail_msg("%s: number %d of %d is %.17g, not %.17g (%s)", what, n, n_expected, x, n < n_expected ? expected[n] : 0, out);
     n++;
   }

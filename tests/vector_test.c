@@ -83,7 +83,7 @@ static void rows_agree_with_sweeps(void **state) {
 /* Each row of the table, at a point of its domain or not: both vector modes have the partials of the scalar sweep. */
 static void every_row_of_the_table(void **state) {
   (void)state;
-  const double points[][2] = {{0.3, 0.7}, {2, 3}, {-1.5, 0.25}, {0, 0}, {1, INFINITY}, {3, -2}};
+  const double points[][2] = {{0.3, 0.7}, {2, 3}, {-1.5, 0.25}, {0, 0}, {1, (double)INFINITY}, {3, -2}};
   for (size_t k = 0; k < sizeof points / sizeof *points; k++) {
     cr_tape *t = cr_new();
     cr_tangents *s = cr_tangents_new(t, 9);
@@ -228,7 +228,7 @@ static void a_section_is_swept_alone(void **state) {
 static void preaccumulated_nodes(void **state) {
   (void)state;
   cr_tape *t = cr_new();
-  double numbers[6] = {1, 2, 3, 4, 5, 6}, partials[8] = {7, 0, 1, 2, 3, 4, 5, INFINITY};
+  double numbers[6] = {1, 2, 3, 4, 5, 6}, partials[8] = {7, 0, 1, 2, 3, 4, 5, (double)INFINITY};
   cr_var x[2] = {cr_input(t, 2), cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){2, 3}, numbers)}, g[2], h;
   cr_var y = cr_preaccumulated(t, 10, 2, x, partials);
   assert_true(cr_value(y) == 10);

@@ -94,9 +94,9 @@ static void differentiate(state *s, cr_tape *t) {
     copy_adjoint(sweep, x, s->result.at + chunk * CHUNK);
     copy_adjoint(sweep, before, s->edge_gradient.at);
     cr_reset(t, start);
-    double most = 0;
-    for (int64_t k = 0; k < edges; k++) most = s->edge_gradient.at[k] != 0 ? 1 : most;
-    if (!most) break;
+    bool any = false;
+    for (int64_t k = 0; k < edges; k++) any = any || s->edge_gradient.at[k] != 0;
+    if (!any) break;
   }
 }
 
