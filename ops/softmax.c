@@ -32,7 +32,7 @@ static int64_t largest(const double *x, int64_t n) {
 /* Runs a kernel over the rows of operand 0, and of operand 1 beside them, if there is one. */
 typedef struct row_kernel {
   void (*row)(double *x, double *y, int64_t n, const struct row_kernel *kernel);
-  int empty_is_zero, float32;
+  int empty_is_zero;
   cr__rows_view from, beside, to;
   int64_t n;
   bool pair;
@@ -53,7 +53,6 @@ static cr_status over_rows(cr_eval *c, unsigned mask, row_kernel kernel) {
   kernel.beside = cr__rows_of(&c->in[c->n - 1], mask);
   kernel.n = kernel.from.row.count;
   kernel.pair = c->n > 1;
-  kernel.float32 = c->out->dtype == CR_FLOAT32;
   return kernel.n ? cr__each_row(c, kernel.from.kept.count, 2 * kernel.n, run_kernel, &kernel) : CR_OK;
 }
 
@@ -61,8 +60,8 @@ static void fill(double *x, int64_t n, double value) {
   for (int64_t i = 0; i < n; i++) x[i] = value;
 }
 
-static void exponentials(double *x, int64_t n, double top, int float32) {
-  if (float32 && cr__has_vectors()) cr__vector_exp(n, x, top);
+static void exponentials(double *x, int64_t n, double top) {
+  if (cr__has_vectors()) cr__vector_exp(n, x, top);
   else
     for (int64_t i = 0; i < n; i++) x[i] = exp(x[i] - top);
 }
@@ -77,16 +76,16 @@ static void softmax_row(double *x, double *unused, int64_t n, const row_kernel *
   } else if (!isfinite(top)) {
     fill(x, n, (double)NAN);
   } else {
-    exponentials(x, n, top, kernel->float32);
+    exponentials(x, n, top);
     double sum = cr__sum_of(x, n);
     for (int64_t i = 0; i < n; i++) x[i] /= sum;
   }
 }
 
 /* log of the sum of exp(x - x[at]), where exp(0) = 1 is x[at]'s own term. */
-static double log_rest(const double *x, int64_t n, int64_t at, double *terms, int float32) {
+static double log_rest(const double *x, int64_t n, int64_t at, double *terms) {
   memcpy(terms, x, (size_t)n * sizeof *terms);
-  exponentials(terms, n, x[at], float32);
+  exponentials(terms, n, x[at]);
   terms[at] = 0;
   return log1p(cr__sum_of(terms, n));
 }
@@ -98,7 +97,7 @@ static cr_status softmax_eval(cr_eval *c) {
 
 static void log_softmax_row(double *x, double *terms, int64_t n, const row_kernel *kernel) {
   int64_t at = largest(x, n);
-  double top = x[at], rest = log_rest(x, n, at, terms, kernel->float32);
+  double top = x[at], rest = log_rest(x, n, at, terms);
   if (isfinite(top))
     for (int64_t i = 0; i < n; i++) x[i] = (x[i] - top) - rest;
   else
@@ -119,7 +118,7 @@ static void logsumexp_row(void *context, int64_t k, double *x) {
   cr__row_get(&j->v, k, x);
   int64_t at = n ? largest(x, n) : 0;
   double top = n ? x[at] : -(double)INFINITY;
-  cr_array_set(j->out, k, isfinite(top) ? top + log_rest(x, n, at, x + n, j->out->dtype == CR_FLOAT32) : top);
+  cr_array_set(j->out, k, isfinite(top) ? top + log_rest(x, n, at, x + n) : top);
 }
 static cr_status logsumexp_eval(cr_eval *c) {
   sum_job j = {cr__rows_of(&c->in[0], ((const cr__axes *)c->attr)->mask), c->out};

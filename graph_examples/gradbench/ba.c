@@ -5,6 +5,9 @@
  * others. */
 #include <stdlib.h>
 #include <string.h>
+#ifdef __SSE2__
+#include <emmintrin.h>
+#endif
 
 #include <function.h>
 
@@ -206,25 +209,37 @@ static void store_residuals(state *s, int64_t from, int64_t n) {
   memcpy(s->error.at + 2 * s->p + from, e + 2 * s->block, (size_t)n * sizeof *e);
 }
 
+/* Two numbers to memory that nobody reads soon: caches need not fetch what is overwritten. to is aligned to both. */
+static void put_past_cache(double *to, double a, double b) {
+#ifdef __SSE2__
+  _mm_stream_pd(to, _mm_setr_pd(a, b));
+#else
+  to[0] = a, to[1] = b;
+#endif
+}
+
 static void store_derivatives(state *s, int64_t from, int64_t n) {
-  const double *d = s->columns.at + (ALL + RESIDUALS) * s->block;
+  const int64_t block = s->block;
+  const double *d = s->columns.at + (ALL + RESIDUALS) * block;
   double *to = s->values.at + 2 * INPUTS * from;
   for (int64_t i = 0; i < n; i++, to += 2 * INPUTS)
-    for (int j = 0; j < 2 * INPUTS; j++) to[j] = d[j * s->block + i];
-  memcpy(s->values.at + 2 * INPUTS * s->p + from, d + 2 * INPUTS * s->block, (size_t)n * sizeof *d);
+    for (int j = 0; j < 2 * INPUTS; j += 2) put_past_cache(to + j, d[j * block + i], d[(j + 1) * block + i]);
+  memcpy(s->values.at + 2 * INPUTS * s->p + from, d + 2 * INPUTS * block, (size_t)n * sizeof *d);
 }
 
 /* Where the derivatives of these observations stand in the matrix. */
 static void store_places(state *s, int64_t from, int64_t n) {
   const int32_t points = (int32_t)(CAMERA * s->n), weights = points + (int32_t)(3 * s->m);
+  const int32_t last = (int32_t)(30 * s->p);
+  int32_t *cols = s->cols, *rows = s->rows, *weight_row = rows + 2 * s->p;
   for (int64_t i = from; i < from + n; i++) {
-    int32_t *col = s->cols + 30 * i, camera = CAMERA * s->camera[i], point = points + 3 * s->point[i];
+    int32_t *col = cols + 30 * i, camera = CAMERA * s->camera[i], point = points + 3 * s->point[i];
     for (int32_t j = 0; j < CAMERA; j++) col[j] = col[15 + j] = camera + j;
     for (int32_t j = 0; j < 3; j++) col[POINT + j] = col[15 + POINT + j] = point + j;
-    col[WEIGHT] = col[15 + WEIGHT] = s->cols[30 * s->p + i] = weights + (int32_t)i;
-    s->rows[2 * i] = (int32_t)(30 * i);
-    s->rows[2 * i + 1] = (int32_t)(30 * i + 15);
-    s->rows[2 * s->p + i] = (int32_t)(30 * s->p + i);
+    col[WEIGHT] = col[15 + WEIGHT] = cols[last + i] = weights + (int32_t)i;
+    rows[2 * i] = (int32_t)(30 * i);
+    rows[2 * i + 1] = (int32_t)(30 * i + 15);
+    weight_row[i] = last + (int32_t)i;
   }
 }
 

@@ -8,7 +8,7 @@
 
 #include "gradbench.h"
 
-enum { OBJECTIVE, JACOBIAN, MOST = 1 << 20, BLOCK = 128, BLOCKS = 8, HELD = 1 << 20, FITS_CACHE = 1 << 16 };
+enum { OBJECTIVE, JACOBIAN, MOST = 1 << 20, BLOCK = 128, BLOCKS = 8, HELD = 1 << 17, FITS_CACHE = 1 << 15 };
 enum { ALPHA, MU, Q, L, PARAMETERS };
 
 /* A few components: their frames, a leaf, and the distances that follow from these. */
