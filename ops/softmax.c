@@ -96,6 +96,7 @@ static cr_status softmax_eval(cr_eval *c) {
 }
 
 static void log_softmax_row(double *x, double *terms, int64_t n, const row_kernel *kernel) {
+  (void)kernel;
   int64_t at = largest(x, n);
   double top = x[at], rest = log_rest(x, n, at, terms);
   if (isfinite(top))
