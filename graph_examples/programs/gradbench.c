@@ -172,13 +172,16 @@ static void answer(text *out, bench *b, const json_t *message, const char *line,
   if (!json_is_object(message)) {
     complain(&c, "%s", syntax);
     put_failure(out, &c);
-  } else if (kind && !strcmp(kind, "start")) {
+  } else if (!kind) {
+    complain(&c, "field kind is missing, or not a string");
+    put_failure(out, &c);
+  } else if (!strcmp(kind, "start")) {
     put_text(out, ", \"tool\": ");
     put_string(out, tool_name);
-  } else if (kind && !strcmp(kind, "define")) {
+  } else if (!strcmp(kind, "define")) {
     if (open_evaluation(b, message, &c)) put_text(out, ", \"success\": true");
     else put_failure(out, &c);
-  } else if (kind && !strcmp(kind, "evaluate")) {
+  } else if (!strcmp(kind, "evaluate")) {
     answer_evaluate(out, b, message);
   }
   put_text(out, "}\n");
