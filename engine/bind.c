@@ -240,6 +240,7 @@ const cr_function *cr_call_function(const cr_call *c) { return c->of->function; 
 cr_dtype cr_call_dtype(const cr_call *c) { return c->evaluator->dtype; }
 int cr_arg_given(const cr_call *c, int k) { return argument(c, k)->kind != CR__NONE_VALUE; }
 int cr_arg_is_text(cr_call *c, int k) { return argument(c, k)->kind == CR__TEXT_VALUE; }
+int cr_arg_is_tuple(cr_call *c, int k) { return argument(c, k)->kind == CR__TUPLE_VALUE; }
 int cr_arg_is_number(cr_call *c, int k) {
   const cr__value *v = argument(c, k);
   return v->kind == CR__NUMBER || v->kind == CR__TRUTH;

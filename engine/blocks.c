@@ -5,24 +5,38 @@
 typedef struct blocks_run {
   const cr_tape *t;
   const cr__blocks *b;
+  const cr__cell *cells;
   double *partials;          /* of fold f and block k: [f * n_blocks + k] */
 } blocks_run;
 
-typedef struct operand {
-  void *data;
-  int64_t step;
-} operand;
-
-static void *data_of(const cr_tape *t, uint32_t id) {
-  union {
-    const double *in;
-    void *out;
-  } number = {&t->slot[id].num};
-  return cr__is_record(t, id) ? t->slot[id].tensor->array.data : number.out;
+/* Where the numbers of a node are. */
+static uintptr_t address_of(const cr_tape *t, uint32_t id) {
+  return cr__is_record(t, id) ? (uintptr_t)t->slot[id].tensor->array.data : (uintptr_t)&t->slot[id].num;
 }
 
-/* n elements of a strided array from row-major position at, densely. */
-static void gather(const cr_array *a, int64_t at, int64_t n, char *to) {
+static cr__cell cell_of(const cr_tape *t, const cr__blocks *b, uint32_t id, int32_t slot, int64_t step) {
+  size_t size = cr_dtype_size((cr_dtype)cr__array_of(t, id).dtype);
+  if (slot >= 0) return (cr__cell){(size_t)slot * b->slot_bytes, ~(uintptr_t)0, 0, 1};
+  return (cr__cell){address_of(t, id), 0, step * (int64_t)size, step};
+}
+
+cr__cell *cr__make_cells(cr_tape *t, const cr__blocks *b) {
+  cr__cell *cells = cr__alloc(t, (size_t)b->n_lines * CR__CELLS * sizeof *cells);
+  for (int i = 0; cells && i < b->n_lines; i++) {
+    const cr__line *l = &b->line[i];
+    cr__cell *c = cells + (ptrdiff_t)i * CR__CELLS;
+    for (int k = 0; k < l->n; k++) c[k] = cell_of(t, b, l->in[k].id, l->in[k].slot, l->in[k].step);
+    for (int k = l->n; k < CR__CELLS - 1; k++) c[k] = c[0];
+    c[CR__CELLS - 1] = cell_of(t, b, l->id, l->slot, 1);
+  }
+  return cells;
+}
+
+static void *place(const cr__cell *c, const char *space, int64_t at) {
+  return (void *)(c->at + (c->mask & (uintptr_t)space) + (uintptr_t)(at * c->bytes));
+}
+
+void cr__gather(const cr_array *a, int64_t at, int64_t n, char *to) {
   size_t size = cr_dtype_size((cr_dtype)a->dtype);
   const int last = a->rank - 1;
   const int64_t width = a->dim[last];
@@ -38,54 +52,43 @@ static void gather(const cr_array *a, int64_t at, int64_t n, char *to) {
   }
 }
 
-static operand feed(const blocks_run *r, const cr__line *l, const cr__feed *f, char *space, int64_t at, int64_t n) {
-  char *slot = f->slot < 0 ? NULL : space + (size_t)f->slot * r->b->slot_bytes;
-  if (slot && f->step > 0) return (operand){slot, 1};
-  if (f->step < 0) {
-    gather(&r->t->slot[f->id].tensor->array, at, n, slot);
-    return (operand){slot, 1};
-  }
-  size_t size = cr_dtype_size(cr__is_record(r->t, f->id) ? (cr_dtype)r->t->slot[f->id].tensor->array.dtype : CR_FLOAT64);
-  (void)l;
-  return (operand){(char *)data_of(r->t, f->id) + (size_t)(at * f->step) * size, f->step};
-}
-
-static cr_array run_of(cr_dtype dtype, const operand *o, int64_t n) {
-  cr_array a = {.data = o->data, .count = n, .rank = 1, .dtype = (uint8_t)dtype, .contiguous = o->step == 1};
+static cr_array run_of(cr_dtype dtype, void *data, int64_t step, int64_t n) {
+  cr_array a = {.data = data, .count = n, .rank = 1, .dtype = (uint8_t)dtype, .contiguous = step == 1};
   a.dim[0] = n;
-  a.stride[0] = o->step;
+  a.stride[0] = step;
   return a;
 }
 
 /* An op that is pointwise without being a row, by its kernel: its arrays are short enough that it stays on this thread. */
-static void run_kernel(const blocks_run *r, const cr__line *l, const operand *in, const operand *out, int64_t n) {
-  cr_array arrays[3], result = run_of(l->out_dtype, out, n);
-  for (int k = 0; k < l->n; k++) arrays[k] = run_of((cr_dtype)cr__array_of(r->t, l->in[k].id).dtype, &in[k], n);
-  cr_eval c = {NULL, l->op, l->n, arrays, cr__attr_of(r->t, l->id), &result};
-  l->op->eval(&c);
+static void run_kernel(const blocks_run *r, const cr__line *l, const cr__cell *c, void *const *data, int64_t n) {
+  cr_array arrays[3], result = run_of(l->out_dtype, data[CR__CELLS - 1], 1, n);
+  for (int k = 0; k < l->n; k++)
+    arrays[k] = run_of((cr_dtype)cr__array_of(r->t, l->in[k].id).dtype, data[k], c[k].step, n);
+  cr_eval e = {NULL, l->op, l->n, arrays, cr__attr_of(r->t, l->id), &result};
+  l->op->eval(&e);
 }
 
-static void run_line(const blocks_run *r, const cr__line *l, char *space, int64_t block) {
+static void run_line(const blocks_run *r, int i, char *space, int64_t block) {
   const cr__blocks *b = r->b;
+  const cr__line *l = &b->line[i];
+  const cr__cell *c = r->cells + (ptrdiff_t)i * CR__CELLS;
   const int64_t at = b->start[block], n = b->start[block + 1] - at;
-  operand in[3], out = {NULL, 1};
-  for (int k = 0; k < l->n; k++) in[k] = feed(r, l, &l->in[k], space, at, n);
-  if (l->fold >= 0) {
-    r->partials[l->fold * b->n_blocks + block] = l->op->fold->part(l->dtype, n, in[0].data);
-    return;
+  void *data[CR__CELLS];
+  data[CR__CELLS - 1] = place(&c[CR__CELLS - 1], space, at);
+  for (int k = 0; k < l->n; k++) {
+    data[k] = place(&c[k], space, at);
+    if (l->in[k].step < 0) cr__gather(&r->t->slot[l->in[k].id].tensor->array, at, n, data[k]);
   }
-  if (l->slot >= 0) out.data = space + (size_t)l->slot * b->slot_bytes;
-  else out.data = (char *)data_of(r->t, l->id) + (size_t)at * cr_dtype_size(l->out_dtype);
-  const operand *other = &in[l->n - 1];
-  if (l->op->row) l->op->row->loop(l->dtype, n, in[0].data, in[0].step, other->data, other->step, out.data);
-  else run_kernel(r, l, in, &out, n);
+  if (l->fold >= 0) r->partials[l->fold * b->n_blocks + block] = l->op->fold->part(l->dtype, n, data[0]);
+  else if (!l->op->row) run_kernel(r, l, c, data, n);
+  else l->op->row->loop(l->dtype, n, data[0], c[0].step, data[l->n - 1], c[l->n - 1].step, data[CR__CELLS - 1]);
 }
 
 static void run_blocks(void *context, int64_t from, int64_t to) {
   const blocks_run *r = context;
   _Alignas(64) char space[CR__BLOCK_SPACE];
   for (int64_t block = from; block < to; block++)
-    for (int i = 0; i < r->b->n_lines; i++) run_line(r, &r->b->line[i], space, block);
+    for (int i = 0; i < r->b->n_lines; i++) run_line(r, i, space, block);
 }
 
 /* The parts of n elements joined as the halves were parted; *next moves on. */
@@ -95,9 +98,10 @@ static double join(const cr_fold *fold, int64_t n, int64_t most, const double **
   return fold->join(left, join(fold, n - n / 2, most, next));
 }
 
-cr_status cr__run_blocks(cr_tape *t, const cr__blocks *b, char *memory) {
-  blocks_run r = {t, b, (double *)(void *)(memory + b->partials)};
-  cr__parallel(t, b->n_blocks, 1 + CR__BLOCK / b->length, run_blocks, &r);
+cr_status cr__run_blocks(cr_tape *t, const cr__blocks *b, const cr__cell *cells, char *memory) {
+  blocks_run r = {t, b, cells, (double *)(void *)(memory + b->partials)};
+  if (b->code) cr__run_code(t, b, r.partials);
+  else cr__parallel(t, b->n_blocks, 1 + CR__BLOCK / b->length, run_blocks, &r);
   for (int i = 0; i < b->n_lines; i++) {
     const cr__line *l = &b->line[i];
     if (l->fold < 0) continue;

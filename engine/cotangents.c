@@ -34,6 +34,10 @@ static CR__INLINE void walk(sweep *s) {
 }
 CR__WIDTHS(walk, (sweep *s), (s))
 
+void cr__cotangents(const cr_tape *t, cr_slopes slopes, cr_lanes *bar, uint32_t lo, uint32_t hi) {
+  walk_widest(&(sweep){t, slopes, bar, lo, hi});
+}
+
 static bool check(cr_tape *t, int n, const cr_var *v, const char *what) {
   char text[256];
   for (int k = 0; k < n; k++) {

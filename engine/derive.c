@@ -95,7 +95,7 @@ static void hessian_call(cr_call *c) {
 }
 
 const cr_function cr__builtin_functions[] = {
-  {.signature = "grad(y, x)", .call = grad_call, .family = "derivatives", .samples = "grad(x:(3)^3, x)",
+  {.ops = cr__pull_ops, .signature = "grad(y, x)", .call = grad_call, .family = "derivatives", .samples = "grad(x:(3)^3, x)",
    .doc = "Gradient of sum(y) with respect to x; a tuple of gradients when x is a list or tuple."},
   {.signature = "vjp(y, x, cotangent)", .call = vjp_call, .family = "derivatives", .samples = "vjp(x:(2)^3, x, [1, 2])",
    .doc = "Cotangent of x for a cotangent of y: the transposed Jacobian times it."},

@@ -11,7 +11,7 @@ static void finish_number(cr_emitter *e, uint32_t id) {
   if (!x->crosses) return;
   cr__add_member(e, x->name, (cr_dtype)cr__array_of(e->t, id).dtype, 0);
   e->uses_workspace = true;
-  cr__line(e, "ws->%s = %s;", x->name, x->name);
+  cr__statement(e, "ws->%s = %s;", x->name, x->name);
   e->lines--;
 }
 
@@ -46,7 +46,7 @@ static void put_comment(cr_emitter *e, uint32_t id) {
   const uint32_t *in = cr__operands(e->t, id, &n);
   for (int k = 0; k < n && k <= MOST; k++) list = cr__format(e, "%s%s%s", list, k ? ", " : "", k < MOST ? called(e, in[k]) : "...");
   if (op->show && cr__attr_of(e->t, id)) op->show(shown, sizeof shown, cr__attr_of(e->t, id));
-  cr__line(e, "/* %s = %s(%s%s%s): %s */", e->item[id].name, op->name, list, *shown ? ", " : "", shown,
+  cr__statement(e, "/* %s = %s(%s%s%s): %s */", e->item[id].name, op->name, list, *shown ? ", " : "", shown,
            cr_shape_text(&a, shape, sizeof shape));
 }
 
@@ -80,7 +80,7 @@ static bool put_number(cr_emitter *e, uint32_t id) {
     in[k].base = cr_emit_at(&c, &c.in[k], e->level);
   }
   c.in = in;
-  cr__line(e, "const %s %s = %s;", cr_emit_type((cr_dtype)c.out.array.dtype), c.out.base, pointwise(&c));
+  cr__statement(e, "const %s %s = %s;", cr_emit_type((cr_dtype)c.out.array.dtype), c.out.base, pointwise(&c));
   finish_number(e, id);
   return true;
 }
@@ -137,8 +137,8 @@ static bool put_block_line(block *b, uint32_t id, int *at, int level) {
   c.in = views;
   c.out.array = a;
   const char *value = pointwise(&c), *type = cr_emit_type((cr_dtype)a.dtype);
-  if (x->block_uses) cr__line(e, "const %s %s = %s;", type, x->name, value);
-  if (is_stored(x)) cr__line(e, "%s = %s;", cr_emit_at(&c, &b->view[(*at)++], level), x->block_uses ? x->name : value);
+  if (x->block_uses) cr__statement(e, "const %s %s = %s;", type, x->name, value);
+  if (is_stored(x)) cr__statement(e, "%s = %s;", cr_emit_at(&c, &b->view[(*at)++], level), x->block_uses ? x->name : value);
   return true;
 }
 
@@ -217,8 +217,13 @@ void cr__end_part(cr_emitter *e) {
 }
 
 static void put_piece(cr_emitter *e, const cr__piece *p) {
+  if (p->out == CR__IN_LOOP) return;
   const cr__item *x = &e->item[e->item[p->v.id].root];
   cr__out *o = &e->out[p->out];
+  if (p->n_picked) {
+    cr__put_picked(e, p);
+    return;
+  }
   if (x->output == p->out && x->output_at == p->at && cr__is_whole(e, p)) return;
   if ((p->out == 0 && e->returns) || !o->shape.count) return;
   cr_emit_view from = cr__view_of(e, p->v.id), to = {.array = from.array, .base = o->name, .offset = p->at};
@@ -233,30 +238,40 @@ static void put_piece(cr_emitter *e, const cr__piece *p) {
   cr_emit_map(&c, &to, 1, &from, "$0");
 }
 
-/* All of it, for pieces and nodes in order. The texts of a node are gone when it is written. */
-static bool put_nodes(cr_emitter *e) {
+/* Nodes in order. The texts of a node are gone when it is written. */
+static bool put_items(cr_emitter *e, bool swept) {
   cr_tape *t = e->t;
   bool ok = true;
   for (uint32_t id = 1; ok && id < e->n_items; id++) {
     cr__written kind = e->item[id].kind;
-    if (kind != CR__POINTWISE && kind != CR__STATEMENTS) continue;
+    if ((kind != CR__POINTWISE && kind != CR__STATEMENTS) || e->item[id].swept != swept) continue;
     uint32_t chunk = t->arena.current;
     size_t used = t->arena.used;
     ok = put_node(e, id);
     cr__arena_reset(&t->arena, chunk, used);
-    if (e->lines >= e->options->lines) cr__end_part(e);
+    if (e->lines >= e->options->lines && !swept) cr__end_part(e);
   }
-  ok = ok && flush(e);
+  return ok && flush(e);
+}
+
+/* All of it, for pieces and nodes. */
+static bool put_nodes(cr_emitter *e) {
+  bool ok = put_items(e, false);
   for (int k = 0; ok && k < e->n_pieces; k++) {
     put_piece(e, &e->piece[k]);
     if (e->lines >= e->options->lines) cr__end_part(e);
   }
-  if (ok && e->returns) {
-    cr_emit_context c = {.tape = t, .emitter = e};
-    cr_emit_view value = cr__view_of(e, e->piece[0].v.id);
-    cr__line(e, "return %s;", cr_emit_at(&c, &value, e->level));
+  if (ok && e->sweeps) {
+    cr__open_sweeps(e);
+    ok = put_items(e, true);
+    cr__close_sweeps(e);
   }
-  return ok && t->error == CR_OK;
+  if (ok && e->returns) {
+    cr_emit_context c = {.tape = e->t, .emitter = e};
+    cr_emit_view value = cr__view_of(e, e->piece[0].v.id);
+    cr__statement(e, "return %s;", cr_emit_at(&c, &value, e->level));
+  }
+  return ok && e->t->error == CR_OK;
 }
 
 /* Once to see which numbers later functions need, once to write. */
@@ -268,7 +283,7 @@ static void start_over(cr_emitter *e) {
   }
   for (uint32_t id = 0; id < e->n_items; id++) e->item[id].member = false, e->item[id].block_uses = 0, e->item[id].used_in = -1;
   for (int k = 0; k < e->n_out; k++) e->out[k].used_in = -1;
-  e->part = e->lines = e->n_members = 0;
+  e->part = e->lines = e->n_members = e->n_pairs = 0;
   e->indent = 1;
   e->uses_workspace = false;
 }
@@ -308,7 +323,7 @@ cr_status cr_emit_c(cr_buffer *b, cr_tape *t, int n_in, const cr_var *in, int n_
   cr_emit_options o = options ? *options : none;
   if (o.lines <= 0) o.lines = 400;
   cr_emitter e = {.t = t, .options = &o, .n_in = n_in, .in = in, .name = o.name ? o.name : "f"};
-  e.code.tape = e.parts.tape = e.tables.tape = e.calls.tape = t;
+  e.code.tape = e.parts.tape = e.tables.tape = e.calls.tape = e.pattern.tape = t;
   cr_mark mark = cr_mark_here(t);
   for (int k = 0; k < n_in + n_out; k++)
     if (!cr__valid(t, k < n_in ? in[k] : out[k - n_in])) return t->error;
@@ -316,7 +331,8 @@ cr_status cr_emit_c(cr_buffer *b, cr_tape *t, int n_in, const cr_var *in, int n_
   write_source(&e, b, n_out, out);
   if (b->failed) cr__out_of_memory(t);
   cr__resize_on(t, e.member, (size_t)e.members_capacity * sizeof *e.member, 0);
-  cr_buffer_free(&e.code), cr_buffer_free(&e.parts), cr_buffer_free(&e.tables), cr_buffer_free(&e.calls);
+  cr_buffer_free(&e.code), cr_buffer_free(&e.parts), cr_buffer_free(&e.tables), cr_buffer_free(&e.calls), cr_buffer_free(&e.pattern);
+  cr__free_sweeps(&e);
   cr_reset(t, mark);
   return t->error;
 }

@@ -11,6 +11,7 @@
 #define CR_EMIT_H
 
 #include "formula.h"
+#include "function.h"
 #include "op.h"
 
 #ifdef __cplusplus
@@ -30,6 +31,7 @@ typedef struct cr_emit_options {
   const char *const *out_name;   /* of the outputs; NULL: their names on the tape, else "value" */
   const char *about;             /* the first line of the comment; NULL: none */
   cr_emit_what what;
+  int sparse;                    /* of the Jacobian or Hessian only what can be nonzero, row by row, and the pattern as tables */
   int main;                      /* adds a program that prints the results at the inputs' values */
   int lines;                     /* a C function holds no more; what is longer is split. 0: 400 */
 } cr_emit_options;
@@ -39,6 +41,12 @@ typedef struct cr_emit_options {
  * tape and taken back again. An op that cannot be emitted is an error that names it. */
 CR_API cr_status cr_emit_c(cr_buffer *b, cr_tape *t, int n_in, const cr_var *in, int n_out, const cr_var *out,
                            const cr_emit_options *options);
+
+/* The same of a captured function, as its passes left it. Inputs that it assigns to are pointers that are read and written; results
+ * are named y1, y2, ... unless the options say otherwise. With assignments the function takes a space, NAME_space, for what it assigns
+ * and its workspace. Options for derivatives and a program are CR_BAD_ARGUMENT; errors are those of b->tape. Not while another thread
+ * writes the same function. */
+CR_API cr_status cr_fn_write_c(cr_buffer *b, cr_fn *f, const cr_emit_options *options);
 
 /* For ops: how to write one */
 

@@ -45,7 +45,7 @@ static void put_line(cr_emitter *e, const char *text) {
   e->statements++;
 }
 
-void cr__line(cr_emitter *e, const char *format, ...) {
+void cr__statement(cr_emitter *e, const char *format, ...) {
   va_list args;
   va_start(args, format);
   put_line(e, vformat(e, format, args));
@@ -183,7 +183,7 @@ const char *cr_emit_at(cr_emit_context *c, const cr_emit_view *v, int level) {
 /* Declares a result of one number where it cannot be declared with its value. */
 static void declare(cr_emitter *e) {
   if (!e->undeclared) return;
-  cr__line(e, "%s %s;", types[e->undeclared_dtype], e->undeclared);
+  cr__statement(e, "%s %s;", types[e->undeclared_dtype], e->undeclared);
   e->undeclared = NULL;
 }
 
@@ -218,7 +218,7 @@ static void open_loop(cr_emitter *e, int64_t n) {
   int k = e->n_variables++;
   const char *name = k < 8 ? names[k] : cr__format(e, "i%d", k);
   size_t header = e->code.length;
-  cr__line(e, "for (int %s = 0; %s < %lld; %s++) {", name, name, (long long)n, name);
+  cr__statement(e, "for (int %s = 0; %s < %lld; %s++) {", name, name, (long long)n, name);
   e->open[e->n_open].header = header;
   e->open[e->n_open].body = e->code.length;
   e->open[e->n_open++].statements = e->statements;
@@ -256,9 +256,9 @@ void cr_emit_store(cr_emit_context *c, const cr_emit_view *v, int level, cr_dtyp
   value = converted(e, value, from, (cr_dtype)v->array.dtype);
   if (v->number && v->base == e->undeclared) {
     e->undeclared = NULL;
-    cr__line(e, "const %s %s = %s;", types[v->array.dtype], v->base, value);
+    cr__statement(e, "const %s %s = %s;", types[v->array.dtype], v->base, value);
   } else {
-    cr__line(e, "%s = %s;", cr_emit_at(c, v, level), value);
+    cr__statement(e, "%s = %s;", cr_emit_at(c, v, level), value);
   }
 }
 

@@ -113,6 +113,13 @@ static bool find_helpers(cr_emitter *e, helpers *h, const char *body) {
   return true;
 }
 
+void cr__put_helpers(cr_emitter *e, cr_buffer *b, const char *body) {
+  helpers h = {0};
+  if (!find_helpers(e, &h, body)) return;
+  for (int k = 0; k < h.n; k++)
+    if (h.used[k]) cr_put(b, "\n%s", h.list[k].text);
+}
+
 static bool mentions(const cr_emitter *e, const helpers *h, const char *body, const char *word) {
   if (strstr(body, word) || (e->parts.text && strstr(e->parts.text, word))) return true;
   for (int k = 0; k < h->n; k++)
@@ -302,6 +309,7 @@ void cr__put_file(cr_emitter *e, cr_buffer *b, const char *body) {
   put_workspace(e, b);
   for (int k = 0; k < h.n; k++)
     if (h.used[k]) cr_put(b, "\n%s", h.list[k].text);
+  if (e->pattern.text) cr_put(b, "\n%s", e->pattern.text);
   if (e->tables.text && e->tables.length) cr_put(b, "\n%s", e->tables.text);
   if (e->parts.text && e->parts.length) cr_put(b, "%s", e->parts.text);
   cr_put(b, "\n");

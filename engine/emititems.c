@@ -162,7 +162,7 @@ bool cr__make_parameters(cr_emitter *e) {
     *x = (cr__item){.kind = CR__PARAMETER, .root = v.id, .like = v.id, .part = -1, .used_in = -1, .output = -1};
     x->name = cr__identifier(e, name ? name : cr__format(e, "x%d", k + 1));
   }
-  return true;
+  return cr__make_seeds(e);
 }
 
 /* The piece is all of its node's root, in its order. */
@@ -204,6 +204,9 @@ bool cr__make_items(cr_emitter *e) {
     if (x->kind == CR__PARAMETER || !needed[id]) continue;
     *x = (cr__item){.like = id, .part = -1, .used_in = -1, .output = -1};
     if (!make_item(e, id)) return false;
+    int n;
+    const uint32_t *in = cr__operands(e->t, id, &n);
+    for (int k = 0; k < n; k++) x->swept = x->swept || e->item[in[k]].swept;
   }
   place_outputs(e);
   return e->t->error == CR_OK;

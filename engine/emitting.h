@@ -6,6 +6,7 @@
 #include "emit.h"
 #include "internal.h"
 
+enum { CR__IN_LOOP = -1 }; /* cr__piece.out: read by sweeps */
 enum { CR__MOST_LEVELS = 3 * CR_MAX_RANK, CR__IS_LITERAL = 2 /* cr_emit_view.number */ };
 
 typedef enum cr__written {
@@ -30,6 +31,7 @@ typedef struct cr__item {
   int64_t output_at;
   bool pending, crosses;/* of one number: named in other parts too */
   bool member;          /* declared: of the workspace, or as a table */
+  bool swept;           /* depends on the seeds of sweeps: computed in the loop over them */
   const char *name;     /* identifier, or literal */
 } cr__item;
 
@@ -44,6 +46,8 @@ typedef struct cr__piece {
   cr_var v;
   int out;
   int64_t at, step;     /* of its first element, between elements */
+  int64_t n_picked;     /* not 0: some elements alone, */
+  const int64_t *picked;/* pairs of an element of v and one of the output */
 } cr__piece;
 
 typedef struct cr__member {
@@ -66,8 +70,9 @@ struct cr_emitter {
   cr__piece *piece;
   int n_pieces;
   bool returns;           /* the first output */
+  struct cr__sweeps *sweeps; /* a loop over the colours of a sparse matrix, at the end; NULL: none */
 
-  cr_buffer code, parts, tables, calls;
+  cr_buffer code, parts, tables, calls, pattern;
   int part, lines, indent;
   bool uses_workspace;    /* this part */
   int level;
@@ -85,7 +90,7 @@ struct cr_emitter {
   uint32_t *pending, n_pending;
   uint32_t *seen, seen_size; /* nodes by hash */
   cr__member *member;
-  int n_members, members_capacity, n_tables, n_names;
+  int n_members, members_capacity, n_tables, n_names, n_pairs;
   const char **taken;     /* identifiers made of names */
   int n_taken, taken_capacity;
 };
@@ -104,7 +109,7 @@ const char *cr__format(cr_emitter *e, const char *format, ...)
   __attribute__((format(printf, 2, 3)))
 #endif
   ;
-void cr__line(cr_emitter *e, const char *format, ...)
+void cr__statement(cr_emitter *e, const char *format, ...)
 #ifdef __GNUC__
   __attribute__((format(printf, 2, 3)))
 #endif
@@ -128,6 +133,8 @@ void cr__put_parameters(cr_emitter *e, cr_buffer *b, bool all, bool types);
 
 /* emitfile.c */
 void cr__put_file(cr_emitter *e, cr_buffer *b, const char *body);
+/* The definitions of the table's helpers that the body names, and of those that they name. */
+void cr__put_helpers(cr_emitter *e, cr_buffer *b, const char *body);
 /* Breaks lines that are too long, from the position on, after commas. */
 void cr__wrap(cr_buffer *b, size_t from, int indent);
 /* A C identifier made of a name, not yet taken. */
@@ -135,5 +142,15 @@ const char *cr__identifier(cr_emitter *e, const char *name);
 
 /* emitwhat.c: outputs, pieces and the derivatives among them, recorded on the tape */
 bool cr__make_outputs(cr_emitter *e, int n_out, const cr_var *out);
+int cr__add_out(cr_emitter *e, const char *name, const char *meaning, cr_dtype dtype, int rank, const int64_t *dims);
+bool cr__add_piece(cr_emitter *e, cr__piece piece);
+
+/* emitsparse.c: the nonzeros of the derivatives of y by x, as an output; and what is picked of a piece */
+bool cr__add_sparse(cr_emitter *e, const char *name, cr_dtype dtype, int m, const cr_var *y, int n, const cr_var *x, bool symmetric);
+void cr__put_picked(cr_emitter *e, const cr__piece *p);
+bool cr__make_seeds(cr_emitter *e); /* as items; true without sweeps */
+void cr__open_sweeps(cr_emitter *e);
+void cr__close_sweeps(cr_emitter *e);
+void cr__free_sweeps(cr_emitter *e);
 
 #endif

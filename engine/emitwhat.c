@@ -10,23 +10,27 @@ typedef struct ends {
   cr_dtype dtype;
 } ends;
 
-static int add_out(cr_emitter *e, const char *name, const char *meaning, cr_dtype dtype, int rank, const int64_t *dims) {
+int cr__add_out(cr_emitter *e, const char *name, const char *meaning, cr_dtype dtype, int rank, const int64_t *dims) {
   cr__out *o = &e->out[e->n_out];
   *o = (cr__out){.name = cr__identifier(e, name), .meaning = meaning, .used_in = -1};
   cr_array_init(&o->shape, dtype, rank, dims);
   return e->n_out++;
 }
 
-static bool add_piece(cr_emitter *e, cr_var v, int out, int64_t at, int64_t step) {
-  if (cr_is_poison(v)) return false;
+bool cr__add_piece(cr_emitter *e, cr__piece piece) {
+  if (cr_is_poison(piece.v)) return false;
   if (!(e->n_pieces & (e->n_pieces - 1)) && e->n_pieces >= 16) {
     cr__piece *more = cr__alloc(e->t, 2 * (size_t)e->n_pieces * sizeof *more);
     if (!more) return false;
     memcpy(more, e->piece, (size_t)e->n_pieces * sizeof *more);
     e->piece = more;
   }
-  e->piece[e->n_pieces++] = (cr__piece){v, out, at, step};
+  e->piece[e->n_pieces++] = piece;
   return true;
+}
+
+static bool add_piece(cr_emitter *e, cr_var v, int out, int64_t at, int64_t step) {
+  return cr__add_piece(e, (cr__piece){.v = v, .out = out, .at = at, .step = step});
 }
 
 static bool find_ends(ends *s, int n_out, const cr_var *out) {
@@ -65,7 +69,7 @@ static bool gradient(ends *s) {
   for (int k = 0; k < s->n; k++) {
     const char *of = cr_name_of(s->x[k]), *name = cr__format(e, "d_%s", of ? of : "x");
     cr_array a = cr_view(s->x[k]);
-    if (!add_piece(e, s->d[k], add_out(e, name, "gradient", (cr_dtype)a.dtype, a.rank, a.dim), 0, 1)) return false;
+    if (!add_piece(e, s->d[k], cr__add_out(e, name, "gradient", (cr_dtype)a.dtype, a.rank, a.dim), 0, 1)) return false;
   }
   return true;
 }
@@ -102,7 +106,8 @@ static bool columns_of(ends *s, int j, int out, int64_t column) {
 
 static bool jacobian(ends *s) {
   int64_t at = 0;
-  int out = add_out(s->e, "jacobian", "Jacobian", s->dtype, 2, (int64_t[]){s->rows, s->columns});
+  if (s->e->options->sparse) return cr__add_sparse(s->e, "jacobian", s->dtype, s->m, s->y, s->n, s->x, false);
+  int out = cr__add_out(s->e, "jacobian", "Jacobian", s->dtype, 2, (int64_t[]){s->rows, s->columns});
   bool by_rows = s->rows <= s->columns;
   for (int k = 0; k < (by_rows ? s->m : s->n); k++) {
     if (by_rows ? !rows_of(s, s->y[k], out, at) : !columns_of(s, k, out, at)) return false;
@@ -117,7 +122,8 @@ static bool hessian(ends *s) {
   cr_var *slope = cr__alloc(s->e->t, (size_t)s->n * sizeof *slope);
   if (!slope) return false;
   memcpy(slope, s->d, (size_t)s->n * sizeof *slope);
-  int out = add_out(s->e, "hessian", "Hessian", s->dtype, 2, (int64_t[]){s->columns, s->columns});
+  if (s->e->options->sparse) return cr__add_sparse(s->e, "hessian", s->dtype, s->n, slope, s->n, s->x, true);
+  int out = cr__add_out(s->e, "hessian", "Hessian", s->dtype, 2, (int64_t[]){s->columns, s->columns});
   for (int k = 0; k < s->n; k++) {
     if (!rows_of(s, slope[k], out, row)) return false;
     row += cr_count(slope[k]);
@@ -134,7 +140,7 @@ bool cr__make_outputs(cr_emitter *e, int n_out, const cr_var *out) {
   for (int k = 0; k < n_out; k++) {
     const char *name = o->out_name ? o->out_name[k] : cr_name_of(out[k]);
     cr_array a = cr_view(out[k]);
-    if (!add_piece(e, out[k], add_out(e, name ? name : "value", "value", (cr_dtype)a.dtype, a.rank, a.dim), 0, 1)) return false;
+    if (!add_piece(e, out[k], cr__add_out(e, name ? name : "value", "value", (cr_dtype)a.dtype, a.rank, a.dim), 0, 1)) return false;
   }
   e->returns = n_out && e->out[0].shape.count == 1;
   if (o->what == CR_EMIT_VALUE) return true;

@@ -46,6 +46,7 @@ cr_status cr__eval_node(cr_tape *t, uint32_t id) {
 }
 
 cr_status cr_replay(cr_tape *t) {
+  if (t->lazy) return cr_fail(t, CR_BAD_ARGUMENT, "cr_replay: shapes alone are recorded (CR_LAZY)"), t->error;
   for (uint32_t id = 1; id < t->count; id++) {
     cr_status status = cr__eval_node(t, id);
     if (status != CR_OK) return status;
@@ -85,6 +86,7 @@ static void report_nonfinite(cr_tape *t, uint32_t id, const cr_array *a) {
 }
 
 void cr__after_eval(cr_tape *t, uint32_t id) {
+  if (t->lazy) return;
   cr_array a = cr__array_of(t, id);
   bool view = cr__is_record(t, id) && t->slot[id].tensor->view; /* its numbers are those of an operand */
   if (t->option[CR_ROUND_DIGITS] && !view) round_array(&a, t->option[CR_ROUND_DIGITS]);

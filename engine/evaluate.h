@@ -48,6 +48,7 @@ struct cr_program {
   cr_owned owned;
   cr_tape *tape;
   cr_dtype dtype;
+  bool trusts;               /* ops without a check may be called */
   cr_arena arena;            /* names, variables, definitions: until the program goes */
   cr__dict variables, functions;
   cr__variable **order;
@@ -123,6 +124,9 @@ cr__value cr__apply(cr__evaluator *e, const cr_syntax *at, const char *name, cr_
 /* subscript.c */
 cr__value cr__index(cr__evaluator *e, const cr_syntax *s);
 cr__value cr__member(cr__evaluator *e, const cr_syntax *s);
+
+/* opcall.c: the call op.NAME(operands, attribute=value) */
+cr__value cr__record_named(cr__evaluator *e, const cr_syntax *s);
 
 /* program.c */
 cr__variable *cr__variable_named(const cr_program *p, const char *name);

@@ -284,6 +284,7 @@ static bool is_method(cr__evaluator *e, const char *text, cr__value *self) {
 static cr__value evaluate_call(cr__evaluator *e, const cr_syntax *s) {
   cr__value self, callee;
   bool method = is_method(e, s->text, &self);
+  if (!method && !strncmp(s->text, "op.", 3)) return cr__record_named(e, s);
   const char *text = method ? strchr(s->text, '.') + 1 : s->text;
   cr__callable *f = NULL;
   if (!method && e->scope && lookup(e, text, &callee) && callee.kind == CR__FUNCTION) f = callee.as.function;
@@ -326,7 +327,7 @@ static bool assign(cr__evaluator *e, const cr_syntax *s, const char *name, cr__v
 static cr__value leaf_of(cr__evaluator *e, const cr_syntax *s, cr__value v) {
   if (cr__is_literal(&v)) return cr__node_value(e, s, cr__to_leaf(e, &v, s));
   cr_var x = cr__to_node(e, &v, s);
-  if (e->failed) return v;
+  if (e->failed || !cr_knows(x)) return cr__node_value(e, s, cr_poison(e->tape));
   cr_array from = cr_view(x), to;
   if (from.rank == 0 && from.dtype == CR_FLOAT64)
     return cr__node_value(e, s, cr_input(e->tape, cr_array_get(&from, 0)));

@@ -67,7 +67,7 @@ void cr__mark_needed(const cr_tape *t, int n, const uint32_t *end, unsigned char
   }
 }
 
-bool cr__reorder(cr_fn *f, uint32_t n, const uint32_t *order) {
+cr_tape *cr__ordered(cr_fn *f, uint32_t n, const uint32_t *order, uint32_t *end) {
   cr_tape *from = f->graph.tape, *to = cr__lazy_tape(f, from->table);
   uint32_t *map = cr__resize_on(from, NULL, 0, from->count * sizeof *map);
   bool ok = to && map;
@@ -83,14 +83,18 @@ bool cr__reorder(cr_fn *f, uint32_t n, const uint32_t *order) {
     map[id] = from->op[cr__op_number(from, id)] ? cr__copy_node(from, id, map, to) : cr__copy_leaf(f, from, id, to);
     ok = map[id] != 0;
   }
-  for (int k = 0; ok && k < f->graph.n_ends; k++) f->graph.end[k] = map[f->graph.end[k]];
+  for (int k = 0; ok && k < f->graph.n_ends; k++) end[k] = map[end[k]];
   cr__resize(&from->counted, map, map ? from->count * sizeof *map : 0, 0);
-  if (!ok) {
-    cr_fail(from, to && to->error ? to->error : CR_NO_MEMORY, "%s", to && to->error ? to->error_text : "out of memory");
-    cr_free(to);
-    return false;
-  }
-  cr_free(from);
+  if (ok) return to;
+  cr_fail(from, to && to->error ? to->error : CR_NO_MEMORY, "%s", to && to->error ? to->error_text : "out of memory");
+  cr_free(to);
+  return NULL;
+}
+
+bool cr__reorder(cr_fn *f, uint32_t n, const uint32_t *order) {
+  cr_tape *to = cr__ordered(f, n, order, f->graph.end);
+  if (!to) return false;
+  cr_free(f->graph.tape);
   f->graph.tape = to;
   return true;
 }
@@ -102,6 +106,7 @@ typedef struct capture {
   int n_in, n_out, n_assign;
   const cr_var *in, *out;
   const cr_assign *assign;
+  size_t bound;              /* of bytes; 0: none */
 } capture;
 
 static bool refuse(cr_tape *t, cr_status status, const char *what, int k, const char *why) {
@@ -230,12 +235,17 @@ static bool fill(const capture *c, cr_fn *f) {
   for (int k = 0; k < c->n_in; k++) *end++ = c->in[k].id;
   for (int k = 0; k < c->n_out; k++) *end++ = c->out[k].id;
   for (int k = 0; k < c->n_assign; k++) *end++ = c->assign[k].from.id;
-  return copy_graph(c, f) && cr__rewrite(f) && cr__make_plan(f);
+  return copy_graph(c, f) && cr__rewrite(f) && (c->bound ? cr__plan_within(f, c->bound) : cr__make_plan(f));
 }
 
 cr_fn *cr_capture(cr_tape *t, int n_in, const cr_var *in, int n_out, const cr_var *out, int n_assign,
                   const cr_assign *assign, unsigned passes) {
-  capture c = {t, n_in, n_out, n_assign, in, out, assign};
+  return cr_capture_within(t, n_in, in, n_out, out, n_assign, assign, passes, 0);
+}
+
+cr_fn *cr_capture_within(cr_tape *t, int n_in, const cr_var *in, int n_out, const cr_var *out, int n_assign,
+                         const cr_assign *assign, unsigned passes, size_t bytes) {
+  capture c = {t, n_in, n_out, n_assign, in, out, assign, bytes};
   if (t->error != CR_OK || !check_inputs(&c)) return NULL;
   cr_fn *f = cr__resize(&t->base, NULL, 0, sizeof *f);
   if (!f) {
@@ -257,6 +267,7 @@ cr_fn *cr_capture(cr_tape *t, int n_in, const cr_var *in, int n_out, const cr_va
 
 void cr_fn_free(cr_fn *f) {
   if (!f) return;
+  cr__unload(f->unit);
   cr_free(f->graph.tape);
   cr__arena_free(&f->memory);
   cr_allocator allocator = f->allocator;

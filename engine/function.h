@@ -13,12 +13,13 @@
  *     ... cr_fn_run(step, space, (cr_array[]){weights, rows}, &result) ...
  *
  * A function is not changed by running: any number of threads may run it at once, each with a workspace of its own. Random
- * numbers and all leaves that are not inputs are constants with the values that they had when captured.
+ * numbers and all leaves that are not inputs are constants with the values that they had when captured; cr_dropout_by and
+ * cr_randn_by draw by a seed that may be an input. With CR_LAZY a graph is recorded for capturing without being computed.
  */
 #ifndef CR_FUNCTION_H
 #define CR_FUNCTION_H
 
-#include "engine.h"
+#include "formula.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -49,6 +50,11 @@ typedef struct cr_assign {
  * the positions of a mask. */
 CR_API cr_fn *cr_capture(cr_tape *t, int n_in, const cr_var *in, int n_out, const cr_var *out, int n_assign,
                          const cr_assign *assign, unsigned passes);
+/* The same with results computed again instead of stored wherever that keeps the workspace's computed values below this many
+ * bytes, or, where no choice does, as low as can be; 0: no bound. The bits stay the same. A chain of n operations and its
+ * gradient come down to the order of sqrt(n) results. Each choice is planned, so that this takes some twenty times as long. */
+CR_API cr_fn *cr_capture_within(cr_tape *t, int n_in, const cr_var *in, int n_out, const cr_var *out, int n_assign,
+                                const cr_assign *assign, unsigned passes, size_t bytes);
 /* After its workspaces. */
 CR_API void cr_fn_free(cr_fn *f);
 
@@ -67,6 +73,12 @@ CR_API void cr_workspace_threads(cr_workspace *w, int threads);
  * allocated after a workspace's first run. A status other than CR_OK (shapes, an index out of range) leaves inputs as they
  * were and results undefined. */
 CR_API cr_status cr_fn_run(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out);
+/* A run of a function of float64 scalars alone, and the reverse sweep over its nodes as numbers: gradient[k] becomes the
+ * derivative of the sum of cotangent[j] * result j by input k; cotangent NULL: of the sum of the results. Other functions
+ * are CR_BAD_ARGUMENT: what cr_grad records can be captured with them. Sums of adjoints are taken in the order of the plan,
+ * so their last bits may differ from cr_backward's. */
+CR_API cr_status cr_fn_backward(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out,
+                                const double *cotangent, double *gradient);
 /* The failure of the latest run, "" if none. */
 CR_API const char *cr_workspace_error(const cr_workspace *w);
 
@@ -77,9 +89,14 @@ typedef struct cr_fn_stats {
   uint32_t nodes;        /* left after all passes, leaves included */
   uint32_t steps;        /* of a run; a block of elementwise operations is one */
   uint32_t blocks, blocked; /* and how many nodes these hold */
-  size_t bytes_recorded, bytes;
+  uint32_t recomputed;   /* nodes that are there a second time, for a bound on memory; bytes_stored: without them */
+  size_t bytes_recorded, bytes_stored, bytes;
 } cr_fn_stats;
 CR_API cr_fn_stats cr_fn_stats_of(const cr_fn *f);
+
+/* The graph that is left after the passes, as cr_write_graph has it: results, then assigned values. On b->tape, which has the
+ * function's table of ops; see its cr_error. More than CR_MAX_RESULTS in all can be written, but not read in one go. */
+CR_API cr_status cr_fn_write_text(cr_buffer *b, const cr_fn *f);
 
 #ifdef __cplusplus
 }

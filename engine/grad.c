@@ -91,6 +91,7 @@ typedef struct span {
   uint32_t lo, hi;
   unsigned char *depends, *needed;
   uint32_t *var;   /* adjoint or tangent of the node: its id, 0 for zero */
+  bool once;       /* not to be differentiated again */
 } span;
 
 static size_t span_bytes(const span *s) { return (size_t)(s->hi - s->lo + 1) * (sizeof *s->var + 2); }
@@ -154,11 +155,35 @@ static bool accumulate(span *s, uint32_t id, cr_var c) {
   return sum.id != 0;
 }
 
+/* An elementwise node as in the numeric sweep: the cotangent itself where the partial is 1, else one node. */
+static bool reverse_row(span *s, uint32_t id, const cr_row *row) {
+  cr_tape *t = s->tape;
+  uint32_t g = s->var[id - s->lo];
+  int n = t->op[cr__op_number(t, id)]->arity;
+  for (int k = 0; k < n; k++) {
+    uint32_t in = t->node[id].in[k];
+    if (in < s->lo || !s->depends[in - s->lo] || !row->partial_text[k] || !*row->partial_text[k]) continue;
+    cr_var c = strcmp(row->partial_text[k], "1") ? cr__pull(t, id, k, cr__handle(t, g)) : cr__handle(t, g);
+    if (!c.id || !accumulate(s, in, c)) return false;
+  }
+  return true;
+}
+
+/* Is its cotangent of its own shape? Rules may give another one that broadcasts. */
+static bool is_plain_row(const span *s, uint32_t id) {
+  const cr_op *op = s->tape->op[cr__op_number(s->tape, id)];
+  cr_array a = cr__array_of(s->tape, id), g = cr__array_of(s->tape, s->var[id - s->lo]);
+  bool same = op && op->row && cr__is_record(s->tape, id) && a.rank == g.rank && a.dtype == g.dtype;
+  for (int i = 0; same && i < a.rank; i++) same = a.dim[i] == g.dim[i];
+  return same;
+}
+
 static bool reverse_node(span *s, uint32_t id) {
   cr_tape *t = s->tape;
   int n;
   cr__operands(t, id, &n);
   if (!n) return true;
+  if (s->once && is_plain_row(s, id)) return reverse_row(s, id, t->op[cr__op_number(t, id)]->row);
   cr_var few[8], *d = few;
   unsigned char few_wanted[8], *wanted = few_wanted;
   if (n > 8) {
@@ -188,23 +213,30 @@ static bool seed(span *s, cr_var y, cr_var cotangent) {
   return false;
 }
 
-cr_status cr_vjp_many(int m, const cr_var *y, const cr_var *cotangent, int n, const cr_var *x, cr_var *out) {
+static cr_status reverse(int m, const cr_var *y, const cr_var *cotangent, int n, const cr_var *x, cr_var *out, bool once) {
   if (m < 1 || n < 1) return CR_BAD_ARGUMENT;
   cr_tape *t = y[0].tape;
   span s;
   for (int k = 0; k < n; k++) out[k] = none(t);
   bool ok = open_span(&s, t, m, y, n, x);
+  s.once = once;
   for (int k = 0; ok && k < m; k++) ok = seed(&s, y[k], cotangent ? cotangent[k] : none(t));
   for (uint32_t id = s.hi; ok && id > s.lo; id--)
     if (s.var[id - s.lo]) ok = reverse_node(&s, id);
   for (int k = 0; ok && k < n; k++) {
     uint32_t id = x[k].id <= s.hi && x[k].id >= s.lo ? s.var[x[k].id - s.lo] : 0;
+    if (!id && once) continue;
     out[k] = id ? cr__handle(t, id) : full_like(t, x[k].id, 0);
     ok = out[k].id != 0;
   }
   if (s.tape) close_span(&s);
   return t->error;
 }
+
+cr_status cr_vjp_many(int m, const cr_var *y, const cr_var *cotangent, int n, const cr_var *x, cr_var *out) {
+  return reverse(m, y, cotangent, n, x, out, false);
+}
+cr_status cr_grad_once(cr_var y, int n, const cr_var *x, cr_var *out) { return reverse(1, &y, NULL, n, x, out, true); }
 
 cr_status cr_vjp(cr_var y, cr_var cotangent, int n, const cr_var *x, cr_var *out) {
   return cr_vjp_many(1, &y, &cotangent, n, x, out);

@@ -56,12 +56,32 @@ typedef struct cr__line {
   cr__feed in[3];
 } cr__line;
 
+/* Where a workspace has an operand or the result of a line: at, or at into the block's space where mask is all ones; bytes and
+ * steps of the element type from one element to the next. */
+typedef struct cr__cell {
+  uintptr_t at, mask;
+  int64_t bytes, step;
+} cr__cell;
+enum { CR__CELLS = 4 };      /* of a line: three operands, the result */
+
+/* A block's lines compiled (jit.h): run computes n elements from the arrays, and the folds into part. */
+enum { CR__MOST_ARRAYS = 128, CR__MOST_FOLDS = 32 };
+typedef struct cr__code {
+  void (*run)(void *const *array, int n, double *part);
+  cr__feed *array;           /* a slot with step 1 is space for a fold's numbers */
+  int n_arrays;
+  bool *written;
+  int *fold;                 /* of each fold: the array whose part is to be taken; -1: it is in part */
+  int whole;                 /* blocks may begin at the next multiple of this: no sum depends on where they do */
+} cr__code;
+
 /* Lines that run block after block; block k is [start[k], start[k + 1]). */
 typedef struct cr__blocks {
   int64_t count, n_blocks, length;
   int64_t *start;
   cr__line *line;
   int n_lines, n_folds;
+  const cr__code *code;      /* NULL: line by line */
   size_t slot_bytes, partials; /* partials: offset of the folds' parts in the workspace */
 } cr__blocks;
 
@@ -69,6 +89,8 @@ typedef struct cr__step {
   cr__role role;             /* CR__SCALAR, CR__KERNEL or CR__MEMBER */
   uint32_t from, to;         /* nodes */
   cr__blocks *blocks;
+  cr_strips *strips;         /* of scalars; NULL: they run by id */
+  void (*code)(double *slot);/* of scalars, compiled; NULL: not */
 } cr__step;
 
 typedef struct cr__plan {
@@ -87,8 +109,10 @@ struct cr_fn {
   int *to;                   /* inputs assigned to */
   int64_t threads;
   unsigned passes;
+  const uint32_t *after;     /* while planning: by node, one that is to be computed before it, 0 none; or NULL */
   cr__plan plan;
   cr_fn_stats stats;
+  void *unit;                /* the shared object of compiled steps */
 };
 
 /* function.c */
@@ -97,16 +121,31 @@ cr_tape *cr__lazy_tape(const cr_fn *f, const cr_op_table *table);
 uint32_t cr__copy_leaf(cr_fn *f, const cr_tape *from, uint32_t id, cr_tape *to);
 /* The node id of from, with operands by map, recorded on to. 0 on failure. */
 uint32_t cr__copy_node(const cr_tape *from, uint32_t id, const uint32_t *map, cr_tape *to);
-/* The graph on a new tape, with its nodes in this order. */
+/* The graph on a new tape, with its nodes in this order, and its ends there; its own tape and ends stay. A node may come again. */
+cr_tape *cr__ordered(cr_fn *f, uint32_t n, const uint32_t *order, uint32_t *end);
+/* The same in place of its own. */
 bool cr__reorder(cr_fn *f, uint32_t n, const uint32_t *order);
 /* Nodes that the ends depend on, by id; memory of the allocator. */
 void cr__mark_needed(const cr_tape *t, int n, const uint32_t *end, unsigned char *needed);
 
+/* workspace.c */
+cr_workspace *cr__workspace_on(const cr_fn *f, const cr_allocator *allocator);
+cr_tape *cr__workspace_tape(const cr_workspace *w);
+
 /* rewrite.c, plan.c, blocks.c */
 bool cr__rewrite(cr_fn *f);
 bool cr__make_plan(cr_fn *f);
-cr_status cr__run_blocks(cr_tape *t, const cr__blocks *b, char *memory);
+bool cr__plan_within(cr_fn *f, size_t bound); /* recompute.c */
+/* Cells of all lines, in the memory of the workspace's tape, with the addresses that its nodes have now. */
+cr__cell *cr__make_cells(cr_tape *t, const cr__blocks *b);
+cr_status cr__run_blocks(cr_tape *t, const cr__blocks *b, const cr__cell *cells, char *memory);
+/* n elements of a strided array from row-major position at, densely. */
+void cr__gather(const cr_array *a, int64_t at, int64_t n, char *to);
 bool cr__is_pointwise(const cr_op *op);
+
+/* jitrun.c, jitbuild.c: the blocks by their code, folds up to their parts; closes a shared object */
+void cr__run_code(cr_tape *t, const cr__blocks *b, double *partials);
+void cr__unload(void *unit);
 /* The space of a block is on the stack. */
 enum { CR__BLOCK_SPACE = 1 << 16, CR__SHORTEST_BLOCK = 128, CR__LONGEST_BLOCK = 2048 };
 

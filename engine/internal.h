@@ -90,7 +90,9 @@ struct cr_tape {
   const cr_op *doing;        /* what a failure is about, NULL when nothing is being recorded */
   const cr_var *doing_in;
   int doing_n;
-  int64_t option[5];
+  int64_t option[6];
+  uint32_t lazy_from;        /* CR_LAZY: constants from here on are known */
+  struct cr_shelf *shelf;    /* bodies recorded before */
   cr_crew *crew;             /* threads, made at the first large job */
   void *language;            /* formula.c: function index, parsed formulas and rules */
 };
@@ -137,8 +139,19 @@ cr_array cr__array_of(const cr_tape *t, uint32_t id);
 const void *cr__attr_of(const cr_tape *t, uint32_t id);
 /* An input leaf whose record views this array; for sweeps. Poison on failure. */
 cr_var cr__view_leaf(cr_tape *t, const cr_array *a, bool constant);
+/* CR_LAZY: are there numbers behind the node, and are they fixed? */
+bool cr__is_promised(const cr_tape *t, uint32_t id);
+bool cr__is_fixed(const cr_tape *t, uint32_t id);
 void *cr__promise(cr_tape *t, size_t bytes);           /* an address of a lazy tape: for offsets, never read */
 const char *cr__describe(cr_tape *t, cr_var v, char *text, size_t size); /* "x: float64 (2, 3)" */
+
+/* replica.c */
+const cr_op *cr__cast_op(cr_tape *t);                  /* that cr_op_table.cast records for a change of width */
+/* The op on float64 operands where there were float32 ones. */
+cr_var cr__record_wide(cr_tape *t, const cr_op *op, int n, const cr_var *in, const void *attr);
+
+/* shelf.c */
+void cr__shelf_free(cr_tape *t);
 
 /* parallel.c */
 void cr__crew_free(cr_tape *t); /* joins the threads; the next large job makes new ones */
@@ -162,10 +175,22 @@ void cr__row_pull(cr_tape *t, const cr_row *row, int k, const cr_array *a, const
                   cr_array *out);
 void cr__row_loop(cr_tape *t, const cr_row *row, const cr_array *a, const cr_array *b, cr_array *out);
 
+/* quick.c */
+/* Records row number over x and y (x again for one operand), where they are dense small tensors of one shape; else poison, and no
+ * error. */
+cr_var cr__record_row(cr_tape *t, uint32_t number, cr_var x, cr_var y);
+void cr__dense_like(cr_array *to, const cr_array *from); /* shape and dtype, not the data */
+
 /* grad.c */
 /* Calls the op's rules with their context filled in; d[k] stays poison where not wanted or zero. */
 cr_status cr__apply_vjp(cr_tape *t, uint32_t id, cr_var g, const unsigned char *wanted, cr_var *d);
 cr_var cr__apply_jvp(cr_tape *t, uint32_t id, const cr_var *dot);
+
+/* pull.c: the cotangent g of an elementwise record, of its shape, times the partial by operand k, as one node. */
+extern const cr_op *const cr__pull_ops[];
+cr_var cr__pull(cr_tape *t, uint32_t id, int k, cr_var g);
+/* The row op whose partial by operand k a pull takes, and where among the pull's operands a, b and y are; NULL for other ops. */
+const cr_op *cr__pull_of(const cr_op *op, const void *attr, int *k, const int32_t **at);
 
 /* formula.c: a row's partial as a node, from its text; a structural 0 is poison. k is the operand. */
 cr_var cr__row_partial(cr_tape *t, const cr_op *op, int k, cr_var a, cr_var b, cr_var y, double *literal);

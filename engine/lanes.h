@@ -33,6 +33,9 @@ static CR__INLINE double cr__partial(const cr_tape *t, cr_slope slope, uint32_t 
   return t->op[op]->row->partial[k](a, b, y);
 }
 
+/* Adjoints of the nodes lo to hi, bar[0] of lo, carried back from the seeds that they begin as. cotangents.c */
+void cr__cotangents(const cr_tape *t, cr_slopes slopes, cr_lanes *bar, uint32_t lo, uint32_t hi);
+
 /* g * p in each lane, 0 where g is 0 whatever p is. */
 static CR__INLINE void cr__guarded(cr_lanes *out, double p, const cr_lanes *g) {
   for (int l = 0; l < CR__LANES; l++) (*out)[l] = (*g)[l] == 0 ? 0 : (*g)[l] * p;

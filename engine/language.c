@@ -115,7 +115,7 @@ cr__language *cr__language_of(cr_tape *t) {
   if (!l) return NULL;
   memset(l, 0, sizeof *l);
   l->from_lasting = (cr_allocator){take_lasting, t};
-  l->callables.allocator = &l->from_lasting;
+  l->callables.allocator = l->ops.allocator = &l->from_lasting;
   l->most_work = 10000000;
   cr__arena_init(&l->scratch, &l->from_lasting);
   for (const cr_function *const *set = t->table->functions; set && *set; set++)
@@ -167,6 +167,21 @@ const cr_function *cr_function_at(const cr_tape *t, int k) {
   for (const cr_function *f = cr__builtin_functions; f->signature; f++)
     if (k-- == 0) return f;
   return l && (uint32_t)k < l->n_defined ? l->defined[k] : NULL;
+}
+
+/* The ops that the functions of a tape list, by name. */
+const cr_op *cr__op_named(cr_tape *t, const char *name) {
+  cr__language *l = cr__language_of(t);
+  const cr_function *f;
+  if (!l) return NULL;
+  for (; (f = cr_function_at(t, l->n_searched)) != NULL; l->n_searched++)
+    for (const cr_op *const *op = f->ops; op && *op; op++) {
+      cr__callable *found = new_callable(t, (*op)->name, strlen((*op)->name));
+      if (!found || !cr__dict_put(t, &l->ops, found->name, found)) return NULL;
+      found->row = *op;
+    }
+  const cr__callable *found = cr__dict_find(&l->ops, name, strlen(name));
+  return found ? found->row : NULL;
 }
 
 /* By looking at each: the index may not exist yet, and the tape is not to change. */

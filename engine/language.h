@@ -108,6 +108,8 @@ typedef struct cr__language {
   cr__dict callables;
   const cr_function **defined;
   uint32_t n_defined, defined_capacity;
+  cr__dict ops;              /* of the functions searched so far: cr__op_named */
+  int n_searched;
   struct cr__rule {
     const cr_syntax *tree;
   } (*rule)[2];              /* parsed partials by op number */
@@ -120,6 +122,8 @@ typedef struct cr__language {
 cr__language *cr__language_of(cr_tape *t);
 /* The callable of that name (the last part of a dotted one), NULL when there is none. */
 cr__callable *cr__callable_named(cr_tape *t, const char *name);
+/* The op of that name among those that the functions of the tape list, NULL when there is none. */
+const cr_op *cr__op_named(cr_tape *t, const char *name);
 /* Reads signature and body if that is still to be done; false with the tape's error set. */
 bool cr__read_callable(cr_tape *t, cr__callable *f);
 /* Parameters and body of a definition f(u) = body, in the arena. */
@@ -135,6 +139,10 @@ typedef struct cr__guess {
 } cr__guess;
 void cr__consider(cr__guess *g, const char *candidate);
 void cr__consider_all(cr__guess *g, const cr__dict *d);
+
+/* opcall.c: a member of attributes, of 4 or 8 bytes; up to where integers may be numerals, which are doubles */
+int64_t cr__integer_at(const void *attr, size_t at, size_t size);
+#define CR__EXACT 9007199254740992.0
 
 /* latex.c: what trees and nodes share when they are typeset */
 

@@ -23,12 +23,17 @@ const void *cr__attr_of(const cr_tape *t, uint32_t id) { return cr__is_record(t,
 
 static bool live(cr_var v) { return v.tape && cr__valid(v.tape, v); }
 
-cr_array cr_view(cr_var v) { return cr__array_of(v.tape, live(v) ? v.id : 0); }
+cr_array cr_view(cr_var v) {
+  cr_array a = cr__array_of(v.tape, live(v) ? v.id : 0);
+  if (v.tape->lazy && cr__is_promised(v.tape, v.id)) a.data = NULL;
+  return a;
+}
 
 double cr_value(cr_var v) {
   if (!live(v)) return (double)NAN;
   if (!cr__is_record(v.tape, v.id)) return v.tape->slot[v.id].num;
   cr_array a = v.tape->slot[v.id].tensor->array;
+  if (v.tape->lazy && !cr_knows(v)) return (double)NAN;
   if (a.count == 1) return cr_array_get(&a, 0);
   char shape[200];
   cr_fail(v.tape, CR_BAD_SHAPE, "cr_value: the node has shape %s, not one element", cr_shape_text(&a, shape, sizeof shape));
@@ -42,6 +47,7 @@ cr_status cr_read(cr_var v, double *out, int64_t n) {
     cr_fail(v.tape, CR_BAD_SHAPE, "cr_read: the node has %lld elements, not %lld", (long long)a.count, (long long)n);
     return CR_BAD_SHAPE;
   }
+  if (v.tape->lazy && !cr_knows(v)) return v.tape->error;
   cr_array_init(&to, CR_FLOAT64, a.rank, a.dim);
   to.data = out;
   cr_array_copy(&to, &a);

@@ -5,6 +5,8 @@
 #ifndef CR_OP_H
 #define CR_OP_H
 
+#include <stddef.h>
+
 #include "engine.h"
 
 #ifdef __cplusplus
@@ -80,7 +82,47 @@ typedef struct cr_fold {
   double (*part)(cr_dtype dtype, int64_t n, const void *x);
   double (*join)(double left, double right);
   int64_t most;
+  int sums;                 /* join adds: compiled code may add the numbers in an order of its own */
 } cr_fold;
+
+/* For sparse derivatives (sparse.h): what tells which elements of its operands each element of a result depends on. Shapes, and the
+ * numbers of integer operands, may be looked at. */
+typedef struct cr_depend {
+  int n;
+  const cr_array *in, *out;
+  const void *attr;
+  struct cr__tracing *inside;
+} cr_depend;
+/* Each is an element of an operand, or a constant: eval moves numbers and looks at none. May be the member itself. */
+CR_API void cr_depend_selection(cr_depend *c);
+/* On the elements of operand k at the same place along axis[i] of the result, for each axis i of the operand, and on all along the
+ * axes i with axis[i] = -1. */
+CR_API void cr_depend_along(cr_depend *c, int k, const int *axis);
+/* Whether operand k, an index, was computed from the inputs, and so may be another at other values: then its numbers tell nothing. */
+CR_API int cr_depend_moves(const cr_depend *c, int k);
+/* All elements on all. */
+CR_API void cr_depend_all(cr_depend *c);
+/* One element of the result on what an earlier one depends on; and on one of operand k. */
+CR_API void cr_depend_as(cr_depend *c, int64_t element, int64_t earlier);
+CR_API void cr_depend_on(cr_depend *c, int64_t element, int k, int64_t of);
+
+/* A member of an op's attributes, for the text of graphs (cr_write_graph): its name there, what it is, and where. */
+typedef enum cr_field_kind {
+  CR_FIELD_INT, CR_FIELD_AXIS, CR_FIELD_FLAG, /* of 32 or 64 bits; an axis of operand 0; 0 or 1 */
+  CR_FIELD_REAL,   /* double */
+  CR_FIELD_AXES,   /* unsigned: a bit for each axis of operand 0 */
+  CR_FIELD_LIST,   /* int64_t[], as many as another member says */
+  CR_FIELD_DTYPE,
+  CR_FIELD_ROW     /* const cr_op *, of a row */
+} cr_field_kind;
+typedef struct cr_field {
+  const char *name;         /* NULL ends a list of fields */
+  cr_field_kind kind;
+  size_t at, size, count_at, count_size;
+} cr_field;
+#define CR_FIELD(type, member, kind, name) {name, kind, offsetof(type, member), sizeof(((type *)0)->member), 0, 0}
+#define CR_LIST(type, count, member, name)                                                                                     \
+  {name, CR_FIELD_LIST, offsetof(type, member), sizeof(((type *)0)->member), offsetof(type, count), sizeof(((type *)0)->count)}
 
 typedef struct cr_emit_context cr_emit_context;
 
@@ -104,7 +146,15 @@ struct cr_op {
   void (*emit)(cr_emit_context *c); /* writes C that computes the result: emit.h; NULL for rows, for views, and where there is none */
   const cr_fold *fold;      /* when one number is left of a dense operand, eval does this */
   int pointwise;            /* like a row: element k of the result needs elements k of operands of its shape alone; no scratch */
+  /* An attribute that points to memory with holders, as a body (body.h): told when a node has a copy, and when that goes. */
+  void (*hold)(const void *attr);
+  void (*release)(const void *attr);
+  /* The attribute for float64 operands in place of float32 ones, for the checker; it need not be held. 0 on failure. NULL: the same. */
+  int (*widen)(cr_tape *t, const void *attr, void *wide);
   int window;               /* a view of part of its one operand: the sweep adds its cotangent there instead of calling vjp */
+  void (*depend)(cr_depend *c); /* calls the functions above; NULL: all elements on all, but for rows, pointwise ops and views */
+  const cr_field *fields;   /* the attributes by name, for text; NULL: there are none, or they have no text */
+  int (*check)(const cr_infer *c); /* before infer, when a text names operands and attributes: 0 where no constructor passes these */
 };
 
 /* Recording. The generic constructor checks handles, infers, evaluates, pushes. attr may be NULL when attr_size is 0. */
@@ -114,6 +164,9 @@ CR_API cr_var cr_record_like(cr_var v, int n, const cr_var *in);
 
 /* Says that a constant was filled from the values of a node while recording: a captured function would not follow that node. */
 CR_API void cr_filled_from(cr_var constant, cr_var source);
+
+/* For constructors that read an operand's values while recording: 0, with the error set, where these may not be read (CR_LAZY). */
+CR_API int cr_knows(cr_var v);
 
 /* For kernels: memory until the kernel returns; NULL when memory runs out. */
 CR_API void *cr_scratch(cr_eval *c, size_t bytes);
@@ -156,6 +209,7 @@ struct cr_function {
   const char *kinks;        /* "0 at x = 0", NULL: none */
   const char *samples;      /* test cases: "softmax(x:(2,3), dim=-1); ..." see tests/README.md */
   const char *family;       /* "reduction", "linear algebra", ... */
+  const cr_op *const *ops;  /* NULL-terminated: ops that the text of a graph may call, as op.name(...); once for each is enough */
 };
 
 /* Arguments by position in the signature; defaults are filled in. Failures go to the tape and name function and argument. */
@@ -178,6 +232,7 @@ CR_API int cr_arg_indices(cr_call *c, int k, int max, cr_var *out);
 CR_API int cr_arg_is_number(cr_call *c, int k);                /* a literal number, not a tensor */
 CR_API int cr_arg_is_integer(cr_call *c, int k);               /* a literal written without a point, or a truth */
 CR_API int cr_arg_is_text(cr_call *c, int k);
+CR_API int cr_arg_is_tuple(cr_call *c, int k);
 /* Appends a result; several make a tuple. */
 CR_API void cr_return(cr_call *c, cr_var v);
 
@@ -196,6 +251,17 @@ typedef struct cr_helper {
   const char *real, *integer; /* the name by dtype of the operands */
 } cr_helper;
 
+/* Inline scalar nodes as runs of one row each, in an order in which operands come first. node[k] is a result and its operands; the
+ * strips lie one after another in it. */
+typedef struct cr_strip {
+  uint32_t row, n;
+} cr_strip;
+typedef struct cr_strips {
+  uint32_t n;
+  const cr_strip *strip;
+  const uint32_t (*node)[3];
+} cr_strips;
+
 /* The standard set. rows come first in a tape's op numbering, in this order. */
 struct cr_op_table {
   const cr_op *const *rows;
@@ -204,6 +270,9 @@ struct cr_op_table {
   uint32_t (*scalar_sweep)(cr_tape *t, double *adjoint, uint32_t from, uint32_t to);
   /* Computes the inline scalar nodes from <= id < to again. NULL: through row->value. */
   void (*scalar_run)(cr_tape *t, uint32_t from, uint32_t to);
+  /* The same nodes by strips, and their reverse sweep. Both NULL: by node. */
+  void (*scalar_strips)(cr_tape *t, const cr_strips *s);
+  void (*scalar_strips_back)(cr_tape *t, double *adjoint, const cr_strips *s);
   const cr_helper *helpers;            /* ended by an entry with name NULL; NULL: none */
   const cr_rewrite *rewrites;          /* ended by an entry with op NULL; NULL: none */
   const cr_function *const *functions; /* NULL-terminated arrays, each ended by an entry with signature NULL */

@@ -224,7 +224,7 @@ static cr_syntax *list(parser *p) {
 /* Calls, indices, members */
 
 static bool is_module(const cr_syntax *s) {
-  static const char *const modules[] = {"torch", "np", "numpy", "F", "nn", "functional", "linalg", "special", "fft"};
+  static const char *const modules[] = {"torch", "np", "numpy", "F", "nn", "functional", "linalg", "special", "fft", "op"};
   if (s->kind == CR_MEMBER && !is_module(s->first)) return false;
   if (s->kind != CR_NAME && s->kind != CR_MEMBER) return false;
   for (size_t i = 0; i < sizeof modules / sizeof *modules; i++)

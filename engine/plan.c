@@ -46,6 +46,8 @@ static void classify(cr__planning *p, uint32_t id) {
     uint32_t level = o->level + !together;
     f->level = level > f->level ? level : f->level;
   }
+  uint32_t after = p->f->after ? p->f->after[id] : 0;
+  if (after && p->fact[after].level >= f->level) f->level = p->fact[after].level + 1;
 }
 
 /* Members that lead to nothing but assigned values move to the end, where inputs may be overwritten in place. */
@@ -93,6 +95,23 @@ int64_t cr__block_count(const cr__planning *p, uint32_t id) {
   return cr__array_of(p->t, in).count;
 }
 
+/* What nodes wait for, by their ids in the new order. */
+static bool renumber(cr__planning *p, uint32_t n, const uint32_t *ids, uint32_t *map) {
+  const cr__graph *g = &p->f->graph;
+  uint32_t next = (uint32_t)g->n_in + 1, *after = cr__fn_take(p->f, (next + n) * sizeof *after);
+  if (!after) return false;
+  memset(after, 0, (next + n) * sizeof *after);
+  memset(map, 0, p->count * sizeof *map);
+  for (int k = 0; k < g->n_in; k++) map[g->end[k]] = (uint32_t)k + 1;
+  for (uint32_t k = 0; k < n; k++) {
+    if (cr__op_number(p->t, ids[k]) == CR__INPUT) continue;
+    map[ids[k]] = next;
+    after[next++] = map[p->f->after[ids[k]]];
+  }
+  p->f->after = after;
+  return true;
+}
+
 static bool order(cr__planning *p) {
   static const uint32_t rank[] = {
       [CR__LEAF] = 0, [CR__SCALAR] = 1, [CR__KERNEL] = 2, [CR__MEMBER] = 3, [CR__ALIAS] = 3, [CR__FOLD] = 3, [CR__VIEW] = 4};
@@ -112,7 +131,8 @@ static bool order(cr__planning *p) {
   if (blocks) qsort(o, n, sizeof *o, compare);
   for (uint32_t k = 0; k < n; k++) ids[k] = o[k].id;
   cr_tape *t = p->t;
-  bool ok = cr__reorder(p->f, n, ids);
+  bool ok = !p->f->after || renumber(p, n, ids, (uint32_t *)o);
+  ok = ok && cr__reorder(p->f, n, ids);
   cr_allocator allocator = p->f->allocator;
   if (ok) cr__resize(&allocator, o, bytes, 0); /* the old tape, which counted it, is gone */
   else cr__resize(&t->counted, o, bytes, 0);
@@ -140,7 +160,7 @@ static bool make_steps(cr__planning *p) {
     cr__fact *f = &p->fact[id];
     bool idle = f->role == CR__LEAF || f->role == CR__VIEW;
     cr__role role = f->role == CR__ALIAS || f->role == CR__FOLD ? CR__MEMBER : f->role;
-    if (begins_step(p, id)) plan->step[n++] = (cr__step){role, id, id + 1, NULL};
+    if (begins_step(p, id)) plan->step[n++] = (cr__step){.role = role, .from = id, .to = id + 1};
     else if (!idle) plan->step[n - 1].to = id + 1;
     f->step = n ? n - 1 : 0;
     if (f->role == CR__KERNEL) p->last_kernel = n;
@@ -199,11 +219,14 @@ static bool plan_ordered(cr__planning *p) {
   find_lives(p);
   cr__spill(p);
   if (!cr__place_all(p)) return false;
-  for (uint32_t k = 0; k < plan->n_steps; k++)
-    if (plan->step[k].role == CR__MEMBER && !cr__make_blocks(p, &plan->step[k])) return false;
+  for (uint32_t k = 0; k < plan->n_steps; k++) {
+    cr__step *s = &plan->step[k];
+    if (s->role == CR__MEMBER && !cr__make_blocks(p, s)) return false;
+    if (s->role == CR__SCALAR && !cr__make_strips(p, s)) return false;
+  }
   p->f->stats.steps = plan->n_steps;
   p->f->stats.nodes = p->count - 1;
-  p->f->stats.bytes = plan->bytes;
+  p->f->stats.bytes = p->f->stats.bytes_stored = plan->bytes;
   return note_moving(p);
 }
 

@@ -38,6 +38,9 @@ void cr__note_lines(cr__planning *p, const cr__step *s); /* last_line and gather
 bool cr__make_blocks(cr__planning *p, cr__step *s);
 void cr__spill(cr__planning *p);                         /* blocks that need too many slots keep their results in memory */
 
+/* strips.c */
+bool cr__make_strips(cr__planning *p, cr__step *s);
+
 /* storage.c */
 bool cr__place_all(cr__planning *p);                     /* where every result is kept */
 

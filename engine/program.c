@@ -114,7 +114,7 @@ bool cr__assign(cr__evaluator *e, const cr_syntax *at, const char *name, const c
     if (!cell) x = NULL;
   }
   if (!x) return cr__node_value(e, at, cr_poison(e->tape)), false;
-  if (v.kind == CR__NODE && !cr_name_of(v.as.node)) cr_name(v.as.node, x->name);
+  if (v.kind == CR__NODE && !cr_name_of(v.as.node) && name[0] != '_') cr_name(v.as.node, x->name);
   set(x, v, cell);
   return true;
 }
@@ -177,9 +177,11 @@ void cr_program_bind(cr_program *p, const char *name, cr_var value) {
   if (value.id && !cr__valid(p->tape, value)) return;
   cr__variable *x = variable(p, name);
   if (!x) return;
-  if (value.id && !cr_name_of(value)) cr_name(value, x->name);
+  if (value.id && !cr_name_of(value) && name[0] != '_') cr_name(value, x->name);
   set(x, (cr__value){.kind = CR__NODE, .as.node = value}, NULL);
 }
+
+void cr_program_trust(cr_program *p) { p->trusts = true; }
 
 /* The evaluation of source in the making: what must be put back when it ends. */
 typedef struct run {

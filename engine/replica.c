@@ -40,12 +40,18 @@ static cr_var copy_leaf(cr__replica *r, const cr_tape *from, uint32_t id, bool i
 }
 
 /* The op that cr_op_table.cast records for a change of width. */
-static const cr_op *cast_op(cr_tape *t) {
+const cr_op *cr__cast_op(cr_tape *t) {
   cr_mark mark = cr_mark_here(t);
   cr_var probe = t->table->cast(cr_constant_of(t, CR_FLOAT64, 0, NULL, NULL), CR_FLOAT32);
   const cr_op *op = cr_op_of(probe);
   cr__rewind(t, mark);
   return op;
+}
+
+cr_var cr__record_wide(cr_tape *t, const cr_op *op, int n, const cr_var *in, const void *attr) {
+  void *wide = op->widen ? cr__alloc(t, op->attr_size) : NULL;
+  if (!op->widen) return cr_record(t, op, n, in, attr);
+  return wide && op->widen(t, attr, wide) ? cr_record(t, op, n, in, wide) : cr_poison(t);
 }
 
 /* The node's op on the copies of its operands; what is float32 by the op's own attributes becomes float64. */
@@ -58,7 +64,7 @@ static cr_var copy_node(cr__replica *r, const cr_tape *from, uint32_t id, const 
   for (int k = 0; k < n; k++) operand[k] = cr__handle(r->tape, r->copy_of[in[k]]);
   bool narrow = cr__array_of(from, id).dtype == CR_FLOAT32;
   if (narrow && op == cast) return r->tape->table->cast(operand[0], CR_FLOAT64);
-  cr_var v = cr_record(r->tape, op, n, operand, cr__attr_of(from, id));
+  cr_var v = cr__record_wide(r->tape, op, n, operand, cr__attr_of(from, id));
   return narrow && v.id && cr_dtype_of(v) == CR_FLOAT32 ? r->tape->table->cast(v, CR_FLOAT64) : v;
 }
 
@@ -83,7 +89,7 @@ static void mark_needed(const cr_tape *from, uint32_t y, int n, const cr_var *x,
 
 static bool copy_graph(cr__replica *r, cr_var y, int n, const cr_var *x, unsigned char *needed) {
   const cr_tape *from = y.tape;
-  const cr_op *cast = cast_op(r->tape);
+  const cr_op *cast = cr__cast_op(r->tape);
   for (int k = 0; k < n; k++) needed[x[k].id] = 1;
   for (uint32_t id = 1; id < r->n_original; id++) {
     if (!needed[id]) continue;

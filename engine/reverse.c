@@ -78,17 +78,17 @@ static cr_sweep *new_sweep(cr_tape *t, uint32_t count) {
 
 /* Room for the node's adjoint, not yet filled in. */
 static total *new_adjoint(cr_sweep *s, uint32_t id) {
-  cr_array like = cr__array_of(s->tape, id);
-  total *c = cr__arena_take(&s->arena, sizeof *c, 64);
-  if (c) {
-    cr_array_init(&c->array, (cr_dtype)like.dtype, like.rank, like.dim);
-    size_t bytes = (size_t)like.count * cr_dtype_size((cr_dtype)like.dtype);
-    c->array.data = cr__arena_take(&s->arena, bytes ? bytes : 1, 64);
-    c->shared = false;
-    if (c->array.data) return c;
+  const size_t head = (sizeof(total) + 63) / 64 * 64;
+  const cr_array *like = &s->tape->slot[id].tensor->array;
+  total *c = cr__arena_take(&s->arena, head + (size_t)like->count * cr_dtype_size((cr_dtype)like->dtype), 64);
+  if (!c) {
+    cr__out_of_memory(s->tape);
+    return NULL;
   }
-  cr__out_of_memory(s->tape);
-  return NULL;
+  cr__dense_like(&c->array, like);
+  c->array.data = (char *)c + head;
+  c->shared = false;
+  return c;
 }
 
 static cr_status copy_in(cr_sweep *s, uint32_t id, const cr_array *c) {
@@ -171,10 +171,63 @@ bool cr__differentiable(const cr_tape *t, uint32_t id) {
   return t->slot[id].tensor->differentiable;
 }
 
+enum { SMALL = 64 };
+#define ADD_TO(T) for (int64_t i = 0; i < to->count; i++) ((T *)to->data)[i] += ((const T *)from)[i];
+
+static void add_small(const cr_array *to, const void *from) {
+  if (to->dtype == CR_FLOAT64) ADD_TO(double) else ADD_TO(float)
+}
+
+/* An adjoint that looks at the dense numbers of another one. */
+static total *new_look(cr_sweep *s, const cr_array *of) {
+  total *c = cr__arena_take(&s->arena, sizeof *c, 64);
+  if (!c) {
+    cr__out_of_memory(s->tape);
+    return NULL;
+  }
+  cr__dense_like(&c->array, of);
+  c->array.data = of->data;
+  c->shared = true;
+  return c;
+}
+
+/* pull_row for a few dense numbers, without views of them. */
+static cr_status pull_small(cr_sweep *s, uint32_t id, const cr_op *op) {
+  cr_tape *t = s->tape;
+  const uint32_t *in = t->node[id].in;
+  const cr_array *y = &t->slot[id].tensor->array, *g = &s->of[id].sum->array, *a = &t->slot[in[0]].tensor->array;
+  const cr_array *b = op->arity > 1 ? &t->slot[in[1]].tensor->array : a;
+  double buffer[SMALL];
+  for (int k = 0; k < op->arity; k++) {
+    if (!t->slot[in[k]].tensor->differentiable) continue;
+    total *old = s->of[in[k]].sum;
+    bool same = op->row->partial_text[k][0] == '1' && !op->row->partial_text[k][1];
+    total *own = old && !old->shared ? old : same && !old ? new_look(s, g) : new_adjoint(s, in[k]);
+    if (!own) return CR_NO_MEMORY;
+    s->of[in[k]].sum = own;
+    if (!same)
+      op->row->pull[k]((cr_dtype)y->dtype, y->count, a->data, 1, b->data, 1, y->data, 1, g->data, 1,
+                       old ? buffer : own->array.data);
+    if (old && own != old) cr_array_copy(&own->array, &old->array);
+    if (old) add_small(&own->array, same ? g->data : buffer);
+  }
+  return CR_OK;
+}
+
+static bool is_small(const cr_sweep *s, uint32_t id, const cr_op *op) {
+  const cr_tape *t = s->tape;
+  const cr_array *y = &t->slot[id].tensor->array;
+  if (y->count > SMALL || !s->of[id].sum->array.contiguous) return false;
+  for (int k = 0; k < op->arity; k++)
+    if (!cr__is_record(t, t->node[id].in[k]) || !t->slot[t->node[id].in[k]].tensor->array.contiguous) return false;
+  return true;
+}
+
 /* An elementwise node: g * partial, operand by operand; g itself where the partial is 1. */
 static cr_status pull_row(cr_sweep *s, uint32_t id, const cr_op *op) {
   cr_tape *t = s->tape;
   const cr_array *g = &s->of[id].sum->array;
+  if (is_small(s, id, op)) return pull_small(s, id, op);
   cr_array y = cr__array_of(t, id), in[2];
   for (int k = 0; k < op->arity; k++) in[k] = cr__array_of(t, t->node[id].in[k]);
   if (op->arity == 1) in[1] = in[0];
@@ -344,6 +397,10 @@ cr_sweep *cr_backward_from(cr_var y, cr_var cotangent) {
   if (!t || !cr__valid(t, y) || (cotangent.id && !cr__valid(t, cotangent))) return NULL;
   if (!y.id) {
     cr_fail(t, CR_POISONED, "cr_backward: the output is the poison node");
+    return NULL;
+  }
+  if (t->lazy) {
+    cr_fail(t, CR_BAD_ARGUMENT, "cr_backward: shapes alone are recorded (CR_LAZY)");
     return NULL;
   }
   cr_sweep *s = new_sweep(t, y.id + 1);

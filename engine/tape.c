@@ -170,6 +170,7 @@ void cr_free(cr_tape *t) {
   if (!t) return;
   destroy_owned(t, 0);
   cr__sweep_free(t, t->spare_sweep);
+  cr__shelf_free(t);
   cr__names_free(t);
   cr__crew_free(t);
   cr__resize(&t->counted, t->node, t->node_capacity * sizeof *t->node, 0);
@@ -204,6 +205,7 @@ void cr__rewind(cr_tape *t, cr_mark mark) {
 void cr_set(cr_tape *t, cr_option option, int64_t value) {
   if (option == CR_THREADS) cr__crew_free(t);
   t->option[option] = value;
+  if (option == CR_LAZY) t->lazy = value != 0, t->lazy_from = t->count;
   t->slow = t->option[CR_TRACK_SITES] || t->option[CR_FIND_NONFINITE] || t->option[CR_ROUND_DIGITS];
   t->fast_limit = t->slow ? 0 : t->capacity;
 }
@@ -389,6 +391,29 @@ void *cr__promise(cr_tape *t, size_t bytes) {
   return (void *)address;
 }
 
+static uint32_t root_of(const cr_tape *t, uint32_t id) {
+  while (cr__is_record(t, id) && t->slot[id].tensor->view && t->op[cr__op_number(t, id)]) id = t->node[id].in[0];
+  return id;
+}
+
+bool cr__is_promised(const cr_tape *t, uint32_t id) {
+  if (!t->option[CR_LAZY] || !cr__is_record(t, id)) return false;
+  uint32_t root = root_of(t, id);
+  return cr__is_record(t, root) && root >= t->lazy_from && t->op[cr__op_number(t, root)];
+}
+
+bool cr__is_fixed(const cr_tape *t, uint32_t id) {
+  if (!t->option[CR_LAZY] || !cr__is_record(t, id)) return true;
+  uint32_t root = root_of(t, id);
+  return !cr__is_record(t, root) || (root >= t->lazy_from && cr__op_number(t, root) == CR__CONST);
+}
+
+int cr_knows(cr_var v) {
+  if (!v.tape || !cr__is_live(v.tape, v) || cr__is_fixed(v.tape, v.id)) return 1;
+  cr_fail(v.tape, CR_BAD_ARGUMENT, "the values of v%u are asked for while shapes alone are recorded (CR_LAZY)", v.id);
+  return 0;
+}
+
 /* A leaf has no operands: its first place is free for this. */
 void cr_filled_from(cr_var constant, cr_var source) {
   if (cr__is_live(constant.tape, constant) && constant.id) constant.tape->node[constant.id].in[0] = source.id;
@@ -412,6 +437,30 @@ static bool view_of_slot(cr_tape *t, int n, const cr_var *in, cr_tensor *r) {
   return true;
 }
 
+/* Attributes with holders: a copy that the tape owns. */
+typedef struct held {
+  cr_owned owned;
+  const cr_op *op;
+} held;
+
+static void let_go(cr_tape *t, cr_owned *self) {
+  held *h = (held *)(void *)self;
+  h->op->release(h + 1);
+  cr__resize(&t->counted, h, sizeof *h + h->op->attr_size, 0);
+}
+
+static void *keep_attr(cr_tape *t, const cr_op *op, const void *attr) {
+  held *h = op->hold ? cr__resize_on(t, NULL, 0, sizeof *h + op->attr_size) : NULL;
+  void *copy = op->hold ? (h ? h + 1 : NULL) : cr__alloc(t, op->attr_size);
+  if (!copy) return NULL;
+  memcpy(copy, attr, op->attr_size);
+  if (!h) return copy;
+  h->op = op;
+  op->hold(copy);
+  cr__own(t, &h->owned, let_go);
+  return copy;
+}
+
 static cr_tensor *infer_and_eval(cr_tape *t, const cr_op *op, int n, const cr_var *in, const cr_array *array,
                                  const void *attr) {
   cr_array out;
@@ -424,10 +473,8 @@ static cr_tensor *infer_and_eval(cr_tape *t, const cr_op *op, int n, const cr_va
   cr_tensor *r = new_record(t, &out);
   if (!r) return NULL;
   if (op->attr_size) {
-    void *copy = cr__alloc(t, op->attr_size);
-    if (!copy) return NULL;
-    memcpy(copy, attr, op->attr_size);
-    r->attr = copy;
+    r->attr = keep_attr(t, op, attr);
+    if (!r->attr) return NULL;
   }
   if (op->arity == CR_VARIADIC) {
     uint32_t *operand = cr__alloc(t, (size_t)n * sizeof *operand);

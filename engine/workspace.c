@@ -9,6 +9,13 @@ struct cr_workspace {
   cr_tape *t;
   char *memory, *block;      /* planned; as it came from the allocator, of that many bytes */
   size_t bytes;
+  cr__cell **cells;          /* by step; NULL where it is no block */
+  struct moving_cell {
+    cr__cell *cell;
+    uint32_t id;
+  } *moving;                 /* whose memory the caller gives */
+  uint32_t n_moving;
+  double *adjoint;           /* by node; NULL before the first cr_fn_backward */
   cr_tensor *staged;         /* by assignment: a copy of a value that lies in an input; data NULL: it does not */
 };
 
@@ -72,16 +79,50 @@ static bool stage(cr_workspace *w) {
   return true;
 }
 
-cr_workspace *cr_workspace_new(const cr_fn *f) {
-  cr_workspace *w = cr__resize(&f->allocator, NULL, 0, sizeof *w);
+/* Notes where operand or result k of a line moves with the caller's memory; moving NULL: counts only. */
+static void note_cells(cr_workspace *w, const cr__blocks *b, cr__cell *cells) {
+  for (int i = 0; i < b->n_lines; i++)
+    for (int k = 0; k < CR__CELLS; k++) {
+      const cr__line *l = &b->line[i];
+      cr__cell *c = cells + (ptrdiff_t)i * CR__CELLS + k;
+      uint32_t id = k == CR__CELLS - 1 ? l->id : l->in[k < l->n ? k : 0].id;
+      cr__home home = w->f->plan.place[id].home;
+      if (c->mask || (home != CR__AT_INPUT && home != CR__AT_OUTPUT)) continue;
+      if (w->moving) w->moving[w->n_moving] = (struct moving_cell){c, id};
+      w->n_moving++;
+    }
+}
+
+static bool make_cells(cr_workspace *w) {
+  const cr__plan *plan = &w->f->plan;
+  w->cells = cr__alloc(w->t, plan->n_steps * sizeof *w->cells);
+  if (!w->cells) return false;
+  for (uint32_t k = 0; k < plan->n_steps; k++) {
+    const cr__blocks *b = plan->step[k].blocks;
+    w->cells[k] = b ? cr__make_cells(w->t, b) : NULL;
+    if (b && !w->cells[k]) return false;
+    if (b) note_cells(w, b, w->cells[k]);
+  }
+  w->moving = cr__alloc(w->t, w->n_moving * sizeof *w->moving);
+  w->n_moving = 0;
+  for (uint32_t k = 0; w->moving && k < plan->n_steps; k++)
+    if (plan->step[k].blocks) note_cells(w, plan->step[k].blocks, w->cells[k]);
+  return w->moving != NULL;
+}
+
+cr_workspace *cr_workspace_new(const cr_fn *f) { return cr__workspace_on(f, &f->allocator); }
+cr_tape *cr__workspace_tape(const cr_workspace *w) { return w->t; }
+
+cr_workspace *cr__workspace_on(const cr_fn *f, const cr_allocator *allocator) {
+  cr_workspace *w = cr__resize(allocator, NULL, 0, sizeof *w);
   if (!w) return NULL;
-  *w = (cr_workspace){.f = f, .allocator = f->allocator, .bytes = f->plan.bytes + 64};
-  w->t = cr_new_with(f->graph.tape->table, &f->allocator);
-  w->block = cr__resize(&f->allocator, NULL, 0, w->bytes);
+  *w = (cr_workspace){.f = f, .allocator = *allocator, .bytes = f->plan.bytes + 64};
+  w->t = cr_new_with(f->graph.tape->table, allocator);
+  w->block = cr__resize(allocator, NULL, 0, w->bytes);
   w->memory = (char *)(((uintptr_t)w->block + 63) & ~(uintptr_t)63);
   if (w->t && w->block) {
     cr_set(w->t, CR_THREADS, f->threads);
-    if (copy_nodes(w) && stage(w)) return w;
+    if (copy_nodes(w) && stage(w) && make_cells(w)) return w;
   }
   cr_workspace_free(w);
   return NULL;
@@ -174,21 +215,26 @@ static cr_status bind(cr_workspace *w, const cr_array *in, const cr_array *out) 
     char *base = p->home == CR__AT_INPUT ? in[p->which].data : out[p->which].data;
     w->t->slot[plan->moving[k]].tensor->array.data = base + p->offset;
   }
+  for (uint32_t k = 0; k < w->n_moving; k++)
+    w->moving[k].cell->at = (uintptr_t)w->t->slot[w->moving[k].id].tensor->array.data;
   return CR_OK;
 }
 
 /* Running */
 
-static void run_scalars(cr_tape *t, uint32_t from, uint32_t to) {
-  if (t->table->scalar_run) t->table->scalar_run(t, from, to);
+static void run_scalars(cr_tape *t, const cr__step *s) {
+  if (s->strips) t->table->scalar_strips(t, s->strips);
+  else if (t->table->scalar_run) t->table->scalar_run(t, s->from, s->to);
   else
-    for (uint32_t id = from; id < to; id++) cr__eval_node(t, id);
+    for (uint32_t id = s->from; id < s->to; id++) cr__eval_node(t, id);
 }
 
-static cr_status run_step(cr_workspace *w, const cr__step *s) {
+static cr_status run_step(cr_workspace *w, uint32_t k) {
   cr_tape *t = w->t;
-  if (s->role == CR__SCALAR) run_scalars(t, s->from, s->to);
-  if (s->role == CR__MEMBER) return cr__run_blocks(t, s->blocks, w->memory);
+  const cr__step *s = &w->f->plan.step[k];
+  if (s->role == CR__SCALAR && s->code) s->code(&t->slot->num); /* which leaves out what nobody reads */
+  else if (s->role == CR__SCALAR) run_scalars(t, s);
+  if (s->role == CR__MEMBER) return cr__run_blocks(t, s->blocks, w->cells[k], w->memory);
   if (s->role != CR__KERNEL) return CR_OK;
   t->doing = t->op[cr__op_number(t, s->from)];
   cr_status status = cr__eval_node(t, s->from);
@@ -215,17 +261,58 @@ static void finish(cr_workspace *w, const cr_array *in, const cr_array *out) {
   }
 }
 
-cr_status cr_fn_run(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out) {
+static cr_status start(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out) {
   cr_clear_error(w->t);
-  if (w->f != f) {
-    cr_fail(w->t, CR_BAD_ARGUMENT, "cr_fn_run: the workspace belongs to another function");
-    return CR_BAD_ARGUMENT;
-  }
-  if (bind(w, in, out) != CR_OK) return w->t->error;
+  if (w->f == f) return bind(w, in, out);
+  cr_fail(w->t, CR_BAD_ARGUMENT, "cr_fn_run: the workspace belongs to another function");
+  return CR_BAD_ARGUMENT;
+}
+
+cr_status cr_fn_run(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out) {
+  if (start(f, w, in, out) != CR_OK) return w->t->error;
   for (uint32_t k = 0; k < f->plan.n_steps; k++) {
-    cr_status status = run_step(w, &f->plan.step[k]);
+    cr_status status = run_step(w, k);
     if (status != CR_OK) return status;
   }
+  finish(w, in, out);
+  return w->t->error;
+}
+
+/* The reverse sweep as numbers */
+
+static bool is_scalar(const cr_fn *f) {
+  const cr_tape *g = f->graph.tape;
+  for (uint32_t id = 1; id < g->count; id++)
+    if (cr__is_record(g, id)) return false;
+  return true;
+}
+
+static cr_status ready_for_sweep(const cr_fn *f, cr_workspace *w) {
+  cr_tape *t = w->t;
+  if (w->adjoint) return CR_OK;
+  if (!is_scalar(f))
+    cr_fail(t, CR_BAD_ARGUMENT, "cr_fn_backward: the function has tensors: capture the nodes of cr_grad among its results");
+  else if (!t->table->scalar_sweep)
+    cr_fail(t, CR_NOT_DIFFERENTIABLE, "cr_fn_backward: the table of operations has no sweep over scalars");
+  else
+    w->adjoint = cr__alloc(t, t->count * sizeof *w->adjoint);
+  return t->error;
+}
+
+static void sweep(cr_workspace *w, const cr__step *s) {
+  if (s->strips) w->t->table->scalar_strips_back(w->t, w->adjoint, s->strips);
+  else w->t->table->scalar_sweep(w->t, w->adjoint, s->to - 1, s->from);
+}
+
+cr_status cr_fn_backward(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out, const double *cotangent,
+                         double *gradient) {
+  const uint32_t *result = f->graph.end + f->graph.n_in;
+  if (start(f, w, in, out) != CR_OK || ready_for_sweep(f, w) != CR_OK) return w->t->error;
+  for (uint32_t k = 0; k < f->plan.n_steps; k++) run_scalars(w->t, &f->plan.step[k]);
+  memset(w->adjoint, 0, w->t->count * sizeof *w->adjoint);
+  for (int k = 0; k < f->n_out; k++) w->adjoint[result[k]] += cotangent ? cotangent[k] : 1;
+  for (uint32_t k = f->plan.n_steps; k-- > 0;) sweep(w, &f->plan.step[k]);
+  for (int k = 0; k < f->graph.n_in; k++) gradient[k] = w->adjoint[f->graph.end[k]];
   finish(w, in, out);
   return w->t->error;
 }

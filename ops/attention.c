@@ -15,6 +15,11 @@ typedef struct attention_attr {
   int64_t causal; /* query t looks at keys 0 to t */
 } attention_attr;
 
+static const cr_field attention_fields[] = {
+  CR_FIELD(attention_attr, scale, CR_FIELD_REAL, "scale"),
+  CR_FIELD(attention_attr, causal, CR_FIELD_FLAG, "causal"),
+  {.name = NULL}};
+
 static void attention_show(char *text, size_t size, const void *attr) {
   const attention_attr *a = attr;
   snprintf(text, size, "scale=%.17g%s", a->scale, a->causal ? ", is_causal=True" : "");
@@ -46,7 +51,7 @@ enum { ROWS = 32, LANES = 16 };
 /* x becomes the softmax of scale x over its first n of m elements; the others become 0. The sum runs in lanes. */
 #define SOFTMAX(name, TARGET, T, EXP)                                           \
   TARGET static void softmax_##name(T *x, int64_t n, int64_t m, T scale) {      \
-    T top[LANES], sum[LANES] = {0};                                             \
+    T top[LANES], last[LANES], sum[LANES] = {0};                                \
     for (int l = 0; l < LANES; l++) top[l] = -(T)INFINITY;                      \
     int64_t whole = n - n % LANES;                                              \
     for (int64_t i = 0; i < whole; i += LANES)                                  \
@@ -66,7 +71,11 @@ enum { ROWS = 32, LANES = 16 };
         x[i + l] = EXP(x[i + l] - most);                                        \
         sum[l] += x[i + l];                                                     \
       }                                                                         \
-    for (int64_t i = whole; i < n; i++) sum[i - whole] += x[i] = EXP(x[i] - most); \
+    if (whole < n) {                                                            \
+      for (int l = 0; l < LANES; l++) last[l] = whole + l < n ? x[whole + l] - most : -(T)INFINITY; \
+      for (int l = 0; l < LANES; l++) last[l] = EXP(last[l]);                   \
+      for (int64_t i = whole; i < n; i++) sum[i - whole] += x[i] = last[i - whole]; \
+    }                                                                           \
     for (int w = LANES / 2; w; w /= 2)                                          \
       for (int l = 0; l < w; l++) sum[l] += sum[l + w];                         \
     const T factor = sum[0] == 0 ? 0 : 1 / sum[0];                              \
@@ -273,7 +282,7 @@ static cr_var composed_pull(int n, const cr_var *in, const void *attr) {
 static void attention_pull_vjp(cr_vjp_rule *c) { cr__composed_vjp(c, composed_pull); }
 static cr_var attention_pull_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, composed_pull); }
 static const cr_op attention_pull_op = {
-  .name = "attention_pull", .arity = CR_VARIADIC, .attr_size = sizeof(attention_attr), .infer = attention_pull_infer,
+  .name = "attention_pull", .arity = CR_VARIADIC, .attr_size = sizeof(attention_attr), .fields = attention_fields, .infer = attention_pull_infer,
   .eval = attention_pull_eval, .vjp = attention_pull_vjp, .jvp = attention_pull_jvp, .show = attention_show,
   .rule = "as of the composition of products and softmax"};
 
@@ -290,7 +299,7 @@ static cr_var attention_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, compose
 static const cr_op attention_op = {
     .name = "attention",
     .arity = 3,
-    .attr_size = sizeof(attention_attr),
+    .attr_size = sizeof(attention_attr), .fields = attention_fields,
     .prepare = attention_prepare,
     .infer = attention_infer,
     .eval = attention_eval,
@@ -359,8 +368,10 @@ static void call_attention(cr_call *c) {
 }
 static void call_rope(cr_call *c) { cr_return(c, cr_rope(cr_arg_var(c, 0), cr_arg_number(c, 1), cr_arg_int(c, 2))); }
 
+static const cr_op *const recorded[] = {&attention_op, &attention_pull_op, NULL};
+
 const cr_function cr__attention_functions[] = {
-    {.signature = "scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, "
+    {.ops = recorded, .signature = "scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, "
                   "scale=None, *, seed=0)",
      .call = call_attention,
      .family = "attention",

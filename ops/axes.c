@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include <string.h>
 
+const cr_field cr__axes_fields[] = {CR_FIELD(cr__axes, mask, CR_FIELD_AXES, "axes"),
+                                    CR_FIELD(cr__axes, keepdim, CR_FIELD_FLAG, "keepdim"), {.name = NULL}};
+
 void cr__axes_show(char *text, size_t size, const void *attr) {
   const cr__axes *a = attr;
   size_t n = (size_t)snprintf(text, size, "dim=(");
@@ -199,4 +202,18 @@ cr_var cr__no_jvp(cr_jvp_rule *c) { return cr_poison(c->tape); }
 cr_status cr__same_shape(cr_infer *c) {
   cr_array_init(c->out, (cr_dtype)c->in[0].dtype, c->in[0].rank, c->in[0].dim);
   return CR_OK;
+}
+
+void cr__rows_depend(cr_depend *c) {
+  unsigned mask = *(const unsigned *)c->attr;
+  for (int k = 0; k < c->n; k++) {
+    int axis[CR_MAX_RANK], at = 0;
+    if (c->in[k].dtype < CR_FLOAT32) continue;
+    for (int i = 0; i < c->in[k].rank; i++) {
+      bool along = !(mask >> i & 1);
+      axis[i] = along ? at : -1;
+      at += along || c->out->rank == c->in[k].rank;
+    }
+    cr_depend_along(c, k, axis);
+  }
 }

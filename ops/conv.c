@@ -16,11 +16,34 @@ typedef struct conv_attr {
   cr_conv c;
 } conv_attr;
 
+static const cr_field conv_fields[] = {
+  CR_LIST(conv_attr, rank, c.stride, "stride"),
+  CR_LIST(conv_attr, rank, c.pad_lo, "pad_lo"),
+  CR_LIST(conv_attr, rank, c.pad_hi, "pad_hi"),
+  CR_LIST(conv_attr, rank, c.dilation, "dilation"),
+  CR_LIST(conv_attr, rank, c.input_dilation, "input_dilation"),
+  CR_FIELD(conv_attr, c.groups, CR_FIELD_INT, "groups"),
+  {.name = NULL}};
+
 #define LARGEST ((int64_t)1 << 40)
 
 /* Shapes */
 
 static int64_t dilated(int64_t n, int64_t by) { return n ? (n - 1) * by + 1 : 0; }
+
+static int conv_check(const cr_infer *c) {
+  const conv_attr *a = c->attr;
+  const int64_t most = (int64_t)1 << 20;
+  if (a->rank < 1 || a->rank > CR_MAX_SPATIAL || c->in[0].rank != a->rank + 2 || c->in[1].rank != a->rank + 2 || a->c.groups < 1 ||
+      a->c.groups > most)
+    return 0;
+  for (int64_t i = 0; i < a->rank; i++) {
+    if (a->c.stride[i] < 1 || a->c.dilation[i] < 1 || a->c.input_dilation[i] < 1 || a->c.stride[i] > most || a->c.dilation[i] > most ||
+        a->c.input_dilation[i] > most || a->c.pad_lo[i] < -most || a->c.pad_lo[i] > most || a->c.pad_hi[i] < -most || a->c.pad_hi[i] > most)
+      return 0;
+  }
+  return cr__check_floats(c);
+}
 
 static cr_status conv_infer(cr_infer *c) {
   const conv_attr *a = c->attr;
@@ -146,13 +169,48 @@ static void conv_vjp(cr_vjp_rule *c) {
   if (c->wanted[1]) c->d[1] = to_weight(c, a);
 }
 
-static const cr_op conv_op = {.name = "convolve",
+/* The elements of one window of a group, for the first channel of its results. */
+static void window_depend(cr_depend *c, const conv_attr *a, int64_t element, int64_t image, int64_t group, const int64_t *place) {
+  const cr_array *x = &c->in[0], *w = &c->in[1];
+  int64_t taps = 1;
+  for (int i = 0; i < a->rank; i++) taps *= w->dim[i + 2];
+  for (int64_t k = 0; k < w->dim[1] * taps; k++) {
+    int64_t left = k, of = 0, step = 1;
+    bool inside = true;
+    for (int i = (int)a->rank - 1; i >= 0; i--) {
+      int64_t at = place[i] * a->c.stride[i] + left % w->dim[i + 2] * a->c.dilation[i] - a->c.pad_lo[i];
+      inside = inside && at >= 0 && at % a->c.input_dilation[i] == 0 && at / a->c.input_dilation[i] < x->dim[i + 2];
+      of += at / a->c.input_dilation[i] * step;
+      step *= x->dim[i + 2];
+      left /= w->dim[i + 2];
+    }
+    if (inside) cr_depend_on(c, element, 0, (image * x->dim[1] + group * w->dim[1] + left) * step + of);
+  }
+}
+
+static void conv_depend(cr_depend *c) {
+  const conv_attr *a = c->attr;
+  const cr_array *y = c->out;
+  int64_t planes = 1, channels = y->dim[1], of_group = channels / a->c.groups, place[CR_MAX_SPATIAL] = {0};
+  int axis[CR_MAX_RANK] = {1, -1, -1, -1, -1};
+  for (int i = 0; i < a->rank; i++) planes *= y->dim[i + 2];
+  for (int64_t k = 0; k < y->count; k++) {
+    int64_t channel = k / planes % channels, group = channel / of_group;
+    if (channel % of_group) cr_depend_as(c, k, k - channel % of_group * planes);
+    else window_depend(c, a, k, k / planes / channels, group, place);
+    for (int i = (int)a->rank - 1; i >= 0 && ++place[i] == y->dim[i + 2]; i--) place[i] = 0;
+  }
+  cr_depend_along(c, 1, axis);
+}
+
+static const cr_op conv_op = {.name = "convolve", .check = conv_check,
                               .arity = 2,
                               .kind = CR_BILINEAR,
-                              .attr_size = sizeof(conv_attr),
+                              .attr_size = sizeof(conv_attr), .fields = conv_fields,
                               .prepare = conv_prepare,
                               .infer = conv_infer,
                               .eval = conv_eval,
+                              .depend = conv_depend,
                               .vjp = conv_vjp,
                               .show = conv_show,
                               .latex = "%a \\star %b",
@@ -191,3 +249,5 @@ cr_var cr_convolve(cr_var x, cr_var weight, const cr_conv *c) {
   }
   return cr_record(x.tape, &conv_op, 2, (cr_var[]){x, weight}, &a);
 }
+
+const cr_op *const cr__conv_ops[] = {&conv_op, NULL};

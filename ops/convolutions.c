@@ -125,9 +125,15 @@ static void add_channels_vjp(cr_vjp_rule *c) {
   cr_var planes = cr_reshape(c->g, 3, (int64_t[]){a.dim[0], a.dim[1], a.count / (a.dim[0] * a.dim[1])});
   c->d[1] = cr_sum(cr_sum(planes, 1, (int[]){2}, 0), 1, (int[]){0}, 0);
 }
+static void add_channels_depend(cr_depend *c) {
+  int same[CR_MAX_RANK];
+  for (int i = 0; i < c->out->rank; i++) same[i] = i;
+  cr_depend_along(c, 0, same);
+  cr_depend_along(c, 1, (int[]){1});
+}
 static const cr_op add_channels_op = {
-  .name = "add_channels", .arity = 2, .kind = CR_LINEAR, .prepare = add_channels_prepare, .infer = add_channels_infer,
-  .eval = add_channels_eval, .vjp = add_channels_vjp, .infix = "a + b", .latex = "%a + %b",
+  .name = "add_channels", .check = cr__check_floats, .arity = 2, .kind = CR_LINEAR, .prepare = add_channels_prepare, .infer = add_channels_infer,
+  .eval = add_channels_eval, .depend = add_channels_depend, .vjp = add_channels_vjp, .infix = "a + b", .latex = "%a + %b",
   .rule = "the cotangent; to the bias, its sum over all axes but 1"};
 
 cr_var cr_add_channels(cr_var x, cr_var bias) {
@@ -187,8 +193,10 @@ static void call_conv_transpose3d(cr_call *c) { call_conv_transpose(c, 3); }
 #define RULE .family = "convolution", \
   .derivative = "to the input, the cotangent spread by the kernel; to the weight, the input correlated with the cotangent"
 
+static const cr_op *const recorded[] = {&add_channels_op, NULL};
+
 const cr_function cr__convolution_functions[] = {
-    {.signature = "conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1)",
+    {.ops = recorded, .signature = "conv1d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1)",
      .call = call_conv1d,
      RULE,
      .doc = "Correlation of (N, C, L), or (C, L), with kernels (O, C / groups, K); padding is a number, 'valid' or 'same'.",
@@ -196,7 +204,7 @@ const cr_function cr__convolution_functions[] = {
                 "conv1d(x:(1,2,6), w:(2,2,2), padding='same', dilation=2); conv1d(x:(1,1,3), w:(1,1,3)); "
                 "conv1d(transpose(x:(5,3,2), 0, 2), w:(1,3,2)); conv1d(broadcast_to(x:(1,1,4), (2,3,4)), w:(2,3,2)); "
                 "conv1d(x:(0,1,3), w:(2,1,2))"},
-    {.signature = "conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1)",
+    {.ops = cr__conv_ops, .signature = "conv2d(input, weight, bias=None, stride=1, padding=0, dilation=1, groups=1)",
      .call = call_conv2d,
      RULE,
      .doc = "Correlation of (N, C, H, W), or (C, H, W), with kernels (O, C / groups, K, K).",

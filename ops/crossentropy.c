@@ -11,33 +11,32 @@
  * where it dominates. Sums are taken in lanes, and in double over blocks. */
 #define ROWS_OF(name, TARGET, T, EXP)                                                                                       \
   TARGET static double others_##name(const T *x, int64_t n, T *largest) {                                                   \
-    enum { LANES = 16, BLOCK = 32 * LANES };                                                                                \
+    enum { LANES = 64, BLOCK = 8 * LANES }; /* so many lanes that compilers make vectors of the loops over them */          \
     T top[LANES], most;                                                                                                     \
     double ties = -1, others = 0;                                                                                           \
     int64_t whole = n - n % LANES;                                                                                          \
     for (int l = 0; l < LANES; l++) top[l] = -(T)INFINITY;                                                                  \
     for (int64_t i = 0; i < whole; i += LANES)                                                                              \
       for (int l = 0; l < LANES; l++) top[l] = x[i + l] > top[l] ? x[i + l] : top[l];                                       \
-    for (int64_t i = whole; i < n; i++) top[0] = x[i] > top[0] ? x[i] : top[0];                                             \
+    for (int64_t i = whole; i < n; i++) top[i - whole] = x[i] > top[i - whole] ? x[i] : top[i - whole];                     \
     for (int w = LANES / 2; w; w /= 2)                                                                                      \
       for (int l = 0; l < w; l++) top[l] = top[l + w] > top[l] ? top[l + w] : top[l];                                       \
     *largest = most = top[0];                                                                                               \
     if (!isfinite(most)) return (double)NAN;                                                                                \
     for (int64_t from = 0; from < n; from += BLOCK) {                                                                       \
-      T sum[LANES] = {0}, tops[LANES] = {0};                                                                                \
-      int64_t to = n - from < BLOCK ? n : from + BLOCK, even = to - (to - from) % LANES;                                    \
-      for (int64_t i = from; i < even; i += LANES)                                                                          \
-        for (int l = 0; l < LANES; l++) {                                                                                   \
-          T e = EXP(x[i + l] - most);                                                                                       \
-          sum[l] += x[i + l] == most ? 0 : e;                                                                               \
-          tops[l] += x[i + l] == most ? (T)1 : 0;                                                                           \
-        }                                                                                                                   \
-      for (int64_t i = even; i < to; i++)                                                                                   \
-        if (x[i] == most) tops[i - even] += 1;                                                                              \
-        else sum[i - even] += EXP(x[i] - most);                                                                             \
+      T sum[LANES] = {0}, e[BLOCK];                                                                                         \
+      int64_t m = n - from < BLOCK ? n - from : BLOCK, even = m - m % LANES;                                                \
+      int32_t same = 0;                                                                                                     \
+      const T *restrict z = x + from;                                                                                       \
+      for (int64_t i = 0; i < m; i++) e[i] = EXP(z[i] - most);                                                              \
+      for (int64_t i = 0; i < m; i++) e[i] = z[i] == most ? 0 : e[i];                                                       \
+      for (int64_t i = 0; i < m; i++) same += z[i] == most;                                                                 \
+      for (int64_t i = 0; i < even; i += LANES)                                                                             \
+        for (int l = 0; l < LANES; l++) sum[l] += e[i + l];                                                                 \
+      for (int64_t i = even; i < m; i++) sum[i - even] += e[i];                                                             \
       for (int w = LANES / 2; w; w /= 2)                                                                                    \
-        for (int l = 0; l < w; l++) sum[l] += sum[l + w], tops[l] += tops[l + w];                                           \
-      ties += (double)tops[0];                                                                                              \
+        for (int l = 0; l < w; l++) sum[l] += sum[l + w];                                                                   \
+      ties += (double)same;                                                                                                 \
       others += (double)sum[0];                                                                                             \
     }                                                                                                                       \
     return ties + others;                                                                                                   \
@@ -134,15 +133,24 @@ static cr_var pull_composed(int n, const cr_var *in, const void *attr) {
 
 static void pull_vjp(cr_vjp_rule *c) { cr__composed_vjp(c, pull_composed); }
 static cr_var pull_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, pull_composed); }
-static const cr_op pull_op = {.name = "class_entropy_pull", .arity = 3, .infer = pull_infer, .eval = eval, .vjp = pull_vjp,
+/* Logits and classes by row; the cotangent, too. */
+static void class_entropy_depend(cr_depend *c) {
+  int axis[CR_MAX_RANK], last = c->in[0].rank - 1;
+  for (int i = 0; i <= last; i++) axis[i] = i < last ? i : -1;
+  cr_depend_along(c, 0, axis);
+  if (c->n > 2) cr_depend_along(c, 2, axis);
+}
+static const cr_op pull_op = {.name = "class_entropy_pull", .arity = 3, .infer = pull_infer, .eval = eval, .depend = class_entropy_depend, .vjp = pull_vjp,
                               .jvp = pull_jvp, .rule = "as of g (softmax(x) - one_hot(t))"};
 static void loss_vjp(cr_vjp_rule *c) {
   if (c->wanted[0]) c->d[0] = cr_record(c->tape, &pull_op, 3, (cr_var[]){c->in[0], c->in[1], c->g}, NULL);
 }
 static cr_var loss_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, composed); }
-static const cr_op loss_op = {.name = "class_entropy", .arity = 2, .infer = loss_infer, .eval = eval, .vjp = loss_vjp,
+static const cr_op loss_op = {.name = "class_entropy", .arity = 2, .infer = loss_infer, .eval = eval, .depend = class_entropy_depend, .vjp = loss_vjp,
                               .jvp = loss_jvp, .rule = "g (softmax(x) - one_hot(t))"};
 
 cr_var cr__class_entropy(cr_var logits, cr_var class) {
   return cr_record(logits.tape, &loss_op, 2, (cr_var[]){logits, class}, NULL);
 }
+
+const cr_op *const cr__crossentropy_ops[] = {&loss_op, &pull_op, NULL};

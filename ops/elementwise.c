@@ -60,8 +60,19 @@ enum {
   }
 #define LOOP_HEAD(name) \
   static void name##_loop(cr_dtype dtype, int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, void *py)
+/* Rows of operations that IEEE 754 fixes to the bit: a few numbers need not be filled up to a vector. */
+enum { FEW = 16 };
+static inline bool is_fixed(int row) {
+  switch (row) {
+    case ROW_neg: case ROW_add: case ROW_sub: case ROW_mul: case ROW_div: case ROW_square: case ROW_reciprocal: case ROW_sqrt:
+    case ROW_abs: case ROW_relu: case ROW_maximum: case ROW_minimum: case ROW_guarded_mul: return true;
+    default: return false;
+  }
+}
+#define VECTORS_PAY(row) (dtype == CR_FLOAT32 && !(n < FEW && is_fixed(row)) && cr__has_vectors())
+
 #define BY_VECTORS(name)                                                     \
-  if (dtype == CR_FLOAT32 && cr__has_vectors()) {                            \
+  if (VECTORS_PAY(ROW_##name)) {                                             \
     cr__vector_loop(ROW_##name - CR__FIRST_ROW, n, pa, sa, pb, sb, py);      \
     return;                                                                  \
   }
@@ -106,10 +117,19 @@ enum {
 #define INT_BINARY BINARY
 
 /* Pulls over n elements: out = g * partial, where a zero cotangent gives zero whatever the partial is. */
-#define PULL(T, term)                                                                           \
+#define PULL(T, row, term)                                                                      \
   {                                                                                             \
     const T *p = pa, *q = pb, *r = py, *s = pg;                                                 \
     T *out = pout;                                                                              \
+    if (is_fixed(row) && sa == 1 && sb == 1 && sg == 1) {                                       \
+      for (int64_t i = 0; i < n; i++) {                                                         \
+        double a = (double)p[i], b = (double)q[i], y = (double)r[i * sy], g = (double)s[i];     \
+        (void)a, (void)b, (void)y;                                                              \
+        double d = (double)(term);                                                              \
+        out[i] = (T)(g == 0 ? 0 : d);                                                           \
+      }                                                                                         \
+      return;                                                                                   \
+    }                                                                                           \
     for (int64_t i = 0; i < n; i++) {                                                           \
       double a = (double)p[i * sa], b = (double)q[i * sb], y = (double)r[i * sy], g = (double)s[i * sg]; \
       (void)a, (void)b, (void)y;                                                                \
@@ -120,25 +140,24 @@ enum {
 #define PULL_HEAD(name) \
   static void name(cr_dtype dtype, int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, const void *py, \
                    int64_t sy, const void *pg, int64_t sg, void *pout)
-#define VECTOR(name, k) ROW_##name - CR__FIRST_ROW, k
-#define VECTOR_PULLS(name, row_and_operand, term) \
+#define VECTOR_PULLS(name, row, k, term) \
   PULL_HEAD(name) {                                                                                               \
-    if (dtype == CR_FLOAT32 && cr__has_vectors()) {                                                               \
-      cr__vector_pull(row_and_operand, n, pa, sa, pb, sb, py, sy, pg, sg, pout); \
+    if (VECTORS_PAY(row)) {                                                                                       \
+      cr__vector_pull(row - CR__FIRST_ROW, k, n, pa, sa, pb, sb, py, sy, pg, sg, pout); \
       return;                                                                                                     \
     }                                                                                                             \
-    if (dtype == CR_FLOAT64) PULL(double, term)                                                                   \
-    if (dtype == CR_FLOAT32) PULL(float, term)                                                                    \
+    if (dtype == CR_FLOAT64) PULL(double, row, term)                                                              \
+    if (dtype == CR_FLOAT32) PULL(float, row, term)                                                                    \
   }
 #define PULLS(name, term)                         \
   PULL_HEAD(name) {                               \
-    if (dtype == CR_FLOAT64) PULL(double, term)   \
-    if (dtype == CR_FLOAT32) PULL(float, term)    \
+    if (dtype == CR_FLOAT64) PULL(double, ROW_guarded_mul, term)   \
+    if (dtype == CR_FLOAT32) PULL(float, ROW_guarded_mul, term)    \
   }
-#define UNARY(name, value, da, ...) VECTOR_PULLS(name##_pull_a, VECTOR(name, 0), g * (double)(da))
+#define UNARY(name, value, da, ...) VECTOR_PULLS(name##_pull_a, ROW_##name, 0, g * (double)(da))
 #define BINARY(name, infix, value, da, db, ...)                    \
-  VECTOR_PULLS(name##_pull_a, VECTOR(name, 0), g * (double)(da))   \
-  VECTOR_PULLS(name##_pull_b, VECTOR(name, 1), g * (double)(db))
+  VECTOR_PULLS(name##_pull_a, ROW_##name, 0, g * (double)(da))   \
+  VECTOR_PULLS(name##_pull_b, ROW_##name, 1, g * (double)(db))
 #define COMPARE(...)
 #define COMPARE1(...)
 #include "elementwise.def"
@@ -359,9 +378,13 @@ uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to) {
 }
 
 /* Constructors: the fast path is a push of 24 bytes; what it does not serve is kept out of line. */
-__attribute__((noinline)) static cr_var record1(const cr_op *op, cr_var x) { return cr_record(x.tape, op, 1, &x, NULL); }
-__attribute__((noinline)) static cr_var record2(const cr_op *op, cr_var x, cr_var y) {
-  return cr_record(x.tape, op, 2, (cr_var[]){x, y}, NULL);
+__attribute__((noinline)) static cr_var record1(uint32_t number, const cr_op *op, cr_var x) {
+  cr_var v = cr__record_row(x.tape, number, x, x);
+  return v.id ? v : cr_record(x.tape, op, 1, &x, NULL);
+}
+__attribute__((noinline)) static cr_var record2(uint32_t number, const cr_op *op, cr_var x, cr_var y) {
+  cr_var v = cr__record_row(x.tape, number, x, y);
+  return v.id ? v : cr_record(x.tape, op, 2, (cr_var[]){x, y}, NULL);
 }
 #define UNARY(name, value, ...)                                                     \
   cr_var cr_##name(cr_var x) {                                                      \
@@ -370,7 +393,7 @@ __attribute__((noinline)) static cr_var record2(const cr_op *op, cr_var x, cr_va
       double a = t->slot[x.id].num;                                                 \
       return cr__push_inline(t, ROW_##name, x.id, 0, (double)(value));              \
     }                                                                               \
-    return record1(&name##_op, x);                                                  \
+    return record1(ROW_##name, &name##_op, x);                                                  \
   }
 #define BINARY(name, infix, value, ...)                                             \
   cr_var cr_##name(cr_var x, cr_var y) {                                            \
@@ -379,12 +402,12 @@ __attribute__((noinline)) static cr_var record2(const cr_op *op, cr_var x, cr_va
       double a = t->slot[x.id].num, b = t->slot[y.id].num;                          \
       return cr__push_inline(t, ROW_##name, x.id, y.id, (double)(value));           \
     }                                                                               \
-    return record2(&name##_op, x, y);                                               \
+    return record2(ROW_##name, &name##_op, x, y);                                               \
   }
 #define COMPARE(name, ...) \
-  cr_var cr_##name(cr_var x, cr_var y) { return record2(&name##_op, x, y); }
+  cr_var cr_##name(cr_var x, cr_var y) { return cr_record(x.tape, &name##_op, 2, (cr_var[]){x, y}, NULL); }
 #define COMPARE1(name, ...) \
-  cr_var cr_##name(cr_var x) { return record1(&name##_op, x); }
+  cr_var cr_##name(cr_var x) { return cr_record(x.tape, &name##_op, 1, &x, NULL); }
 #include "elementwise.def"
 BINARY(guarded_mul, NULL, a == 0 ? 0 : a * b, )
 #undef UNARY

@@ -11,6 +11,10 @@ typedef struct axis_attr {
   int axis;
 } axis_attr;
 
+static const cr_field axis_fields[] = {
+  CR_FIELD(axis_attr, axis, CR_FIELD_AXIS, "axis"),
+  {.name = NULL}};
+
 static void show_axis(char *text, size_t size, const void *attr) {
   snprintf(text, size, "dim=%d", ((const axis_attr *)attr)->axis);
 }
@@ -156,6 +160,12 @@ static void write_emit(cr_emit_context *c) { put_emit(c, "="); }
 /* index_select(x, i): whole slices of x along an axis, i a vector */
 
 static cr_status index_select_prepare(cr_tape *t, int n, cr_var *in) { return (void)n, check_integers(t, in[1]); }
+/* Operands after the index hold numbers for the first. */
+static int axis_check(const cr_infer *c) {
+  return c->in[0].rank > 0 && (c->in[1].dtype == CR_INT64 || c->in[1].dtype == CR_INT32) && (c->n < 3 || c->in[2].dtype == c->in[0].dtype);
+}
+static int index_check(const cr_infer *c) { return axis_check(c) && c->in[1].rank == 1; }
+
 static cr_status index_select_infer(cr_infer *c) {
   cr_array like = c->in[0];
   like.dim[axis_in(c->attr)] = c->in[1].count;
@@ -186,9 +196,16 @@ static cr_status index_select_eval(cr_eval *c) {
 static void index_select_vjp(cr_vjp_rule *c) {
   c->d[0] = cr_index_add(cr_zeros_like(c->in[0]), axis_in(c->attr), c->in[1], c->g);
 }
+/* By the index where it is fixed, else along the other axes. */
+static void take_depend(cr_depend *c) {
+  int along[CR_MAX_RANK];
+  for (int i = 0; i < c->in[0].rank; i++) along[i] = i == axis_in(c->attr) ? -1 : i;
+  if (cr_depend_moves(c, 1)) cr_depend_along(c, 0, along);
+  else cr_depend_selection(c);
+}
 static const cr_op index_select_op = {
-  .name = "index_select", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_select_prepare,
-  .infer = index_select_infer, .eval = index_select_eval, .emit = take_emit, .vjp = index_select_vjp, .show = show_axis, .latex = "%a_{[%b]}",
+  .name = "index_select", .check = index_check, .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .fields = axis_fields, .prepare = index_select_prepare,
+  .infer = index_select_infer, .eval = index_select_eval, .depend = take_depend, .emit = take_emit, .vjp = index_select_vjp, .show = show_axis, .latex = "%a_{[%b]}",
   .rule = "the cotangent added at the positions it came from"};
 
 cr_var cr_index_select(cr_var x, int axis, cr_var index) {
@@ -243,9 +260,25 @@ static void index_add_vjp(cr_vjp_rule *c) {
   if (c->wanted[0]) c->d[0] = c->g;
   if (c->wanted[2]) c->d[2] = cr_index_select(c->g, axis_in(c->attr), c->in[1]);
 }
+static void index_add_depend(cr_depend *c) {
+  int axis = axis_in(c->attr);
+  const cr_array *x = c->out, *index = &c->in[1];
+  int64_t n = x->dim[axis], m = index->count, run = product(x->dim, axis + 1, x->rank);
+  int along[CR_MAX_RANK];
+  for (int64_t k = 0; k < x->count; k++) cr_depend_on(c, k, 0, k);
+  for (int i = 0; i < x->rank; i++) along[i] = i == axis ? -1 : i;
+  if (cr_depend_moves(c, 1)) {
+    cr_depend_along(c, 2, along);
+    return;
+  }
+  for (int64_t k = 0; k < c->in[2].count; k++) {
+    int64_t at = cr_array_get_int(index, k / run % m);
+    cr_depend_on(c, (k / run / m * n + (at < 0 ? at + n : at)) * run + k % run, 2, k);
+  }
+}
 static const cr_op index_add_op = {
-  .name = "index_add", .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_add_prepare,
-  .infer = index_add_infer, .eval = index_add_eval, .emit = add_emit, .vjp = index_add_vjp, .show = show_axis,
+  .name = "index_add", .check = index_check, .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .fields = axis_fields, .prepare = index_add_prepare,
+  .infer = index_add_infer, .eval = index_add_eval, .depend = index_add_depend, .emit = add_emit, .vjp = index_add_vjp, .show = show_axis,
   .rule = "the cotangent; to the source, the cotangent at the positions"};
 
 cr_var cr_index_add(cr_var x, int axis, cr_var index, cr_var source) {
@@ -311,8 +344,8 @@ static void gather_vjp(cr_vjp_rule *c) {
   c->d[0] = cr_scatter_add(cr_zeros_like(c->in[0]), axis_in(c->attr), c->in[1], c->g);
 }
 static const cr_op gather_op = {
-  .name = "gather", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_select_prepare,
-  .infer = gather_infer, .eval = gather_eval, .emit = take_emit, .vjp = gather_vjp, .show = show_axis,
+  .name = "gather", .check = axis_check, .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .fields = axis_fields, .prepare = index_select_prepare,
+  .infer = gather_infer, .eval = gather_eval, .depend = take_depend, .emit = take_emit, .vjp = gather_vjp, .show = show_axis,
   .rule = "the cotangent added at the positions it came from"};
 
 /* A tensor of rank 0 is treated as a vector of one element. */
@@ -349,9 +382,25 @@ static void scatter_add_vjp(cr_vjp_rule *c) {
   if (c->wanted[0]) c->d[0] = c->g;
   if (c->wanted[2]) c->d[2] = cr_gather(c->g, axis_in(c->attr), c->in[1]);
 }
+static void scatter_add_depend(cr_depend *c) {
+  int axis = axis_in(c->attr);
+  const cr_array *x = c->out, *index = &c->in[1];
+  int64_t along[CR_MAX_RANK] = {0};
+  if (cr_depend_moves(c, 1)) {
+    cr_depend_all(c);
+    return;
+  }
+  for (int64_t k = 0; k < x->count; k++) cr_depend_on(c, k, 0, k);
+  for (int64_t k = 0; k < index->count; k++) {
+    int64_t at = cr_array_get_int(index, k), to = 0;
+    for (int i = 0; i < x->rank; i++) to = to * x->dim[i] + (i != axis ? along[i] : at < 0 ? at + x->dim[axis] : at);
+    cr_depend_on(c, to, 2, k);
+    for (int i = x->rank - 1; i >= 0 && ++along[i] == index->dim[i]; i--) along[i] = 0;
+  }
+}
 static const cr_op scatter_add_op = {
-  .name = "scatter_add", .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_add_prepare,
-  .infer = scatter_infer, .eval = scatter_add_eval, .emit = add_emit, .vjp = scatter_add_vjp, .show = show_axis,
+  .name = "scatter_add", .check = axis_check, .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .fields = axis_fields, .prepare = index_add_prepare,
+  .infer = scatter_infer, .eval = scatter_add_eval, .depend = scatter_add_depend, .emit = add_emit, .vjp = scatter_add_vjp, .show = show_axis,
   .rule = "the cotangent; to the source, the cotangent at the positions"};
 
 static cr_status scatter_eval(cr_eval *c) {
@@ -385,7 +434,7 @@ static cr_status last_writer_eval(cr_eval *c) {
   return CR_OK;
 }
 static const cr_op last_writer_op = {
-  .name = "last_writer", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(axis_attr),
+  .name = "last_writer", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(axis_attr), .fields = axis_fields,
   .prepare = index_select_prepare,
   .infer = last_writer_infer, .eval = last_writer_eval, .show = show_axis};
 
@@ -398,8 +447,8 @@ static void scatter_vjp(cr_vjp_rule *c) {
   c->d[2] = cr_where(wins, cr_gather(c->g, axis, c->in[1]), zero);
 }
 static const cr_op scatter_op = {
-  .name = "scatter", .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .prepare = index_add_prepare,
-  .infer = scatter_infer, .eval = scatter_eval, .emit = write_emit, .vjp = scatter_vjp, .show = show_axis,
+  .name = "scatter", .check = axis_check, .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .fields = axis_fields, .prepare = index_add_prepare,
+  .infer = scatter_infer, .eval = scatter_eval, .depend = cr_depend_selection, .emit = write_emit, .vjp = scatter_vjp, .show = show_axis,
   .rule = "the cotangent with zeros at the positions; to the source, the cotangent there, for the last writer only"};
 
 /* A source larger than the index is used as far as the index goes, a single number everywhere. */
@@ -427,3 +476,5 @@ cr_var cr_scatter_add(cr_var x, int axis, cr_var index, cr_var source) {
 cr_var cr_scatter(cr_var x, int axis, cr_var index, cr_var source) {
   return scatter_with(&scatter_op, x, axis, index, source);
 }
+
+const cr_op *const cr__gather_ops[] = {&index_select_op, &index_add_op, &gather_op, &scatter_add_op, &last_writer_op, &scatter_op, NULL};

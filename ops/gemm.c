@@ -1,5 +1,5 @@
-/* See gemm.h. Small products go to BLAS where there is one, the others to kernels of our own: vectors are the compilers' own, so that one source serves every processor; on x86-64 the widest that it has
- * are chosen as the program runs. */
+/* See gemm.h. Small products go to BLAS where there is one, the others to kernels of our own: vectors are the compilers',
+ * so that one source serves every processor; on x86-64 the widest that it has are chosen as the program runs. */
 #include "gemm.h"
 
 #include <limits.h>
@@ -18,8 +18,10 @@
 #pragma GCC optimize("fp-contract=fast")
 #endif
 
-/* Rows of the left operand that share a packed panel, and its length along the inner axis: both stay in the cache. */
-enum { PART_ROWS = 256, DEPTH = 192 };
+/* Rows of the left operand that share a packed panel, and its length along the inner axis: both stay in the cache. PANELS
+ * are packed together. Beside FEW_TILES of rows, packing a panel by itself would take long; one whose rows lie in NEAR bytes
+ * is as good as packed. */
+enum { PART_ROWS = 256, DEPTH = 192, FEW_TILES = 8, PANELS = 8, NEAR = 1 << 14 };
 
 /* A part of the product: some rows of x times some panels of y. Either x is A and y is B, or all are transposed. */
 typedef struct part_of {
@@ -37,12 +39,14 @@ typedef struct part_of {
 #define REAL float
 #define LANES 4
 #define ROWS 4
+#define VECTORS 2
 #include "gemmkernel.h"
 #define TARGET
 #define NAME(x) JOIN(double_any, x)
 #define REAL double
-#define LANES 2
+#define LANES 4
 #define ROWS 4
+#define VECTORS 1
 #include "gemmkernel.h"
 
 #if defined(__x86_64__)
@@ -51,24 +55,28 @@ typedef struct part_of {
 #define REAL float
 #define LANES 8
 #define ROWS 4
+#define VECTORS 3
 #include "gemmkernel.h"
 #define TARGET __attribute__((target("avx2,fma")))
 #define NAME(x) JOIN(double_avx2, x)
 #define REAL double
 #define LANES 4
 #define ROWS 4
+#define VECTORS 3
 #include "gemmkernel.h"
 #define TARGET __attribute__((target("avx512f")))
 #define NAME(x) JOIN(float_avx512, x)
 #define REAL float
 #define LANES 16
 #define ROWS 8
+#define VECTORS 3
 #include "gemmkernel.h"
 #define TARGET __attribute__((target("avx512f")))
 #define NAME(x) JOIN(double_avx512, x)
 #define REAL double
 #define LANES 8
 #define ROWS 8
+#define VECTORS 3
 #include "gemmkernel.h"
 #endif
 
@@ -99,7 +107,7 @@ static bool is_transposed(const cr__product *p) {
 
 /* Columns of a part: several panels where the block of x does not stay in the cache by itself, or has to be packed. */
 static int64_t part_cols(int64_t width, int64_t rows, int64_t x_row, int64_t x_step) {
-  return rows >= PART_ROWS || (x_row == 1 && x_step > 1) ? 4 * width : width;
+  return rows >= PART_ROWS || (x_row == 1 && x_step > 1) ? PANELS * width : width;
 }
 
 #if CR_HAVE_BLAS
@@ -116,13 +124,14 @@ typedef struct blas_call {
   int64_t lda, ldb;
 } blas_call;
 
-/* A threaded BLAS rounds otherwise for another number of threads, but keeps to one up to 2^18 multiply-adds. */
+/* A threaded BLAS rounds otherwise for another number of threads, but keeps to one up to 2^18 multiply-adds. Where B is
+ * transposed our own kernels are faster. */
 static bool is_for_blas(const cr__product *p, blas_call *b) {
   enum { MOST = 1 << 18 };
   if (p->m > MOST || p->n > MOST || p->k > MOST || !p->k || p->m * p->n > MOST / p->k || p->c_row > INT_MAX) return false;
   b->lda = leading(p->m, p->k, p->a_row, p->a_col, &b->how_a);
   b->ldb = leading(p->k, p->n, p->b_row, p->b_col, &b->how_b);
-  return b->lda > 0 && b->ldb > 0 && b->lda <= INT_MAX && b->ldb <= INT_MAX && p->c_row >= p->n;
+  return b->lda > 0 && b->ldb > 0 && b->how_b == CblasNoTrans && b->lda <= INT_MAX && b->ldb <= INT_MAX && p->c_row >= p->n;
 }
 
 static bool by_blas(cr_dtype dtype, const cr__product *p) {

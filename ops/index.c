@@ -11,6 +11,10 @@ typedef struct dims_attr {
   int64_t dim[CR_MAX_RANK];
 } dims_attr;
 
+static const cr_field dims_fields[] = {
+  CR_LIST(dims_attr, rank, dim, "shape"),
+  {.name = NULL}};
+
 static cr_status ravel_prepare(cr_tape *t, int n, cr_var *in) {
   for (int k = 0; k < n; k++) {
     cr_dtype dtype = cr_dtype_of(in[k]);
@@ -40,7 +44,7 @@ static cr_status ravel_eval(cr_eval *c) {
   return CR_OK;
 }
 static const cr_op ravel_op = {
-  .name = "ravel_index", .arity = CR_VARIADIC, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(dims_attr),
+  .name = "ravel_index", .arity = CR_VARIADIC, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(dims_attr), .fields = dims_fields,
   .prepare = ravel_prepare, .infer = ravel_infer, .eval = ravel_eval};
 
 /* one_hot: integers to rows of a unit matrix */
@@ -72,11 +76,12 @@ static cr_status one_hot_eval(cr_eval *c) {
   return CR_OK;
 }
 static const cr_op one_hot_op = {
-  .name = "one_hot", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(dims_attr), .infer = one_hot_infer,
+  .name = "one_hot", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(dims_attr), .fields = dims_fields, .infer = one_hot_infer,
   .eval = one_hot_eval, .show = one_hot_show};
 
 /* One more than the largest integer: the number of classes or segments where none is given. */
 static int64_t one_past_largest(cr_var v) {
+  if (!cr_knows(v)) return 0;
   cr_array a = cr_view(v);
   int64_t most = -1;
   for (int64_t k = 0; k < a.count; k++) {
@@ -136,6 +141,7 @@ static int positions_of_mask(cr_var mask, int room, cr_var *out) {
   cr_array a = cr_view(mask);
   int64_t count = 0, next = 0;
   if (a.rank > room) return room + 1;
+  if (!cr_knows(mask)) return -1;
   for (int64_t k = 0; k < a.count; k++) count += cr_array_get_int(&a, k) != 0;
   for (int i = 0; i < a.rank; i++)
     if (cr_is_poison(out[i] = cr_constant_of(mask.tape, CR_INT64, 1, &count, NULL))) return -1;
@@ -313,14 +319,16 @@ static void call_unfold(cr_call *c) {
 #define TAKES "the cotangent added at the positions it came from"
 #define GIVES "the cotangent; to the source, the cotangent at the positions"
 
+static const cr_op *const recorded[] = {&ravel_op, &one_hot_op, NULL};
+
 const cr_function cr__index_functions[] = {
-  {.signature = "index_select(input, dim, index)", .call = call_index_select, .family = "indexing",
+  {.ops = recorded, .signature = "index_select(input, dim, index)", .call = call_index_select, .family = "indexing",
    .doc = "Slices along an axis at the positions of an integer tensor, whose axes replace it.", .derivative = TAKES,
    .samples = "index_select(x:(3,2), 0, i:(4)<3); index_select(x:(2,3), -1, i:(2,2)<3)"},
   {.signature = "gather(input, dim, index)", .call = call_gather, .family = "indexing",
    .doc = "Element by element: along axis dim the position is read from the index, on other axes it is the index's own.",
    .derivative = TAKES, .samples = "gather(x:(2,3), 1, i:(2,4)<3); gather(x:(3,2), 0, i:(2,1)<3)"},
-  {.signature = "take_along_dim(input, indices, dim=None)", .call = call_take_along_dim, .family = "indexing",
+  {.ops = cr__gather_ops, .signature = "take_along_dim(input, indices, dim=None)", .call = call_take_along_dim, .family = "indexing",
    .doc = "gather after input and indices are broadcast on the other axes; without dim over the flattened input.",
    .derivative = TAKES,
    .samples = "take_along_dim(x:(2,3), i:(2,1)<3, dim=1); take_along_dim(x:(2,2), i:(3)<4)"},

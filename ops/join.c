@@ -8,6 +8,10 @@ typedef struct join_attr {
   int axis;
 } join_attr;
 
+static const cr_field join_fields[] = {
+  CR_FIELD(join_attr, axis, CR_FIELD_INT, "axis"),
+  {.name = NULL}};
+
 static void join_show(char *text, size_t size, const void *attr) {
   snprintf(text, size, "dim=%d", ((const join_attr *)attr)->axis);
 }
@@ -20,6 +24,16 @@ static cr_status do_not_fit(cr_infer *c, int k) {
           cr_shape_text(&c->in[0], first, sizeof first));
   return CR_BAD_SHAPE;
 }
+
+/* An axis of the operands, or for stack one more; of one dtype. */
+static int join_check(const cr_infer *c, int ranks) {
+  int axis = ((const join_attr *)c->attr)->axis;
+  for (int k = 1; k < c->n; k++)
+    if (c->in[k].dtype != c->in[0].dtype) return 0;
+  return axis >= 0 && axis < ranks;
+}
+static int concatenate_check(const cr_infer *c) { return join_check(c, c->in[0].rank); }
+static int stack_check(const cr_infer *c) { return join_check(c, c->in[0].rank + 1); }
 
 /* concatenate */
 
@@ -75,8 +89,8 @@ static void concatenate_emit(cr_emit_context *c) {
 }
 
 static const cr_op concatenate_op = {
-  .name = "concatenate", .arity = CR_VARIADIC, .kind = CR_LINEAR, .attr_size = sizeof(join_attr), .prepare = join_prepare,
-  .infer = concatenate_infer, .eval = concatenate_eval, .emit = concatenate_emit, .vjp = concatenate_vjp, .show = join_show,
+  .name = "concatenate", .check = concatenate_check, .arity = CR_VARIADIC, .kind = CR_LINEAR, .attr_size = sizeof(join_attr), .fields = join_fields, .prepare = join_prepare,
+  .infer = concatenate_infer, .eval = concatenate_eval, .depend = cr_depend_selection, .emit = concatenate_emit, .vjp = concatenate_vjp, .show = join_show,
   .rule = "to each operand its slice of the cotangent"};
 
 cr_var cr_concatenate(int n, const cr_var *x, int axis) {
@@ -135,8 +149,8 @@ static void stack_emit(cr_emit_context *c) {
 }
 
 static const cr_op stack_op = {
-  .name = "stack", .arity = CR_VARIADIC, .kind = CR_LINEAR, .attr_size = sizeof(join_attr), .prepare = join_prepare,
-  .infer = stack_infer, .eval = stack_eval, .emit = stack_emit, .vjp = stack_vjp, .show = join_show,
+  .name = "stack", .check = stack_check, .arity = CR_VARIADIC, .kind = CR_LINEAR, .attr_size = sizeof(join_attr), .fields = join_fields, .prepare = join_prepare,
+  .infer = stack_infer, .eval = stack_eval, .depend = cr_depend_selection, .emit = stack_emit, .vjp = stack_vjp, .show = join_show,
   .rule = "to each operand its position of the cotangent"};
 
 cr_var cr_stack(int n, const cr_var *x, int axis) {
@@ -161,8 +175,10 @@ static void join(cr_call *c, cr_var (*op)(int, const cr_var *, int), const char 
 static void call_concatenate(cr_call *c) { join(c, cr_concatenate, "concatenate"); }
 static void call_stack(cr_call *c) { join(c, cr_stack, "stack"); }
 
+static const cr_op *const recorded[] = {&concatenate_op, &stack_op, NULL};
+
 const cr_function cr__join_functions[] = {
-  {.signature = "concatenate(tensors, dim=0) | cat | concat", .call = call_concatenate, .family = "shape",
+  {.ops = recorded, .signature = "concatenate(tensors, dim=0) | cat | concat", .call = call_concatenate, .family = "shape",
    .doc = "Tensors one after the other along an axis.", .derivative = "to each operand its slice of the cotangent",
    .samples = "concatenate([x:(2), y:(3)]); concatenate([x:(2,1), y:(2,2), x], dim=-1)"},
   {.signature = "stack(tensors, dim=0)", .call = call_stack, .family = "shape",

@@ -112,7 +112,7 @@ cr_var cr_repeat_interleave(cr_var x, int64_t repeats, int axis) {
 /* Row k of the axis repeated counts[k] times; the counts are read now, as they decide the shape. */
 static cr_var repeat_each(cr_var x, cr_var counts, int axis) {
   int k = cr_is_poison(x) || cr_is_poison(counts) ? -1 : cr__axis_of(x, "repeat_interleave", axis);
-  if (k < 0) return cr_poison(x.tape);
+  if (k < 0 || !cr_knows(counts)) return cr_poison(x.tape);
   cr_array n = cr_view(counts);
   int64_t size = cr_rank(x) ? cr_dim(x, k) : 1, total = 0;
   if (n.rank == 0 || (n.rank == 1 && n.count == 1)) return cr_repeat_interleave(x, cr_array_get_int(&n, 0), k);

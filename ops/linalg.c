@@ -61,7 +61,7 @@ static cr_var solve_jvp(cr_jvp_rule *c) {
   return solve_columns(c->in[0], right);
 }
 static const cr_op solve_op = {
-  .name = "solve", .arity = 2, .prepare = prepare_matrices, .infer = like_second, .eval = solve_eval, .vjp = solve_vjp,
+  .name = "solve", .check = cr__check_floats, .arity = 2, .prepare = prepare_matrices, .infer = like_second, .eval = solve_eval, .depend = cr__matrices_depend, .vjp = solve_vjp,
   .jvp = solve_jvp, .latex = "%a^{-1} \\, %b", .rule = "B: W = A^-T g; A: -W X^T"};
 
 static cr_var solve_columns(cr_var a, cr_var b) { return cr_record(a.tape, &solve_op, 2, (cr_var[]){a, b}, NULL); }
@@ -97,6 +97,11 @@ cr_var cr_inv(cr_var a) {
 typedef struct triangle_attr {
   int upper, unit;
 } triangle_attr;
+
+static const cr_field triangle_fields[] = {
+  CR_FIELD(triangle_attr, upper, CR_FIELD_FLAG, "upper"),
+  CR_FIELD(triangle_attr, unit, CR_FIELD_FLAG, "unit"),
+  {.name = NULL}};
 
 static void triangle_show(char *text, size_t size, const void *attr) {
   const triangle_attr *r = attr;
@@ -138,8 +143,8 @@ static cr_var triangular_jvp(cr_jvp_rule *c) {
   return triangular_columns(c->in[0], right, r->upper, r->unit);
 }
 static const cr_op triangular_op = {
-  .name = "solve_triangular", .arity = 2, .attr_size = sizeof(triangle_attr), .prepare = prepare_matrices,
-  .infer = like_second, .eval = triangular_eval, .vjp = triangular_vjp, .jvp = triangular_jvp, .show = triangle_show,
+  .name = "solve_triangular", .check = cr__check_floats, .arity = 2, .attr_size = sizeof(triangle_attr), .fields = triangle_fields, .prepare = prepare_matrices,
+  .infer = like_second, .eval = triangular_eval, .depend = cr__matrices_depend, .vjp = triangular_vjp, .jvp = triangular_jvp, .show = triangle_show,
   .latex = "%a^{-1} \\, %b", .rule = "B: W = T^-T g; T: the triangle of -W X^T"};
 
 static cr_var triangular_columns(cr_var t, cr_var b, int upper, int unit) {
@@ -183,7 +188,7 @@ static cr_var cholesky_jvp(cr_jvp_rule *c) {
   return cr_matmul(c->out, half_lower(right_divide(p, c->out, true)));
 }
 static const cr_op cholesky_op = {
-  .name = "cholesky", .arity = 1, .prepare = prepare_matrices, .infer = like_first, .eval = cholesky_eval,
+  .name = "cholesky", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = like_first, .eval = cholesky_eval, .depend = cr__matrices_depend,
   .vjp = cholesky_vjp, .jvp = cholesky_jvp,
   .rule = "sym(L^-T S L^-1) with S the lower triangle of L^T g, its diagonal halved"};
 
@@ -265,7 +270,7 @@ static cr_var lstsq_jvp(cr_jvp_rule *c) {
   return cr__plus(cr_lstsq(a, right), more);
 }
 static const cr_op lstsq_op = {
-  .name = "lstsq", .arity = 2, .prepare = prepare_matrices, .infer = lstsq_infer, .eval = lstsq_eval, .vjp = lstsq_vjp,
+  .name = "lstsq", .check = cr__check_floats, .arity = 2, .prepare = prepare_matrices, .infer = lstsq_infer, .eval = lstsq_eval, .depend = cr__matrices_depend, .vjp = lstsq_vjp,
   .jvp = lstsq_jvp, .latex = "%a^{+} \\, %b",
   .rule = "B: W = A^+T g; A: -W X^T + (B - A X) (A^+ W)^T for tall A, -W X^T + A^+T X (g - A^T W)^T for wide A"};
 
@@ -327,12 +332,14 @@ static void call_matrix_power(cr_call *c) { cr_return(c, cr_matrix_power(cr_arg_
 #define GOOD(n) "(0.3 * x:(" #n "," #n ") + 2 * eye(" #n "))"
 #define POSITIVE(n) "(x:(" #n "," #n ") @ x.T + eye(" #n "))"
 
+static const cr_op *const recorded[] = {&solve_op, &triangular_op, &cholesky_op, &lstsq_op, NULL};
+
 const cr_function cr__linalg_functions[] = {
-  {.signature = "det(A) | det_small", .call = call_det, .family = "linear algebra",
+  {.ops = recorded, .signature = "det(A) | det_small", .call = call_det, .family = "linear algebra",
    .doc = "Determinant of the matrices in the last two axes.",
    .derivative = "g times the cofactors of A", .kinks = "none: a singular matrix has its exact gradient",
    .samples = "det(x:(2,2)); det(x:(3,3)); det(x:(2,4,4)); det(x:(5,5))"},
-  {.signature = "slogdet(A)", .call = call_slogdet, .family = "linear algebra",
+  {.ops = cr__determinant_ops, .signature = "slogdet(A)", .call = call_slogdet, .family = "linear algebra",
    .doc = "Sign of the determinant and logarithm of its absolute value.", .domain = "det(A) != 0",
    .derivative = "g A^-T for the logarithm, none for the sign", .kinks = "det(A) = 0: (0, -inf), derivative NaN",
    .samples = "slogdet" GOOD(3) "; slogdet(x:(2,2))"},

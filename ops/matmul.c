@@ -64,7 +64,7 @@ typedef struct batch_of_products {
 } batch_of_products;
 
 static bool few(const cr__product *p) {
-  enum { FEW = 256 }; /* multiplications, below which a kernel costs more than it saves */
+  enum { FEW = 128 }; /* multiplications, below which a kernel costs more than it saves */
   return !p->k || p->m * p->n <= FEW / p->k || (p->n == 1 && (p->m == 1 || (p->a_col == 1 && p->b_row == 1)));
 }
 
@@ -155,8 +155,15 @@ static void matmul_vjp(cr_vjp_rule *c) {
   if (c->wanted[1]) c->d[1] = cr_matmul(cr_matrix_transpose(c->in[0]), c->g);
 }
 
+static void matmul_depend(cr_depend *c) {
+  int rows[CR_MAX_RANK], columns[CR_MAX_RANK], last = c->out->rank - 1;
+  for (int i = 0; i <= last; i++) rows[i] = i < last ? i : -1, columns[i] = i != last - 1 ? i : -1;
+  cr_depend_along(c, 0, rows);
+  cr_depend_along(c, 1, columns);
+}
+
 static const cr_op matmul_op = {
-  .name = "matmul", .arity = 2, .kind = CR_BILINEAR, .prepare = matmul_prepare, .infer = matmul_infer, .eval = matmul_eval, .emit = matmul_emit,
+  .name = "matmul", .check = cr__check_numbers, .arity = 2, .kind = CR_BILINEAR, .prepare = matmul_prepare, .infer = matmul_infer, .eval = matmul_eval, .depend = matmul_depend, .emit = matmul_emit,
   .vjp = matmul_vjp, .infix = "a @ b", .latex = "%a \\, %b", .rule = "g B^T for A, A^T g for B"};
 
 cr_var cr_matmul(cr_var a, cr_var b) {
@@ -355,8 +362,10 @@ static void call_einsum(cr_call *c) {
   if (n >= 0) cr_return(c, cr_einsum(cr_call_tape(c), equation, n, operand));
 }
 
+static const cr_op *const recorded[] = {&matmul_op, NULL};
+
 const cr_function cr__matmul_functions[] = {
-  {.signature = "matmul(input, other) | mm | mv | bmm", .call = call_matmul, .family = "matrix product",
+  {.ops = recorded, .signature = "matmul(input, other) | mm | mv | bmm", .call = call_matmul, .family = "matrix product",
    .doc = "Matrix product over the last two axes, leading axes broadcast; a 1-D operand is a row on the left, a column on "
           "the right.",
    .derivative = "g B^T for A, A^T g for B, summed over axes that were broadcast",

@@ -119,3 +119,11 @@ cr_var cr__insert_axes(cr_var x, int at, int n) {
 }
 
 cr_var cr__plus(cr_var x, cr_var y) { return cr_absent(x) ? y : cr_absent(y) ? x : cr_add(x, y); }
+
+void cr__matrices_depend(cr_depend *c) {
+  for (int k = 0; k < c->n; k++) {
+    int axis[CR_MAX_RANK];
+    for (int i = 0; i < c->in[k].rank; i++) axis[i] = i < c->in[k].rank - 2 ? i : -1;
+    cr_depend_along(c, k, axis);
+  }
+}

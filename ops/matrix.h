@@ -22,6 +22,9 @@ cr_status cr__prepare_matrices(cr_tape *t, int n, cr_var *in, char result, int l
 /* Records and returns what is wrong with an operand that is to be a matrix, or a square one. */
 cr_status cr__check_matrix(cr_infer *c, int k, int square);
 
+/* depend: matrices on whole matrices of the same place in the batch. */
+void cr__matrices_depend(cr_depend *c);
+
 cr_var cr__identity_like(cr_var x, int64_t n);         /* the n x n identity in x's dtype */
 cr_var cr__scale(cr_var x, double factor);             /* by a constant */
 cr_var cr__sum_last(cr_var x, int n_axes, int keepdim); /* over the last axes */

@@ -32,8 +32,8 @@ static void center_emit(cr_emit_context *c) {
 }
 static void center_vjp(cr_vjp_rule *c) { c->d[0] = center(c->g, c->attr); }
 static const cr_op center_op = {
-  .name = "center", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes), .prepare = cr__prepare_float,
-  .infer = cr__same_shape, .eval = center_eval, .emit = center_emit, .vjp = center_vjp, .show = cr__axes_show,
+  .name = "center", .check = cr__check_floats, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .prepare = cr__prepare_float,
+  .infer = cr__same_shape, .eval = center_eval, .depend = cr__rows_depend, .emit = center_emit, .vjp = center_vjp, .show = cr__axes_show,
   .latex = "\\left(%a - \\overline{%a}\\right)",
   .rule = "the cotangent minus its mean"};
 
@@ -50,6 +50,12 @@ typedef struct norm_attr {
   cr__axes axes;
   double p;
 } norm_attr;
+
+static const cr_field norm_fields[] = {
+  CR_FIELD(norm_attr, axes.mask, CR_FIELD_AXES, "axes"),
+  CR_FIELD(norm_attr, axes.keepdim, CR_FIELD_FLAG, "keepdim"),
+  CR_FIELD(norm_attr, p, CR_FIELD_REAL, "p"),
+  {.name = NULL}};
 
 static void norm_show(char *text, size_t size, const void *attr) {
   const norm_attr *a = attr;
@@ -125,8 +131,8 @@ static cr_var norm_jvp(cr_jvp_rule *c) {
   return cr_sum(terms, n, axes, a->axes.keepdim);
 }
 static const cr_op norm_op = {
-  .name = "vector_norm", .arity = 1, .attr_size = sizeof(norm_attr), .prepare = cr__prepare_float, .infer = norm_infer,
-  .eval = norm_eval, .emit = norm_emit, .vjp = norm_vjp, .jvp = norm_jvp, .show = norm_show, .latex = "\\left\\|%a\\right\\|",
+  .name = "vector_norm", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(norm_attr), .fields = norm_fields, .prepare = cr__prepare_float, .infer = norm_infer,
+  .eval = norm_eval, .depend = cr__rows_depend, .emit = norm_emit, .vjp = norm_vjp, .jvp = norm_jvp, .show = norm_show, .latex = "\\left\\|%a\\right\\|",
   .rule = "sign(x) |x / y|^(p - 1), 0 at 0"};
 
 cr_var cr_vector_norm(cr_var x, double p, int n_axes, const int *axes, int keepdim) {
@@ -197,8 +203,10 @@ static void call_vector_norm(cr_call *c) {
   cr_return(c, cr_vector_norm(x, cr_arg_number(c, 1), n, axes, cr_arg_bool(c, 3)));
 }
 
+static const cr_op *const recorded[] = {&center_op, &norm_op, NULL};
+
 const cr_function cr__moment_functions[] = {
-  {.signature = "var(input, dim=None, *, correction=1, keepdim=False, unbiased=None)", .call = call_var, .family = "reduction",
+  {.ops = recorded, .signature = "var(input, dim=None, *, correction=1, keepdim=False, unbiased=None)", .call = call_var, .family = "reduction",
    .doc = "Variance: squared deviations from the mean over n - correction; NaN when that is not positive.",
    .derivative = "2 (x - mean) / (n - correction)",
    .samples = "var(x:(4)); var(x:(2,3), dim=1, correction=0); var(x:(4), unbiased=False); var(x:(2,3,2), dim=(0,-1), keepdim=True)"},

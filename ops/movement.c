@@ -14,6 +14,18 @@ typedef struct dims_attr {
   int64_t dim[CR_MAX_RANK];
 } dims_attr;
 
+static const cr_field permute_fields[] = {
+  CR_LIST(dims_attr, rank, dim, "axes"),
+  {.name = NULL}};
+
+static const cr_field cast_fields[] = {
+  CR_FIELD(dims_attr, rank, CR_FIELD_DTYPE, "dtype"),
+  {.name = NULL}};
+
+static const cr_field dims_fields[] = {
+  CR_LIST(dims_attr, rank, dim, "shape"),
+  {.name = NULL}};
+
 static int64_t count_of(int rank, const int64_t *dims) {
   int64_t n = 1;
   for (int i = 0; i < rank; i++) n *= dims[i];
@@ -110,7 +122,7 @@ static cr_var cast_jvp(cr_jvp_rule *c) {
   return cr_cast(c->dot[0], cr_dtype_of(c->out));
 }
 static const cr_op cast_op = {
-  .name = "cast", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = cast_infer, .eval = copy_eval, .emit = value_emit, .pointwise = 1,
+  .name = "cast", .check = cr__check_nothing, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .fields = cast_fields, .infer = cast_infer, .eval = copy_eval, .emit = value_emit, .pointwise = 1,
   .vjp = cast_vjp, .jvp = cast_jvp, .show = cast_show, .latex = "%a",
   .rule = "the cotangent cast back; none through integers"};
 
@@ -129,7 +141,7 @@ static cr_status same_view(cr_infer *c) {
 static void no_vjp(cr_vjp_rule *c) { (void)c; }
 static cr_var no_jvp(cr_jvp_rule *c) { return cr_poison(c->tape); }
 static const cr_op stop_gradient_op = {
-  .name = "stop_gradient", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .infer = same_view, .vjp = no_vjp, .jvp = no_jvp,
+  .name = "stop_gradient", .check = cr__check_nothing, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .infer = same_view, .vjp = no_vjp, .jvp = no_jvp,
   .latex = "\\operatorname{stop}\\left(%a\\right)", .rule = "none: the path is cut here"};
 
 cr_var cr_stop_gradient(cr_var x) { return cr_record(x.tape, &stop_gradient_op, 1, &x, NULL); }
@@ -142,7 +154,7 @@ static cr_status copy_infer(cr_infer *c) {
 }
 static void copy_vjp(cr_vjp_rule *c) { c->d[0] = c->g; }
 static const cr_op copy_op = {
-  .name = "copy", .arity = 1, .kind = CR_LINEAR, .infer = copy_infer, .eval = copy_eval, .emit = value_emit, .vjp = copy_vjp, .latex = "%a",
+  .name = "copy", .check = cr__check_nothing, .arity = 1, .kind = CR_LINEAR, .infer = copy_infer, .eval = copy_eval, .depend = cr_depend_selection, .emit = value_emit, .vjp = copy_vjp, .latex = "%a",
   .rule = "the cotangent"};
 
 cr_var cr_copy(cr_var x) { return cr_record(x.tape, &copy_op, 1, &x, NULL); }
@@ -192,6 +204,14 @@ static cr_status reshape_infer(cr_infer *c) {
   }
   return CR_OK;
 }
+static int reshape_check(const cr_infer *c) {
+  const dims_attr *d = c->attr;
+  int64_t count = 1;
+  if (!cr__are_sizes(d->rank, d->dim)) return 0;
+  for (int i = 0; i < d->rank; i++) count *= d->dim[i];
+  return count == c->in[0].count;
+}
+
 static void reshape_vjp(cr_vjp_rule *c) {
   cr_array x = cr_view(c->in[0]);
   c->d[0] = cr_reshape(c->g, x.rank, x.dim);
@@ -201,8 +221,8 @@ static cr_var reshape_jvp(cr_jvp_rule *c) {
   return cr_absent(c->dot[0]) ? c->dot[0] : cr_reshape(c->dot[0], y.rank, y.dim);
 }
 static const cr_op reshape_op = {
-  .name = "reshape", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = reshape_infer,
-  .eval = copy_eval, .emit = copy_emit, .vjp = reshape_vjp, .jvp = reshape_jvp, .show = show_dims,
+  .name = "reshape", .check = reshape_check, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .fields = dims_fields, .infer = reshape_infer,
+  .eval = copy_eval, .depend = cr_depend_selection, .emit = copy_emit, .vjp = reshape_vjp, .jvp = reshape_jvp, .show = show_dims,
   .latex = "\\operatorname{reshape}\\left(%a\\right)", .rule = "the cotangent in the operand's shape"};
 
 cr_var cr_reshape(cr_var x, int rank, const int64_t *dims) {
@@ -242,6 +262,17 @@ static cr_status permute_infer(cr_infer *c) {
   cr__settle_strides(c->out);
   return CR_OK;
 }
+static int permute_check(const cr_infer *c) {
+  const dims_attr *d = c->attr;
+  unsigned seen = 0;
+  if (d->rank != c->in[0].rank) return 0;
+  for (int i = 0; i < d->rank; i++) {
+    if (d->dim[i] < 0 || d->dim[i] >= d->rank) return 0;
+    seen |= 1u << d->dim[i];
+  }
+  return seen + 1 == 1u << d->rank;
+}
+
 static cr_var permute_by(cr_var x, const dims_attr *d, int inverse) {
   int axes[CR_MAX_RANK];
   for (int i = 0; i < d->rank; i++) {
@@ -253,7 +284,7 @@ static cr_var permute_by(cr_var x, const dims_attr *d, int inverse) {
 static void permute_vjp(cr_vjp_rule *c) { c->d[0] = permute_by(c->g, c->attr, 1); }
 static cr_var permute_jvp(cr_jvp_rule *c) { return cr_absent(c->dot[0]) ? c->dot[0] : permute_by(c->dot[0], c->attr, 0); }
 static const cr_op permute_op = {
-  .name = "permute", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = permute_infer,
+  .name = "permute", .check = permute_check, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .fields = permute_fields, .infer = permute_infer,
   .vjp = permute_vjp, .jvp = permute_jvp, .show = show_dims, .latex = "%a^{\\top}",
   .rule = "the cotangent with the axes put back"};
 
@@ -285,6 +316,15 @@ static cr_status broadcast_infer(cr_infer *c) {
   cr__settle_strides(c->out);
   return CR_OK;
 }
+static int broadcast_check(const cr_infer *c) {
+  const dims_attr *d = c->attr;
+  const cr_array *x = &c->in[0];
+  if (d->rank < x->rank || !cr__are_sizes(d->rank, d->dim)) return 0;
+  for (int i = 0, lead = d->rank - x->rank; i < x->rank; i++)
+    if (x->dim[i] != 1 && x->dim[i] != d->dim[i + lead]) return 0;
+  return 1;
+}
+
 static void broadcast_vjp(cr_vjp_rule *c) {
   cr_array x = cr_view(c->in[0]), y = cr_view(c->out);
   int axes[CR_MAX_RANK], n = 0, lead = y.rank - x.rank;
@@ -298,7 +338,7 @@ static cr_var broadcast_jvp(cr_jvp_rule *c) {
   return cr_absent(c->dot[0]) ? c->dot[0] : cr_broadcast_to(c->dot[0], y.rank, y.dim);
 }
 static const cr_op broadcast_op = {
-  .name = "broadcast_to", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .infer = broadcast_infer,
+  .name = "broadcast_to", .check = broadcast_check, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .fields = dims_fields, .infer = broadcast_infer,
   .vjp = broadcast_vjp, .jvp = broadcast_jvp, .show = show_dims, .latex = "%a",
   .rule = "the cotangent summed over the axes that were expanded"};
 
@@ -344,8 +384,10 @@ static void call_permute(cr_call *c) {
   if (rank >= 0) cr_return(c, cr_permute(cr_arg_var(c, 0), rank, axes));
 }
 
+static const cr_op *const recorded[] = {&cast_op, &stop_gradient_op, &copy_op, &reshape_op, &permute_op, &broadcast_op, NULL};
+
 const cr_function cr__movement_functions[] = {
-  {.signature = "cast(input, dtype) | to | type", .call = call_cast, .family = "shape",
+  {.ops = recorded, .signature = "cast(input, dtype) | to | type", .call = call_cast, .family = "shape",
    .doc = "The same numbers in another dtype.",
    .derivative = "the cotangent cast back; none through integers", .samples = "cast(x:(2,3), 'float64')"},
   {.signature = "stop_gradient(input) | detach", .call = call_stop_gradient, .family = "shape",

@@ -14,6 +14,12 @@ typedef struct norm_attr {
   double eps;
 } norm_attr;
 
+static const cr_field norm_fields[] = {
+  CR_FIELD(norm_attr, axes.mask, CR_FIELD_AXES, "axes"),
+  CR_FIELD(norm_attr, axes.keepdim, CR_FIELD_FLAG, "keepdim"),
+  CR_FIELD(norm_attr, eps, CR_FIELD_REAL, "eps"),
+  {.name = NULL}};
+
 static void norm_show(char *text, size_t size, const void *attr) {
   const norm_attr *a = attr;
   char axes[200];
@@ -116,12 +122,12 @@ static cr_var pull_jvp(cr_jvp_rule *c) {
 }
 
 static const cr_op standardize_op = {
-  .name = "standardize", .arity = 1, .attr_size = sizeof(norm_attr), .prepare = cr__prepare_float, .infer = cr__same_shape,
-  .eval = norm_eval, .emit = norm_emit, .vjp = standardize_vjp, .jvp = standardize_jvp, .show = norm_show,
+  .name = "standardize", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(norm_attr), .fields = norm_fields, .prepare = cr__prepare_float, .infer = cr__same_shape,
+  .eval = norm_eval, .depend = cr__rows_depend, .emit = norm_emit, .vjp = standardize_vjp, .jvp = standardize_jvp, .show = norm_show,
   .latex = "\\operatorname{standardize}\\left(%a\\right)", .rule = "s (g - mean(g) - y mean(g y)), s = 1 / sqrt(var + eps)"};
 static const cr_op pull_op = {
-  .name = "standardize_pull", .arity = 2, .attr_size = sizeof(norm_attr), .prepare = cr__prepare_float,
-  .infer = cr__same_shape, .eval = norm_eval, .emit = norm_emit, .vjp = pull_vjp, .jvp = pull_jvp, .show = norm_show};
+  .name = "standardize_pull", .check = cr__check_alike, .arity = 2, .attr_size = sizeof(norm_attr), .fields = norm_fields, .prepare = cr__prepare_float,
+  .infer = cr__same_shape, .eval = norm_eval, .depend = cr__rows_depend, .emit = norm_emit, .vjp = pull_vjp, .jvp = pull_jvp, .show = norm_show};
 
 static cr_var standardize(cr_var x, const norm_attr *a) { return cr_record(x.tape, &standardize_op, 1, &x, a); }
 static cr_var pull(cr_var g, cr_var x, const norm_attr *a) { return cr_record(x.tape, &pull_op, 2, (cr_var[]){g, x}, a); }
@@ -234,8 +240,10 @@ static void call_instance_norm(cr_call *c) {
 
 #define NORMALISATION .family = "normalisation"
 
+static const cr_op *const recorded[] = {&standardize_op, &pull_op, NULL};
+
 const cr_function cr__norm_functions[] = {
-  {.signature = "layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5)", .call = call_layer_norm,
+  {.ops = recorded, .signature = "layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5)", .call = call_layer_norm,
    NORMALISATION,
    .doc = "Mean 0 and variance 1 over the last axes, whose sizes are normalized_shape; then weight and bias.",
    .samples = "layer_norm(x:(2,3), [3]); layer_norm(x:(2,2,2), [2,2], w:(2,2), b:(2,2))"},

@@ -6,6 +6,7 @@
 #ifndef CR_OPS_H
 #define CR_OPS_H
 
+#include "body.h"
 #include "engine.h"
 #include "op.h"
 
@@ -376,6 +377,47 @@ CR_API cr_var cr_lstm_sequence(cr_var z, cr_var weight, cr_var bias, cr_var h, c
  * may be a tensor; partials follow each other input by input, row-major. */
 CR_API cr_var cr_preaccumulated(cr_tape *t, double value, int n, const cr_var *x, const double *partials);
 
+/* Bodies as operations (branches.c, repeat.c): a record (body.h) is called once, with leaves of the shapes of the operands, and what it
+ * records is run by one node. All that a body uses is an operand; its results have one dtype, and so have the floats that
+ * derivatives are taken by. Derivatives of any order, by bodies made of the body. A status other than CR_OK has the tape's error. */
+
+/* The m results of a body over n inputs, of which inputs and results alone are kept: derivatives run it again. */
+CR_API cr_status cr_checkpoint(cr_tape *t, cr_body_record record, void *user, int n, const cr_var *in, int m, cr_var *out);
+/* The results of one body where the condition, of one element, is not 0, and of the other where it is. One of them runs; to be
+ * recorded, both do once. */
+CR_API cr_status cr_cond(cr_tape *t, cr_var condition, cr_body_record yes, cr_body_record no, void *user, int n, const cr_var *in,
+                         int m, cr_var *out);
+
+/* What a loop runs over. carry, xs and consts may be NULL where there are none. */
+typedef struct cr_loop {
+  int n_carry, n_xs, n_const, n_ys;
+  const cr_var *carry;  /* values before the first step */
+  const cr_var *xs;     /* sequences: a leading axis of size steps */
+  const cr_var *consts; /* the same for all steps */
+  int64_t steps;
+  int reverse;          /* from the last step to the first; sequences keep their order */
+  int64_t every;        /* carries kept for the derivative: every so many, and what lies between is computed again; 0: each of them */
+} cr_loop;
+/* The body makes of (carry.., an element of each sequence.., constants..) the next (carry.., an element of each result..). carry
+ * receives the values after the last step, ys the results, with a leading axis of size steps. Nodes do not grow with the steps. */
+CR_API cr_status cr_scan(cr_tape *t, cr_body_record record, void *user, const cr_loop *loop, cr_var *carry, cr_var *ys);
+/* A counted loop: the body makes of (carry.., the number of the step from 0 as int64, constants..) the next carry. count, an int64 of at
+ * most steps, says how many are run; poison: all. */
+CR_API cr_status cr_fori(cr_tape *t, cr_body_record record, void *user, cr_var count, const cr_loop *loop, cr_var *carry);
+
+/* The body for one sample, applied to all (map.c): mapped inputs have a leading axis of one size, of which the body sees an element; the
+ * results have it too. Where there is a rule, an operation of the body becomes one over all samples; another is run for each. With
+ * cr_grad in the body these are the gradients of samples. */
+CR_API cr_status cr_map(cr_tape *t, cr_body_record record, void *user, int n_mapped, const cr_var *mapped, int n_const,
+                        const cr_var *consts, int m, cr_var *out);
+/* All derivatives of y with respect to x, of the shape of y followed by that of x: one VJP, mapped over the rows of an identity. */
+CR_API cr_var cr_jacobian_of(cr_var y, cr_var x);
+
+/* Implicit functions (implicit.c). The x at which the body (x, constants..), of as many numbers as x, is 0: by Newton's method from x0 with
+ * halved steps. No derivative by x0; by the constants, one solve with the transposed Jacobian at the solution. Where no root is
+ * found the status is CR_MISMATCH. (The solution of a linear system is cr_solve, whose derivative is one solve.) */
+CR_API cr_var cr_root(cr_tape *t, cr_body_record record, void *user, cr_var x0, int n_const, const cr_var *consts);
+
 /* Random numbers (random.c): element k depends on seed and k alone */
 
 CR_API cr_var cr_rand(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint64_t seed);  /* uniform in [0, 1) */
@@ -384,6 +426,10 @@ CR_API cr_var cr_randn(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims
 CR_API double cr_rand_at(uint64_t seed, uint64_t k);
 CR_API double cr_randn_at(uint64_t seed, uint64_t k);
 CR_API cr_var cr_dropout(cr_var x, double p, int training, uint64_t seed);
+/* The same numbers from a seed on the tape, one int64: a captured function draws new ones when that is an input (function.h). The
+ * second as in training. */
+CR_API cr_var cr_randn_by(cr_var seed, cr_dtype dtype, int rank, const int64_t *dims);
+CR_API cr_var cr_dropout_by(cr_var x, double p, cr_var seed);
 
 /* Shared by the files of ops/, not exported */
 
@@ -391,6 +437,8 @@ extern const cr_op *const cr__rows[];
 extern const int cr__n_rows;
 uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to);
 void cr__scalar_run(cr_tape *t, uint32_t from, uint32_t to);
+void cr__scalar_strips(cr_tape *t, const cr_strips *s);
+void cr__scalar_strips_back(cr_tape *t, double *bar, const cr_strips *s);
 extern const cr_rewrite cr__rewrites[];
 extern const cr_helper cr__helpers[]; /* written by make_helpers.py */
 cr_status cr__prepare_elementwise(cr_tape *t, int n, cr_var *in, char result); /* one dtype and one shape for all operands */
@@ -401,12 +449,20 @@ int cr__axis_of(cr_var x, const char *name, int64_t axis);  /* in [0, rank), -1 
 int cr__arg_axes(cr_call *c, int k, int *axes);             /* an int or list of ints; how many, or -1 */
 /* For kernels: the array row-major in a dtype, itself or a copy in scratch; NULL when memory runs out. */
 const void *cr__dense(cr_eval *c, const cr_array *a, cr_dtype dtype);
+/* Checks of ops (op.h): nothing that infer does not see; floats of one dtype; of one shape, too; int64 or floats. */
+int cr__check_nothing(const cr_infer *c);
+int cr__check_floats(const cr_infer *c);
+int cr__check_alike(const cr_infer *c);
+int cr__check_numbers(const cr_infer *c);
+int cr__are_sizes(int64_t rank, const int64_t *dim); /* not negative, and not too many elements */
+extern const cr_op *const cr__gather_ops[], *const cr__determinant_ops[], *const cr__conv_ops[],
+  *const cr__crossentropy_ops[];
 extern const cr_function cr__elementwise_functions[], cr__creation_functions[], cr__movement_functions[],
   cr__layout_functions[], cr__slice_functions[], cr__pad_functions[], cr__join_functions[], cr__select_functions[],
   cr__index_functions[], cr__sort_functions[], cr__scan_functions[], cr__reduce_functions[], cr__extreme_functions[], cr__moment_functions[], cr__random_functions[],
   cr__softmax_functions[], cr__activation_functions[], cr__loss_functions[], cr__norm_functions[],
   cr__matmul_functions[], cr__linalg_functions[], cr__decomposition_functions[], cr__special_functions[],
-  cr__arithmetic_functions[], cr__convolution_functions[], cr__pool_functions[], cr__resize_functions[],
+  cr__arithmetic_functions[], cr__functional_functions[], cr__convolution_functions[], cr__pool_functions[], cr__resize_functions[],
   cr__attention_functions[], cr__recurrent_functions[], cr__recurrence_functions[];
 
 #ifdef __cplusplus

@@ -13,6 +13,12 @@ typedef struct pad_attr {
   int64_t lo[CR_MAX_RANK], hi[CR_MAX_RANK], interior[CR_MAX_RANK];
 } pad_attr;
 
+static const cr_field pad_fields[] = {
+  CR_LIST(pad_attr, rank, lo, "lo"),
+  CR_LIST(pad_attr, rank, hi, "hi"),
+  CR_LIST(pad_attr, rank, interior, "interior"),
+  {.name = NULL}};
+
 static void pad_show(char *text, size_t size, const void *attr) {
   const pad_attr *p = attr;
   size_t n = 0;
@@ -22,6 +28,16 @@ static void pad_show(char *text, size_t size, const void *attr) {
 }
 
 static cr_status pad_prepare(cr_tape *t, int n, cr_var *in) { return cr__one_dtype(t, n, in, 'b'); }
+
+static int pad_check(const cr_infer *c) {
+  const pad_attr *p = c->attr;
+  const int64_t most = (int64_t)1 << 20;
+  if (p->rank != c->in[0].rank || c->in[1].dtype != c->in[0].dtype) return 0;
+  for (int i = 0; i < p->rank; i++)
+    if (p->lo[i] < -most || p->lo[i] > most || p->hi[i] < -most || p->hi[i] > most || p->interior[i] < 0 || p->interior[i] > most)
+      return 0;
+  return 1;
+}
 
 static cr_status pad_infer(cr_infer *c) {
   const pad_attr *p = c->attr;
@@ -113,8 +129,8 @@ static void pad_vjp(cr_vjp_rule *c) {
 }
 
 static const cr_op pad_op = {
-  .name = "pad", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(pad_attr), .prepare = pad_prepare, .infer = pad_infer,
-  .eval = pad_eval, .emit = pad_emit, .vjp = pad_vjp, .show = pad_show, .latex = "\\operatorname{pad}\\left(%a, %b\\right)",
+  .name = "pad", .check = pad_check, .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(pad_attr), .fields = pad_fields, .prepare = pad_prepare, .infer = pad_infer,
+  .eval = pad_eval, .depend = cr_depend_selection, .emit = pad_emit, .vjp = pad_vjp, .show = pad_show, .latex = "\\operatorname{pad}\\left(%a, %b\\right)",
   .rule = "the cotangent without the padding; to the value, its sum over the padding"};
 
 /* Cropping alone is a view. */
@@ -303,8 +319,10 @@ static void call_block_diag(cr_call *c) {
   if (n >= 0) cr_return(c, cr_block_diag(cr_call_tape(c), n, blocks));
 }
 
+static const cr_op *const recorded[] = {&pad_op, NULL};
+
 const cr_function cr__pad_functions[] = {
-  {.signature = "pad(input, pad, mode='constant', value=None)", .call = call_pad, .family = "shape",
+  {.ops = recorded, .signature = "pad(input, pad, mode='constant', value=None)", .call = call_pad, .family = "shape",
    .doc = "Positions around axes, as pairs (before, after) from the last axis backwards; negative ones crop. mode: constant "
           "(with value, 0 if None), reflect, replicate or circular.",
    .derivative = "the cotangent without the padding; to the value, its sum over the padding",

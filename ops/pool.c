@@ -5,7 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "places.h"
 #include "windows.h"
 
 static int64_t product(const int64_t *dims, int64_t n) {
@@ -19,6 +18,10 @@ static int64_t product(const int64_t *dims, int64_t n) {
 typedef struct plane_attr {
   int64_t rank, dim[CR_MAX_SPATIAL];
 } plane_attr;
+
+static const cr_field plane_fields[] = {
+  CR_LIST(plane_attr, rank, dim, "plane"),
+  {.name = NULL}};
 
 static void plane_show(char *text, size_t size, const void *attr) {
   const plane_attr *a = attr;
@@ -88,15 +91,35 @@ static cr_status plane_eval(cr_eval *c, bool take) {
 static cr_status plane_take_eval(cr_eval *c) { return plane_eval(c, true); }
 static cr_status plane_add_eval(cr_eval *c) { return plane_eval(c, false); }
 
+/* By the index where it is fixed, else on whole planes. */
+static bool planes_depend(cr_depend *c) {
+  const plane_attr *a = c->attr;
+  int axis[CR_MAX_RANK];
+  for (int i = 0; i < c->in[0].rank; i++) axis[i] = i < c->in[0].rank - a->rank ? i : -1;
+  if (!cr_depend_moves(c, 1)) return false;
+  cr_depend_along(c, 0, axis);
+  return true;
+}
+static void plane_take_depend(cr_depend *c) {
+  if (!planes_depend(c)) cr_depend_selection(c);
+}
+static void plane_add_depend(cr_depend *c) {
+  const plane_attr *a = c->attr;
+  int64_t n = 1, m = 1;
+  if (planes_depend(c)) return;
+  for (int i = 0; i < a->rank; i++) n *= a->dim[i], m *= c->in[0].dim[c->in[0].rank - a->rank + i];
+  for (int64_t k = 0; k < c->in[0].count; k++) cr_depend_on(c, k / m * n + cr_array_get_int(&c->in[1], k), 0, k);
+}
+
 static void plane_take_vjp(cr_vjp_rule *c);
 static void plane_add_vjp(cr_vjp_rule *c);
 static const cr_op plane_take_op = {
-  .name = "plane_take", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(plane_attr), .infer = plane_take_infer,
-  .eval = plane_take_eval, .vjp = plane_take_vjp, .show = plane_show, .latex = "%a_{[%b]}",
+  .name = "plane_take", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(plane_attr), .fields = plane_fields, .infer = plane_take_infer,
+  .eval = plane_take_eval, .depend = plane_take_depend, .vjp = plane_take_vjp, .show = plane_show, .latex = "%a_{[%b]}",
   .rule = "the cotangent added where the element came from"};
 static const cr_op plane_add_op = {
-  .name = "plane_add", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(plane_attr), .infer = plane_add_infer,
-  .eval = plane_add_eval, .vjp = plane_add_vjp, .show = plane_show, .rule = "the cotangent at the positions"};
+  .name = "plane_add", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(plane_attr), .fields = plane_fields, .infer = plane_add_infer,
+  .eval = plane_add_eval, .depend = plane_add_depend, .vjp = plane_add_vjp, .show = plane_show, .rule = "the cotangent at the positions"};
 
 static void plane_take_vjp(cr_vjp_rule *c) {
   c->d[0] = cr_record(c->tape, &plane_add_op, 2, (cr_var[]){c->g, c->in[1]}, c->attr);
@@ -112,6 +135,15 @@ typedef struct window_attr {
   int64_t kernel[CR_MAX_SPATIAL], stride[CR_MAX_SPATIAL], padding[CR_MAX_SPATIAL], dilation[CR_MAX_SPATIAL],
       out[CR_MAX_SPATIAL];
 } window_attr;
+
+static const cr_field window_fields[] = {
+  CR_FIELD(window_attr, adaptive, CR_FIELD_FLAG, "adaptive"),
+  CR_LIST(window_attr, rank, kernel, "kernel"),
+  CR_LIST(window_attr, rank, stride, "stride"),
+  CR_LIST(window_attr, rank, padding, "padding"),
+  CR_LIST(window_attr, rank, dilation, "dilation"),
+  CR_LIST(window_attr, rank, out, "out"),
+  {.name = NULL}};
 
 /* The elements of window j along axis i that are in the input. */
 typedef struct stretch {
@@ -162,49 +194,43 @@ static cr_status largest_at_infer(cr_infer *c) {
   return CR_OK;
 }
 
-/* One line of windows against one line of the input: best and at are updated by elements first + j * stride of x for
- * begin <= j < end. Without branches, which random numbers would mislead. */
+/* The windows of a plane, one after the other; columns: what each of a line takes of the last axis. Without branches on the
+ * numbers, which random ones would mislead; of a window with NaN the last one is taken. */
 #define BEST(T)                                                                                                             \
-  static void better_##T(const T *x, int64_t first, int64_t stride, int32_t where, int64_t begin, int64_t end, T *best,     \
-                         int32_t *at) {                                                                                     \
-    for (int64_t j = begin; j < end; j++) {                                                                                 \
-      T v = x[first + j * stride];                                                                                          \
-      int take = (v > best[j]) | (v != v);                                                                                  \
-      best[j] = take ? v : best[j];                                                                                         \
-      at[j] = take ? where + (int32_t)(first + j * stride) : at[j];                                                         \
-    }                                                                                                                       \
+  static int32_t last_nan_##T(const T *x, stretch p, stretch q, stretch c, int64_t corner, int64_t height, int64_t n) {     \
+    int32_t found = 0;                                                                                                      \
+    for (int64_t u = 0; u < p.count; u++)                                                                                   \
+      for (int64_t v = 0; v < q.count; v++)                                                                                 \
+        for (int64_t i = 0; i < c.count; i++) {                                                                             \
+          int64_t at = corner + (u * p.step * height + v * q.step) * n + c.first + i * c.step;                              \
+          if (x[at] != x[at]) found = (int32_t)at;                                                                          \
+        }                                                                                                                   \
+    return found;                                                                                                           \
   }                                                                                                                         \
-  static void line_##T(const window_attr *a, const T *x, int64_t n, int32_t where, T *best, int32_t *at) {                  \
-    int i = (int)a->rank - 1;                                                                                               \
-    if (!a->adaptive) {                                                                                                     \
-      for (int64_t k = 0; k < a->kernel[i]; k++) {                                                                          \
-        int64_t first = k * a->dilation[i] - a->padding[i], s = a->stride[i];                                               \
-        int64_t begin = first < 0 ? (-first + s - 1) / s : 0, end = n > first ? (n - 1 - first) / s + 1 : 0;                \
-        better_##T(x, first, s, where, begin, end < a->out[i] ? end : a->out[i], best, at);                                 \
-      }                                                                                                                     \
-      return;                                                                                                               \
-    }                                                                                                                       \
-    for (int64_t j = 0; j < a->out[i]; j++) {                                                                               \
-      stretch t = stretch_of(a, i, n, j);                                                                                   \
-      for (int64_t k = 0; k < t.count; k++) better_##T(x, t.first + k - j, 1, where, j, j + 1, best, at);                   \
-    }                                                                                                                       \
-  }                                                                                                                         \
-  static void plane_##T(const window_attr *a, const int64_t *dims, const T *x, const int32_t *first, T *best,               \
-                        int32_t *at) {                                                                                      \
+  static void plane_##T(const window_attr *a, const int64_t *dims, const T *x, const stretch *columns, int32_t *at) {       \
     const int64_t *out = a->out, width = out[a->rank - 1], lines = product(out, a->rank - 1), n = dims[a->rank - 1];        \
     const stretch one = {0, 1, 1};                                                                                          \
     for (int64_t k = 0; k < lines; k++, at += width) {                                                                      \
       stretch p = a->rank > 2 ? stretch_of(a, 0, dims[0], k / out[1]) : one;                                                \
       stretch q = a->rank > 1 ? stretch_of(a, (int)a->rank - 2, dims[a->rank - 2], a->rank > 2 ? k % out[1] : k) : one;     \
-      int64_t height = a->rank > 2 ? dims[1] : 0;                                                                           \
-      int32_t corner = (int32_t)((p.first * height + q.first) * n);                                                         \
-      for (int64_t j = 0; j < width; j++) best[j] = -(T)INFINITY;                                                           \
-      for (int64_t j = 0; j < width; j++) at[j] = corner + first[j];                                                        \
-      for (int64_t u = 0; u < p.count; u++)                                                                                 \
-        for (int64_t v = 0; v < q.count; v++) {                                                                             \
-          int64_t where = ((p.first + u * p.step) * height + q.first + v * q.step) * n;                                     \
-          line_##T(a, x + where, n, (int32_t)where, best, at);                                                              \
-        }                                                                                                                   \
+      int64_t height = a->rank > 2 ? dims[1] : 0, corner = (p.first * height + q.first) * n;                                \
+      for (int64_t j = 0; j < width; j++) {                                                                                 \
+        const stretch c = columns[j];                                                                                       \
+        int32_t found = (int32_t)(corner + c.first);                                                                        \
+        int nan = 0;                                                                                                        \
+        T best = -(T)INFINITY;                                                                                              \
+        for (int64_t u = 0; u < p.count; u++)                                                                               \
+          for (int64_t v = 0; v < q.count; v++) {                                                                           \
+            int64_t from = corner + (u * p.step * height + v * q.step) * n + c.first;                                       \
+            for (int64_t i = 0; i < c.count; i++, from += c.step) {                                                         \
+              const T next = x[from];                                                                                       \
+              found ^= (found ^ (int32_t)from) & -(int32_t)(next > best);                                                   \
+              best = next > best ? next : best;                                                                             \
+              nan |= next != next;                                                                                          \
+            }                                                                                                               \
+          }                                                                                                                 \
+        at[j] = nan ? last_nan_##T(x, p, q, c, corner, height, n) : found;                                                  \
+      }                                                                                                                     \
     }                                                                                                                       \
   }
 BEST(float)
@@ -217,19 +243,16 @@ typedef struct search {
   int64_t n, m;
   const char *x;
   int32_t *at;
-  const int32_t *first;    /* of each window of a line */
-  cr__places places;       /* for a line of the largest ones */
+  const stretch *columns;
 } search;
 
 static void search_planes(void *context, int64_t from, int64_t to) {
-  search *s = context;
-  void *best = cr__place_take(&s->places);
+  const search *s = context;
   for (int64_t k = from; k < to; k++)
     if (s->dtype == CR_FLOAT32)
-      plane_float(s->a, s->dims, (const float *)(const void *)s->x + k * s->n, s->first, best, s->at + k * s->m);
+      plane_float(s->a, s->dims, (const float *)(const void *)s->x + k * s->n, s->columns, s->at + k * s->m);
     else
-      plane_double(s->a, s->dims, (const double *)(const void *)s->x + k * s->n, s->first, best, s->at + k * s->m);
-  cr__place_back(&s->places, best);
+      plane_double(s->a, s->dims, (const double *)(const void *)s->x + k * s->n, s->columns, s->at + k * s->m);
 }
 
 static cr_status largest_at_eval(cr_eval *c) {
@@ -237,20 +260,20 @@ static cr_status largest_at_eval(cr_eval *c) {
   const int64_t *dims = c->in[0].dim + c->in[0].rank - a->rank, width = a->out[a->rank - 1];
   search s = {.a = a, .dtype = (cr_dtype)c->in[0].dtype, .dims = dims, .n = product(dims, a->rank),
               .m = product(a->out, a->rank), .at = c->out->data};
-  int64_t n = s.m ? c->out->count / s.m : 0, some = some_planes(s.n + s.m), grain = cr__places_grain(n);
-  int32_t *first = cr_scratch(c, (size_t)width * sizeof *first);
+  int64_t n = s.m ? c->out->count / s.m : 0;
+  stretch *columns = cr_scratch(c, (size_t)width * sizeof *columns);
   s.x = cr__dense(c, &c->in[0], s.dtype);
-  s.first = first;
-  if (!s.x || !first || !cr__places_room(c, &s.places, n, (size_t)width * sizeof(double))) return CR_NO_MEMORY;
-  for (int64_t j = 0; j < width; j++) first[j] = (int32_t)stretch_of(a, (int)a->rank - 1, dims[a->rank - 1], j).first;
-  cr_parallel(c->tape, n, grain > some ? grain : some, search_planes, &s);
+  s.columns = columns;
+  if (!s.x || !columns) return CR_NO_MEMORY;
+  for (int64_t j = 0; j < width; j++) columns[j] = stretch_of(a, (int)a->rank - 1, dims[a->rank - 1], j);
+  cr_parallel(c->tape, n, some_planes(s.n + s.m), search_planes, &s);
   return CR_OK;
 }
 
 static const cr_op largest_at_op = {.name = "largest_at",
                                     .arity = 1,
                                     .kind = CR_PIECEWISE_CONSTANT,
-                                    .attr_size = sizeof(window_attr),
+                                    .attr_size = sizeof(window_attr), .fields = window_fields,
                                     .infer = largest_at_infer,
                                     .eval = largest_at_eval,
                                     .show = window_show};
@@ -413,8 +436,10 @@ static void call_adaptive_max_pool2d(cr_call *c) { call_adaptive_max_pool(c, 2);
 #define BY_POSITION POOLING, .derivative = "the cotangent added where the element came from", \
   .kinks = "all to the first at ties; NaN is the largest"
 
+static const cr_op *const recorded[] = {&plane_take_op, &plane_add_op, &largest_at_op, NULL};
+
 const cr_function cr__pool_functions[] = {
-    {.signature =
+    {.ops = recorded, .signature =
          "max_pool1d(input, kernel_size, stride=None, padding=0, dilation=1, ceil_mode=False, return_indices=False)",
      .call = call_max_pool1d,
      BY_POSITION,

@@ -1,6 +1,7 @@
 /* Random numbers from a counter: Philox-4x32-10 (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3).
  * Element k depends on seed and k alone, not on shape, order or threads. */
 #include <math.h>
+#include <string.h>
 
 #include "ops.h"
 #include "parallel.h"
@@ -95,16 +96,69 @@ cr_var cr_randn(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, uint6
   return draw_floats(t, dtype, rank, dims, (draw_job){.seed = seed, .of = NORMAL});
 }
 
-cr_var cr_dropout(cr_var x, double p, int training, uint64_t seed) {
+/* The same as operations on the seed, so that a captured function may be given another one at each run. */
+
+typedef struct draw_attr {
+  int64_t dim[CR_MAX_RANK];
+  double p;
+  int32_t rank, dtype, of;
+} draw_attr;
+
+static const cr_field draw_fields[] = {
+  CR_LIST(draw_attr, rank, dim, "shape"),
+  CR_FIELD(draw_attr, dtype, CR_FIELD_DTYPE, "dtype"),
+  CR_FIELD(draw_attr, of, CR_FIELD_INT, "of"),
+  CR_FIELD(draw_attr, p, CR_FIELD_REAL, "p"),
+  {.name = NULL}};
+
+static cr_status draw_infer(cr_infer *c) {
+  const draw_attr *d = c->attr;
+  if (c->in[0].count != 1 || c->in[0].dtype != CR_INT64) {
+    cr_fail(c->tape, CR_BAD_ARGUMENT, "a seed is one int64 number");
+    return CR_BAD_ARGUMENT;
+  }
+  cr_array_init(c->out, (cr_dtype)d->dtype, d->rank, d->dim);
+  return CR_OK;
+}
+
+static cr_status draw_eval(cr_eval *c) {
+  const draw_attr *d = c->attr;
+  draw_job j = {.out = c->out, .seed = (uint64_t)cr_array_get_int(&c->in[0], 0), .of = (distribution)d->of, .p = d->p};
+  cr__parallel(c->tape, c->out->count, CR__BLOCK, draw_block, &j);
+  return CR_OK;
+}
+
+static const cr_op draw_op = {
+  .name = "draw", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(draw_attr), .fields = draw_fields,
+  .infer = draw_infer, .eval = draw_eval,
+  .rule = "none: random numbers do not follow their seed"};
+
+static cr_var draw_by(cr_var seed, cr_dtype dtype, int rank, const int64_t *dims, distribution of, double p) {
+  draw_attr d;
+  memset(&d, 0, sizeof d);
+  d.p = p, d.rank = rank, d.dtype = (int32_t)dtype, d.of = (int32_t)of;
+  if (rank < 0 || rank > CR_MAX_RANK) return cr_fail(seed.tape, CR_BAD_SHAPE, "a shape of %d axes", rank);
+  if (rank) memcpy(d.dim, dims, (size_t)rank * sizeof *dims);
+  return cr_record(seed.tape, &draw_op, 1, &seed, &d);
+}
+cr_var cr_randn_by(cr_var seed, cr_dtype dtype, int rank, const int64_t *dims) {
+  if (dtype < CR_FLOAT32) return cr_fail(seed.tape, CR_BAD_DTYPE, "random numbers are float64 or float32");
+  return draw_by(seed, dtype, rank, dims, NORMAL, 0);
+}
+
+static cr_var dropped(cr_var x, double p, int training, cr_var by, uint64_t seed) {
   cr_array a = cr_view(x);
   if (cr_is_poison(x)) return x;
   if (!(p >= 0 && p <= 1)) return cr_fail(x.tape, CR_BAD_ARGUMENT, "dropout: p = %g is no probability", p);
   if (!training || p == 0) return x;
   cr_var zero = cr_const(x.tape, 0);
   if (p == 1) return cr_where(cr_full(x.tape, CR_BOOL, a.rank, a.dim, 0), x, zero);
-  cr_var keep = draw(x.tape, CR_BOOL, a.rank, a.dim, (draw_job){.seed = seed, .of = KEEP, .p = p});
+  cr_var keep = by.tape ? draw_by(by, CR_BOOL, a.rank, a.dim, KEEP, p)
+                        : draw(x.tape, CR_BOOL, a.rank, a.dim, (draw_job){.seed = seed, .of = KEEP, .p = p});
   return cr_where(keep, cr_mul(x, cr_const(x.tape, 1 / (1 - p))), zero);
 }
+cr_var cr_dropout(cr_var x, double p, int training, uint64_t seed) { return dropped(x, p, training, (cr_var){0}, seed); }
+cr_var cr_dropout_by(cr_var x, double p, cr_var seed) { return dropped(x, p, 1, seed, 0); }
 
 /* Names in the expression language */
 
@@ -121,8 +175,10 @@ static void call_dropout(cr_call *c) {
   cr_return(c, cr_dropout(cr_arg_var(c, 0), cr_arg_number(c, 1), cr_arg_bool(c, 2), (uint64_t)cr_arg_int(c, 3)));
 }
 
+static const cr_op *const recorded[] = {&draw_op, NULL};
+
 const cr_function cr__random_functions[] = {
-  {.signature = "rand(size, seed=0, *, dtype=None)", .call = call_rand, .family = "random",
+  {.ops = recorded, .signature = "rand(size, seed=0, *, dtype=None)", .call = call_rand, .family = "random",
    .doc = "Uniform random numbers in [0, 1): element k depends on the seed and k alone.", .derivative = "none",
    .samples = "x:(3) * rand([3], 5)"},
   {.signature = "randn(size, seed=0, *, dtype=None)", .call = call_randn, .family = "random",

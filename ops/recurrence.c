@@ -42,6 +42,10 @@ typedef struct sequence_attr {
   int64_t cell;
 } sequence_attr;
 
+static const cr_field sequence_fields[] = {
+  CR_FIELD(sequence_attr, cell, CR_FIELD_INT, "cell"),
+  {.name = NULL}};
+
 static const cell *cell_of(const void *attr) { return &cells[((const sequence_attr *)attr)->cell]; }
 
 /* Kernels */
@@ -280,7 +284,7 @@ static cr_var pull_composed(int n, const cr_var *in, const void *attr) {
 static void pull_vjp(cr_vjp_rule *c) { cr__composed_vjp(c, pull_composed); }
 static cr_var pull_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, pull_composed); }
 static const cr_op pull_op = {
-  .name = "recurrence_pull", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .infer = pull_infer,
+  .name = "recurrence_pull", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .fields = sequence_fields, .infer = pull_infer,
   .eval = pull_eval, .vjp = pull_vjp, .jvp = pull_jvp, .show = show, .rule = "as of the steps one after the other"};
 
 /* The next n numbers of a vector, in the shape of x. */
@@ -308,11 +312,11 @@ static void recurrence_vjp(cr_vjp_rule *c) {
 static cr_var recurrence_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, composed); }
 
 static const cr_op trace_op = {
-  .name = "recurrence_trace", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .infer = trace_infer,
+  .name = "recurrence_trace", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .fields = sequence_fields, .infer = trace_infer,
   .eval = trace_eval, .vjp = cr__no_vjp, .jvp = cr__no_jvp, .show = show,
   .rule = "none: the recurrence that looks at it has it"};
 static const cr_op recurrence_op = {
-  .name = "recurrence", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .infer = recurrence_infer,
+  .name = "recurrence", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .fields = sequence_fields, .infer = recurrence_infer,
   .vjp = recurrence_vjp, .jvp = recurrence_jvp, .show = show,
   .rule = "backward in time: dz through the gates, dz U^T to the state before; sum of h^T dz to U, of dz to b"};
 
@@ -363,8 +367,10 @@ static void call_lstm_sequence(cr_call *c) {
 
 #define RECURRENT .family = "recurrent", .derivative = "backward in time, step by step"
 
+static const cr_op *const recorded[] = {&recurrence_op, &trace_op, &pull_op, NULL};
+
 const cr_function cr__recurrence_functions[] = {
-  {.signature = "rnn_sequence(z, weight, h, bias=None)", .call = call_rnn_sequence, RECURRENT,
+  {.ops = recorded, .signature = "rnn_sequence(z, weight, h, bias=None)", .call = call_rnn_sequence, RECURRENT,
    .doc = "All states (T, N, n) of an Elman network, from the input's part z (T, N, n) of every step, the first state "
           "(N, n), weight (n, n) and bias (n): h' = tanh(z + h weight + bias).",
    .samples = "rnn_sequence(z:(3,2,2), w:(2,2), h:(2,2), b:(2)); rnn_sequence(z:(1,1,1), w:(1,1), h:(1,1))"},

@@ -285,8 +285,10 @@ static void call_gru_cell(cr_call *c) {
 
 #define RECURRENT .family = "recurrent"
 
+static const cr_op *const recorded[] = {&lstm_op, &lstm_pull_op, &gru_op, &gru_pull_op, NULL};
+
 const cr_function cr__recurrent_functions[] = {
-    {.signature = "lstm_gates(z, c)",
+    {.ops = recorded, .signature = "lstm_gates(z, c)",
      .call = call_lstm_gates,
      RECURRENT,
      .doc = "The next state h and cell c of an LSTM, from pre-activations (..., 4 n) in the order input, forget, candidate, "

@@ -1,5 +1,6 @@
 /* Reductions over axes: sums, products, all, any. */
 #include "emitrows.h"
+#include "flatmath.h"
 #include "parallel.h"
 
 #include <string.h>
@@ -25,14 +26,18 @@ static double add_lanes(const double *s) { return ((s[0] + s[1]) + (s[2] + s[3])
     if (n <= BLOCK) return T##_block(x, n, step);                                                 \
     int64_t half = n / 2;                                                                         \
     return T##_sum(x, half, step) + T##_sum(x + half * step, n - half, step);                     \
-  }                                                                                               \
-  /* The sums of COLUMNS neighbouring columns, each over the tree above; lane by lane, so that they stay in registers. */ \
-  static void T##_columns(const T *x, int64_t n, int64_t step, double *out) {                     \
+  }
+SUMS(double)
+SUMS(float)
+
+/* The sums of COLUMNS neighbouring columns, each over the tree above; lane by lane, so that they stay in registers. */
+#define COLUMN_SUMS(name, TARGET, T)                                                              \
+  TARGET static void name##_columns(const T *x, int64_t n, int64_t step, double *out) {           \
     if (n > BLOCK) {                                                                              \
       double right[COLUMNS];                                                                      \
       int64_t half = n / 2;                                                                       \
-      T##_columns(x, half, step, out);                                                            \
-      T##_columns(x + half * step, n - half, step, right);                                        \
+      name##_columns(x, half, step, out);                                                         \
+      name##_columns(x + half * step, n - half, step, right);                                     \
       for (int j = 0; j < COLUMNS; j++) out[j] += right[j];                                       \
       return;                                                                                     \
     }                                                                                             \
@@ -44,10 +49,23 @@ static double add_lanes(const double *s) { return ((s[0] + s[1]) + (s[2] + s[3])
       memcpy(s[l], lane, sizeof lane);                                                            \
     }                                                                                             \
     for (int j = 0; j < COLUMNS; j++)                                                             \
-      out[j] = ((s[0][j] + s[1][j]) + (s[2][j] + s[3][j])) + ((s[4][j] + s[5][j]) + (s[6][j] + s[7][j])); \
+      out[j] = ((s[0][j] + s[1][j]) + (s[2][j] + s[3][j])) + ((s[4][j] + s[5][j]) + (s[6][j] + s[7][j]));\
   }
-SUMS(double)
-SUMS(float)
+COLUMN_SUMS(double, , double)
+COLUMN_SUMS(wide_double, CR__WIDE, double)
+COLUMN_SUMS(widest_double, CR__WIDEST, double)
+COLUMN_SUMS(float, , float)
+COLUMN_SUMS(wide_float, CR__WIDE, float)
+COLUMN_SUMS(widest_float, CR__WIDEST, float)
+
+static void columns_of(const cr_array *row, double *sums) {
+  static void (*const of_doubles[])(const double *, int64_t, int64_t, double *) = {double_columns, wide_double_columns,
+                                                                                   widest_double_columns};
+  static void (*const of_floats[])(const float *, int64_t, int64_t, double *) = {float_columns, wide_float_columns,
+                                                                                 widest_float_columns};
+  if (row->dtype == CR_FLOAT64) of_doubles[cr__version()](row->data, row->count, row->stride[0], sums);
+  else of_floats[cr__version()](row->data, row->count, row->stride[0], sums);
+}
 
 double cr__sum_of(const double *x, int64_t n) { return double_sum(x, n, 1); }
 
@@ -74,8 +92,7 @@ static void sum_strips(void *context, int64_t from, int64_t to) {
         cr_array one = cr__row_at(&job->v, k + j);
         sums[j] = sum_row(&one);
       }
-    else if (row.dtype == CR_FLOAT64) double_columns(row.data, row.count, row.stride[0], sums);
-    else float_columns(row.data, row.count, row.stride[0], sums);
+    else columns_of(&row, sums);
     for (int64_t j = 0; j < left && j < COLUMNS; j++) cr_array_set(job->out, k + j, sums[j]);
   }
 }
@@ -143,7 +160,7 @@ static double sum_part(cr_dtype dtype, int64_t n, const void *x) {
   return dtype == CR_FLOAT64 ? double_sum(x, n, 1) : float_sum(x, n, 1);
 }
 static double sum_join(double left, double right) { return left + right; }
-static const cr_fold sum_fold = {sum_part, sum_join, BLOCK};
+static const cr_fold sum_fold = {sum_part, sum_join, BLOCK, 1};
 
 /* Rows that advance evenly are summed where they lie. */
 static void sum_emit(cr_emit_context *c) {
@@ -179,7 +196,7 @@ static void any_emit(cr_emit_context *c) {
 
 static void sum_vjp(cr_vjp_rule *c) { c->d[0] = cr__spread(c->g, c->in[0], c->attr); }
 static const cr_op sum_op = {
-  .name = "sum", .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes), .infer = reduce_infer, .eval = sum_eval, .emit = sum_emit,
+  .name = "sum", .check = cr__check_numbers, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = reduce_infer, .eval = sum_eval, .depend = cr__rows_depend, .emit = sum_emit,
   .vjp = sum_vjp, .fold = &sum_fold, .show = cr__axes_show, .latex = "\\sum %a", .rule = "the cotangent spread over the axes that went"};
 
 cr_var cr_sum(cr_var x, int n_axes, const int *axes, int keepdim) {
@@ -244,7 +261,7 @@ static cr_var prod_jvp(cr_jvp_rule *c) {
   return cr_record(c->tape, &sum_op, 1, &terms, a);
 }
 static const cr_op prod_op = {
-  .name = "prod", .arity = 1, .attr_size = sizeof(cr__axes), .infer = reduce_infer, .eval = prod_eval, .emit = prod_emit, .vjp = prod_vjp,
+  .name = "prod", .check = cr__check_numbers, .arity = 1, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = reduce_infer, .eval = prod_eval, .depend = cr__rows_depend, .emit = prod_emit, .vjp = prod_vjp,
   .jvp = prod_jvp, .show = cr__axes_show, .latex = "\\prod %a", .rule = "the product of all other elements"};
 
 cr_var cr_prod(cr_var x, int n_axes, const int *axes, int keepdim) {
@@ -275,10 +292,10 @@ static cr_status count_nonzero(cr_eval *c, bool all) {
 static cr_status all_eval(cr_eval *c) { return count_nonzero(c, true); }
 static cr_status any_eval(cr_eval *c) { return count_nonzero(c, false); }
 static const cr_op all_op = {
-  .name = "all", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .infer = logic_infer,
+  .name = "all", .check = cr__check_nothing, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = logic_infer,
   .eval = all_eval, .emit = all_emit, .show = cr__axes_show, .latex = "\\bigwedge %a"};
 static const cr_op any_op = {
-  .name = "any", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .infer = logic_infer,
+  .name = "any", .check = cr__check_nothing, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = logic_infer,
   .eval = any_eval, .emit = any_emit, .show = cr__axes_show, .latex = "\\bigvee %a"};
 
 static cr_var logic(cr_var x, const cr_op *op, int n_axes, const int *axes, int keepdim) {
@@ -310,8 +327,10 @@ static void call_prod(cr_call *c) { call_reduction(c, cr_prod, true); }
 static void call_all(cr_call *c) { call_reduction(c, cr_all, false); }
 static void call_any(cr_call *c) { call_reduction(c, cr_any, false); }
 
+static const cr_op *const recorded[] = {&sum_op, &prod_op, &all_op, &any_op, NULL};
+
 const cr_function cr__reduce_functions[] = {
-  {.signature = "sum(input, dim=None, keepdim=False, *, dtype=None)", .call = call_sum, .family = "reduction",
+  {.ops = recorded, .signature = "sum(input, dim=None, keepdim=False, *, dtype=None)", .call = call_sum, .family = "reduction",
    .doc = "Sum over axes, all of them without dim; integers and bools give int64.",
    .derivative = "the cotangent spread over the axes that went",
    .samples = "sum(x:(2,3)); sum(x:(2,3,2), dim=(0,-1)); sum(x:(2,3), dim=1, keepdim=True)"},

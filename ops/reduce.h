@@ -12,6 +12,7 @@ typedef struct cr__axes {
   int keepdim;
 } cr__axes;
 
+extern const cr_field cr__axes_fields[];
 void cr__axes_show(char *text, size_t size, const void *attr);
 /* Axes as given by a caller; n_axes < 0 means all. A scalar has an axis 0. False after recording what is wrong. */
 bool cr__axes_of(cr_var x, const char *name, int n_axes, const int *axes, cr__axes *out);
@@ -56,6 +57,8 @@ cr_status cr__prepare_float(cr_tape *t, int n, cr_var *in);
 /* The rules of what has no derivative. */
 void cr__no_vjp(cr_vjp_rule *c);
 cr_var cr__no_jvp(cr_jvp_rule *c);
+/* depend: on whole rows; the attribute begins with the mask of the axes taken together. */
+void cr__rows_depend(cr_depend *c);
 /* infer: the shape and dtype of operand 0. */
 cr_status cr__same_shape(cr_infer *c);
 

@@ -8,6 +8,11 @@ typedef struct scan_attr {
   int axis, reverse;
 } scan_attr;
 
+static const cr_field scan_fields[] = {
+  CR_FIELD(scan_attr, axis, CR_FIELD_AXIS, "axis"),
+  CR_FIELD(scan_attr, reverse, CR_FIELD_FLAG, "reverse"),
+  {.name = NULL}};
+
 static void scan_show(char *text, size_t size, const void *attr) {
   const scan_attr *s = attr;
   snprintf(text, size, "dim=%d%s", s->axis, s->reverse ? ", reverse=True" : "");
@@ -105,9 +110,21 @@ static cr_var scan_jvp(cr_jvp_rule *c) {
   }
   return scan(c->in[0], input, s->axis, s->reverse);
 }
+/* Each element on those of the operands up to its place. */
+static void scan_depend(cr_depend *c) {
+  const scan_attr *s = c->attr;
+  const cr_array *y = c->out;
+  int64_t n = y->dim[s->axis], step = 1;
+  for (int i = s->axis + 1; i < y->rank; i++) step *= y->dim[i];
+  for (int64_t k = 0; k < y->count; k++) {
+    int64_t element = s->reverse ? y->count - 1 - k : k, earlier = s->reverse ? element + step : element - step;
+    for (int j = 0; j < c->n; j++) cr_depend_on(c, element, j, element);
+    if (element / step % n != (s->reverse ? n - 1 : 0)) cr_depend_as(c, element, earlier);
+  }
+}
 static const cr_op scan_op = {
-  .name = "linear_scan", .arity = 2, .attr_size = sizeof(scan_attr), .prepare = prepare_scan, .infer = cr__same_shape,
-  .eval = scan_eval, .emit = scan_emit, .vjp = scan_vjp, .jvp = scan_jvp, .show = scan_show,
+  .name = "linear_scan", .check = cr__check_alike, .arity = 2, .attr_size = sizeof(scan_attr), .fields = scan_fields, .prepare = prepare_scan, .infer = cr__same_shape,
+  .eval = scan_eval, .depend = scan_depend, .emit = scan_emit, .vjp = scan_vjp, .jvp = scan_jvp, .show = scan_show,
   .rule = "to b, the scan of the cotangent in the other direction; to a, that times the previous state"};
 
 static cr_var scan(cr_var a, cr_var b, int axis, int reverse) {
@@ -189,8 +206,8 @@ static cr_var logcumsumexp_pull(cr_var x, cr_var v, const scan_attr *s) {
 static void logcumsumexp_vjp(cr_vjp_rule *c) { c->d[0] = logcumsumexp_pull(c->in[0], c->g, c->attr); }
 static cr_var logcumsumexp_jvp(cr_jvp_rule *c) { return logcumsumexp_push(c->in[0], c->dot[0], c->attr); }
 static const cr_op logcumsumexp_op = {
-  .name = "logcumsumexp", .arity = 1, .attr_size = sizeof(scan_attr), .prepare = cr__prepare_float, .infer = cr__same_shape,
-  .eval = logcumsumexp_eval, .vjp = logcumsumexp_vjp, .jvp = logcumsumexp_jvp, .show = scan_show,
+  .name = "logcumsumexp", .check = cr__check_alike, .arity = 1, .attr_size = sizeof(scan_attr), .fields = scan_fields, .prepare = cr__prepare_float, .infer = cr__same_shape,
+  .eval = logcumsumexp_eval, .depend = scan_depend, .vjp = logcumsumexp_vjp, .jvp = logcumsumexp_jvp, .show = scan_show,
   .rule = "the shares of the terms in each sum"};
 
 /* The gap x_t - y_{t-1} is constant, infinite, where nothing came before. */
@@ -205,7 +222,7 @@ static cr_var gap_jvp(cr_jvp_rule *c) {
   return cr_sub(here, cr__shift(logcumsumexp_push(c->in[0], c->dot[0], s), s->axis, 0));
 }
 static const cr_op gap_op = {
-  .name = "logcumsumexp_gap", .arity = 1, .attr_size = sizeof(scan_attr), .infer = cr__same_shape, .eval = gap_eval,
+  .name = "logcumsumexp_gap", .check = cr__check_alike, .arity = 1, .attr_size = sizeof(scan_attr), .fields = scan_fields, .infer = cr__same_shape, .eval = gap_eval, .depend = scan_depend,
   .vjp = gap_vjp, .jvp = gap_jvp, .show = scan_show, .rule = "that of x_t - logcumsumexp(x)_{t-1}"};
 
 static cr_var gap_of(cr_var x, const scan_attr *s) { return cr_record(x.tape, &gap_op, 1, &x, s); }
@@ -247,10 +264,10 @@ static cr_status running_extreme(cr_eval *c, int sign) {
 static cr_status cummax_eval(cr_eval *c) { return running_extreme(c, 1); }
 static cr_status cummin_eval(cr_eval *c) { return running_extreme(c, -1); }
 static const cr_op cummax_op = {
-  .name = "cummax_index", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(scan_attr), .infer = extreme_infer,
+  .name = "cummax_index", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(scan_attr), .fields = scan_fields, .infer = extreme_infer,
   .eval = cummax_eval, .show = scan_show};
 static const cr_op cummin_op = {
-  .name = "cummin_index", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(scan_attr), .infer = extreme_infer,
+  .name = "cummin_index", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(scan_attr), .fields = scan_fields, .infer = extreme_infer,
   .eval = cummin_eval, .show = scan_show};
 
 static cr_var extreme_so_far(cr_var x, const cr_op *op, const char *name, int axis, cr_var *index) {
@@ -300,8 +317,10 @@ static void call_cummin(cr_call *c) {
   cr_return(c, index);
 }
 
+static const cr_op *const recorded[] = {&scan_op, &logcumsumexp_op, &gap_op, &cummax_op, &cummin_op, NULL};
+
 const cr_function cr__scan_functions[] = {
-  {.signature = "linear_scan(a, b, s0=0, dim=-1, reverse=False)", .call = call_linear_scan, .family = "scan",
+  {.ops = recorded, .signature = "linear_scan(a, b, s0=0, dim=-1, reverse=False)", .call = call_linear_scan, .family = "scan",
    .doc = "The linear recurrence s_t = a_t s_(t-1) + b_t from s0, which has the shape of a without dim.",
    .derivative = "to b, the scan of the cotangent in the other direction; to a, that times s_(t-1)",
    .samples = "linear_scan(a:(4), b:(4), s:()); linear_scan(a:(2,3), b:(2,3), dim=0); linear_scan(a:(2,3), b:(3), s:(2), "

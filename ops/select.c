@@ -75,7 +75,7 @@ static void where_vjp(cr_vjp_rule *c) {
 static void where_emit(cr_emit_context *c) { cr_emit_value(c, "$0 ? $1 : $2"); }
 
 static const cr_op where_op = {
-  .name = "where", .arity = 3, .kind = CR_LINEAR, .prepare = where_prepare, .infer = where_infer, .eval = where_eval, .emit = where_emit, .pointwise = 1,
+  .name = "where", .check = cr__check_nothing, .arity = 3, .kind = CR_LINEAR, .prepare = where_prepare, .infer = where_infer, .eval = where_eval, .emit = where_emit, .pointwise = 1,
   .vjp = where_vjp, .latex = "\\begin{cases} %b & \\text{if } %a \\\\ %c & \\text{else} \\end{cases}",
   .rule = "the cotangent where the value was taken, 0 elsewhere; none to the condition"};
 
@@ -127,8 +127,10 @@ static void call_clamp(cr_call *c) {
 static void call_tril(cr_call *c) { cr_return(c, cr_tril(cr_arg_var(c, 0), cr_arg_int(c, 1))); }
 static void call_triu(cr_call *c) { cr_return(c, cr_triu(cr_arg_var(c, 0), cr_arg_int(c, 1))); }
 
+static const cr_op *const recorded[] = {&where_op, NULL};
+
 const cr_function cr__select_functions[] = {
-  {.signature = "where(condition, input, other)", .call = call_where, .family = "selection",
+  {.ops = recorded, .signature = "where(condition, input, other)", .call = call_where, .family = "selection",
    .doc = "input where the condition is not 0, other elsewhere.",
    .derivative = "the cotangent where the value was taken, 0 elsewhere; none to the condition",
    .kinks = "the branch not taken contributes exactly 0, whatever its derivative",

@@ -11,6 +11,12 @@ typedef struct slice_attr {
   int64_t start[CR_MAX_RANK], step[CR_MAX_RANK], dim[CR_MAX_RANK];
 } slice_attr;
 
+static const cr_field slice_fields[] = {
+  CR_LIST(slice_attr, rank, start, "start"),
+  CR_LIST(slice_attr, rank, step, "step"),
+  CR_LIST(slice_attr, rank, dim, "size"),
+  {.name = NULL}};
+
 static void slice_show(char *text, size_t size, const void *attr) {
   const slice_attr *s = attr;
   size_t n = 0;
@@ -36,6 +42,22 @@ static cr_status slice_infer(cr_infer *c) {
   return CR_OK;
 }
 
+/* First and last element lie in the operand. */
+static int slice_check(const cr_infer *c) {
+  const slice_attr *s = c->attr;
+  const cr_array *x = &c->in[0];
+  const int64_t most = (int64_t)1 << 40;
+  if (s->rank != x->rank || !cr__are_sizes(s->rank, s->dim)) return 0;
+  for (int i = 0; i < s->rank; i++) {
+    if (s->step[i] < -most || s->step[i] > most || s->start[i] < 0 || s->dim[i] > x->dim[i]) return 0;
+    int64_t stride = s->step[i] < 0 ? -s->step[i] : s->step[i], last = s->dim[i] - 1;
+    if (last > 0 && stride > x->dim[i]) return 0;
+    if (last >= 0 && (s->start[i] >= x->dim[i] || s->start[i] + last * s->step[i] < 0 || s->start[i] + last * s->step[i] >= x->dim[i]))
+      return 0;
+  }
+  return 1;
+}
+
 static void slice_vjp(cr_vjp_rule *c) {
   const slice_attr *s = c->attr;
   cr_array x = cr_view(c->in[0]);
@@ -52,7 +74,7 @@ static void slice_vjp(cr_vjp_rule *c) {
 }
 
 static const cr_op slice_op = {
-  .name = "slice", .arity = 1, .kind = CR_LINEAR, .window = 1, .attr_size = sizeof(slice_attr), .infer = slice_infer,
+  .name = "slice", .check = slice_check, .arity = 1, .kind = CR_LINEAR, .window = 1, .attr_size = sizeof(slice_attr), .fields = slice_fields, .infer = slice_infer,
   .vjp = slice_vjp, .show = slice_show, .latex = "%a_{[\\,:\\,]}",
   .rule = "the cotangent padded with zeros where nothing was taken"};
 
@@ -136,6 +158,11 @@ typedef struct select_attr {
   int64_t index;
 } select_attr;
 
+static const cr_field select_fields[] = {
+  CR_FIELD(select_attr, axis, CR_FIELD_AXIS, "axis"),
+  CR_FIELD(select_attr, index, CR_FIELD_INT, "index"),
+  {.name = NULL}};
+
 static void select_show(char *text, size_t size, const void *attr) {
   const select_attr *s = attr;
   snprintf(text, size, "dim=%d, index=%lld", s->axis, (long long)s->index);
@@ -156,6 +183,11 @@ static cr_status select_infer(cr_infer *c) {
   *c->out = out;
   return CR_OK;
 }
+static int select_check(const cr_infer *c) {
+  const select_attr *s = c->attr;
+  return c->in[0].rank > 0 && s->index >= 0 && s->index < c->in[0].dim[s->axis];
+}
+
 static void select_vjp(cr_vjp_rule *c) {
   const select_attr *s = c->attr;
   cr_array x = cr_view(c->in[0]);
@@ -165,7 +197,7 @@ static void select_vjp(cr_vjp_rule *c) {
   c->d[0] = cr_pad(cr_unsqueeze(c->g, s->axis), lo, hi, NULL, cr_const(c->tape, 0));
 }
 static const cr_op select_op = {
-  .name = "select", .arity = 1, .kind = CR_LINEAR, .window = 1, .attr_size = sizeof(select_attr), .infer = select_infer,
+  .name = "select", .check = select_check, .arity = 1, .kind = CR_LINEAR, .window = 1, .attr_size = sizeof(select_attr), .fields = select_fields, .infer = select_infer,
   .vjp = select_vjp, .show = select_show, .latex = "%a_{i}", .rule = "the cotangent at its position, zeros elsewhere"};
 
 cr_var cr_select(cr_var x, int axis, int64_t index) {
@@ -292,8 +324,10 @@ static void call_diff(cr_call *c) {
   cr_return(c, cr_diff(x, (int)cr_arg_int(c, 1), axis));
 }
 
+static const cr_op *const recorded[] = {&slice_op, &select_op, NULL};
+
 const cr_function cr__slice_functions[] = {
-  {.signature = "slice(input, start, stop, step=None)", .call = call_slice, .family = "shape",
+  {.ops = recorded, .signature = "slice(input, start, stop, step=None)", .call = call_slice, .family = "shape",
    .doc = "Positions start to stop by step of the leading axes, one list entry an axis, a view; with a negative step a "
           "stop below 0 is the end before the first element.",
    .derivative = "the cotangent padded with zeros where nothing was taken",

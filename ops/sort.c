@@ -10,6 +10,11 @@ typedef struct sort_attr {
   int axis, descending;
 } sort_attr;
 
+static const cr_field sort_fields[] = {
+  CR_FIELD(sort_attr, axis, CR_FIELD_AXIS, "axis"),
+  CR_FIELD(sort_attr, descending, CR_FIELD_FLAG, "descending"),
+  {.name = NULL}};
+
 static void sort_show(char *text, size_t size, const void *attr) {
   const sort_attr *s = attr;
   snprintf(text, size, "dim=%d%s", s->axis, s->descending ? ", descending=True" : "");
@@ -90,7 +95,7 @@ static cr_status sort_eval(cr_eval *c) {
 }
 
 static const cr_op argsort_op = {
-  .name = "argsort", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(sort_attr), .infer = sort_infer,
+  .name = "argsort", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(sort_attr), .fields = sort_fields, .infer = sort_infer,
   .eval = sort_eval, .show = sort_show, .rule = "none: the result is integers"};
 
 /* A tensor of rank 0 is sorted as a vector of one element. */
@@ -195,8 +200,10 @@ static void call_median(cr_call *c) {
   return_pair(c, values, indices);
 }
 
+static const cr_op *const recorded[] = {&argsort_op, NULL};
+
 const cr_function cr__sort_functions[] = {
-  {.signature = "argsort(input, dim=-1, descending=False, stable=False)", .call = call_argsort, .family = "sorting",
+  {.ops = recorded, .signature = "argsort(input, dim=-1, descending=False, stable=False)", .call = call_argsort, .family = "sorting",
    .doc = "Positions in sorted order, int64; always stable, NaN counts as the largest.",
    .derivative = "none: the result is integers",
    .samples = "index_select(x:(4), 0, argsort(y:(4)))"},

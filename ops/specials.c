@@ -48,7 +48,7 @@ static void betainc_emit(cr_emit_context *c) {
   cr_emit_map(c, &c->out, 3, c->in, c->out.array.dtype == CR_FLOAT32 ? "(float)betainc((double)$0, (double)$1, (double)$2)" : "betainc($0, $1, $2)");
 }
 static const cr_op betainc_op = {
-  .name = "betainc", .arity = 3, .prepare = betainc_prepare, .infer = betainc_infer, .eval = betainc_eval, .emit = betainc_emit,
+  .name = "betainc", .check = cr__check_floats, .arity = 3, .prepare = betainc_prepare, .infer = betainc_infer, .eval = betainc_eval, .emit = betainc_emit,
   .vjp = betainc_vjp, .jvp = betainc_jvp, .latex = "I_{%c}\\left(%a, %b\\right)",
   .rule = "x: g x^(a-1) (1-x)^(b-1) / B(a, b); a, b: NaN"};
 
@@ -97,8 +97,10 @@ static void call_betainc(cr_call *c) {
 }
 static void call_multigammaln(cr_call *c) { cr_return(c, cr_multigammaln(cr_arg_var(c, 0), cr_arg_int(c, 1))); }
 
+static const cr_op *const recorded[] = {&betainc_op, NULL};
+
 const cr_function cr__special_functions[] = {
-  {.signature = "polygamma(n, input)", .call = call_polygamma, .family = "special",
+  {.ops = recorded, .signature = "polygamma(n, input)", .call = call_polygamma, .family = "special",
    .doc = "Derivative of order n of digamma.",
    .domain = "n = 0, 1, 2, ...", .derivative = "polygamma(n + 1, input)", .kinks = "poles: NaN",
    .samples = "polygamma(1, x:(3)>0); polygamma(0, x:(2)>0)"},

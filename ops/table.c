@@ -33,6 +33,7 @@ static const cr_function *const families[] = {
   cr__decomposition_functions,
   cr__special_functions,
   cr__arithmetic_functions,
+  cr__functional_functions,
   NULL};
 
 static cr_var list(cr_tape *t, int n, const cr_var *items) {
@@ -45,6 +46,8 @@ const cr_op_table *cr_standard_ops(void) {
     .n_rows = &cr__n_rows,
     .scalar_sweep = cr__scalar_sweep,
     .scalar_run = cr__scalar_run,
+    .scalar_strips = cr__scalar_strips,
+    .scalar_strips_back = cr__scalar_strips_back,
     .helpers = cr__helpers,
     .rewrites = cr__rewrites,
     .functions = families,

@@ -3,18 +3,10 @@
  * rounding to float. */
 #include "vectors.h"
 
-#include <math.h>
 #include <stddef.h>
 #include <string.h>
 
-#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
-#define SIMD __attribute__((simd("notinbranch"), const))
-extern SIMD double exp(double), log(double), sin(double), cos(double), pow(double, double);
-#if __GLIBC_PREREQ(2, 35)
-extern SIMD double exp2(double), expm1(double), log1p(double), log2(double), log10(double), tanh(double), erf(double),
-  erfc(double), sinh(double), cosh(double), tan(double), atan(double), asinh(double), cbrt(double);
-#endif
-#endif
+#include "vectorlibm.h"
 
 #if defined(__x86_64__)
 #include <immintrin.h>
@@ -36,85 +28,7 @@ bool cr__has_vectors(void) {
 #endif
 }
 
-/* Forms without branches. */
-#undef sigmoid
-#undef softplus
-#undef log1pexp
-#undef ndtr
-static inline double sigmoid(double x) {
-  double e = exp(-fabs(x)), top = x >= 0 ? 1 : e;
-  return top / (1 + e);
-}
-static inline double log1pexp(double x) { return (x > 0 ? x : 0) + log1p(exp(-fabs(x))); }
-#define softplus(x) log1pexp(x)
-static inline double ndtr(double x) { return 0.5 * erfc(-0.70710678118654752 * x); }
-static inline double flat_sech2(double x) {
-  double e = exp(-2 * fabs(x));
-  return 4 * e / ((1 + e) * (1 + e));
-}
-static inline double flat_normal_pdf(double x) { return 0.3989422804014327 * exp(-0.5 * x * x); }
-static inline double flat_gauss(double x) { return exp(-x * x); }
-static inline double flat_silu_slope(double x) {
-  double e = exp(-fabs(x)), top = x >= 0 ? 1 : e, other = x >= 0 ? e : 1, y = top / (1 + e) * (1 + x * (other / (1 + e)));
-  return fabs(x) > 1e4 ? x > 0 : y;
-}
-static inline double flat_gelu_slope(double x) {
-  double y = ndtr(x) + x * flat_normal_pdf(x);
-  return fabs(x) > 1e4 ? x > 0 : y;
-}
-static inline double flat_tanh(double x) {
-  double e = exp(-2 * fabs(x)), y = copysign((1 - e) / (1 + e), x);
-  return fabs(x) < 1e-3 ? x * (1 - x * x / 3) : y;
-}
-#define tanh(x) flat_tanh(x)
-#define sech2(x) flat_sech2(x)
-#define normal_pdf(x) flat_normal_pdf(x)
-#define gauss(x) flat_gauss(x)
-#define silu_slope(x) flat_silu_slope(x)
-#define quick_gelu_slope(x) flat_silu_slope(1.702 * (x))
-#define gelu_slope(x) flat_gelu_slope(x)
-
-#define INT_UNARY UNARY
-#define INT_BINARY BINARY
-#define LOOP(name, value)                                                              \
-  static void name##_loop(int64_t n, const float *p, const float *q, float *out) {     \
-    for (int64_t i = 0; i < n; i++) {                                                  \
-      const double a = (double)p[i], b = (double)q[i];                                 \
-      (void)a, (void)b;                                                                \
-      out[i] = (float)(value);                                                         \
-    }                                                                                  \
-  }
-#define PULL(name, k, partial)                                                                                              \
-  static void name##_by_##k(int64_t n, const float *p, const float *q, const float *r, const float *s, float *out) {        \
-    for (int64_t i = 0; i < n; i++) {                                                                                       \
-      const double a = (double)p[i], b = (double)q[i], y = (double)r[i], g = (double)s[i];                          \
-      const double d = (double)(partial), x = g * d;                                                                        \
-      (void)a, (void)b, (void)y;                                                                                            \
-      out[i] = (float)(g == 0 ? 0 : x);                                                                                     \
-    }                                                                                                                       \
-  }
-#define UNARY(name, value, da, ...) LOOP(name, value) PULL(name, a, da)
-#define BINARY(name, infix, value, da, db, ...) LOOP(name, value) PULL(name, a, da) PULL(name, b, db)
-#define COMPARE(...)
-#define COMPARE1(...)
-#include "elementwise.def"
-LOOP(guarded_mul, a == 0 ? 0 : a * b)
-#undef UNARY
-#undef BINARY
-
-static const struct vector_row {
-  void (*loop)(int64_t n, const float *a, const float *b, float *out);
-  void (*pull[2])(int64_t n, const float *a, const float *b, const float *y, const float *g, float *out);
-} rows[] = {
-#define UNARY(name, ...) {name##_loop, {name##_by_a, NULL}},
-#define BINARY(name, ...) {name##_loop, {name##_by_a, name##_by_b}},
-#undef COMPARE
-#undef COMPARE1
-#define COMPARE(...) {NULL, {NULL, NULL}},
-#define COMPARE1(...) {NULL, {NULL, NULL}},
-#include "elementwise.def"
-  {guarded_mul_loop, {NULL, NULL}}
-};
+#include "vectorrows.h"
 
 void cr__vector_widen(int64_t n, const float *x, double *out) {
   for (int64_t i = 0; i < n; i++) out[i] = (double)x[i];
@@ -180,38 +94,64 @@ void cr__vector_philox(uint64_t first, uint64_t seed, uint64_t bits[2 * CR__PHIL
   }
 }
 
+static const cr__vector_row *widest(int row) {
+  const cr__vector_row *wide = cr__wide_rows();
+  return wide ? &wide[row] : &rows[row];
+}
+
 /* Operands that do not lie densely come in blocks through buffers. */
 enum { BLOCK = 512 };
 
 static const float *dense(const float *x, int64_t step, int64_t at, int64_t n, float *buffer) {
   if (step == 1) return x + at;
-  for (int64_t i = 0; i < n && (step || !at); i++) buffer[i] = x[(at + i) * step];
+  for (int64_t i = 0; i < n && !step && !at; i++) buffer[i] = *x;
+  if (step)
+    for (int64_t i = 0; i < n; i++) buffer[i] = x[(at + i) * step];
   return buffer;
 }
 
-/* The last elements are filled up to a vector, so that every element goes through the vectors' code, wherever its block ends. */
+/* Every element goes through the vectors' code, wherever its block ends: the last ones together with those before them, from
+ * copies because out may be an operand, or, of a few, filled up to a vector. */
 enum { WHOLE = 16 };
 
-static void loop_dense(int row, int64_t n, const float *a, const float *b, float *out) {
-  const int64_t even = n & ~(int64_t)(WHOLE - 1), rest = n - even;
-  if (even) rows[row].loop(even, a, b, out);
-  if (!rest) return;
-  float last[3][WHOLE] = {{0}};
-  memcpy(last[0], a + even, (size_t)rest * sizeof *a);
-  memcpy(last[1], b + even, (size_t)rest * sizeof *b);
-  rows[row].loop(WHOLE, last[0], last[1], last[2]);
-  memcpy(out + even, last[2], (size_t)rest * sizeof *out);
+static void fill(int64_t n, const float *x, float *whole) {
+  memcpy(whole, n < WHOLE ? x : x + n - WHOLE, n < WHOLE ? (size_t)n * sizeof *x : WHOLE * sizeof *x);
 }
 
-static void pull_dense(int row, int k, int64_t n, const float *a, const float *b, const float *y, const float *g, float *out) {
-  const int64_t even = n & ~(int64_t)(WHOLE - 1), rest = n - even;
+static void put_last(int64_t n, const float *whole, float *out) {
+  memcpy(n < WHOLE ? out : out + n - WHOLE, whole, n < WHOLE ? (size_t)n * sizeof *out : WHOLE * sizeof *out);
+}
+
+static void loop_dense(int row, int64_t n, const float *a, const float *b, float *out) {
+  const int64_t even = n & ~(int64_t)(WHOLE - 1);
+  void (*loop)(int64_t, const float *, const float *, float *) = widest(row)->loop;
+  float last[3][WHOLE];
+  if (even == n) {
+    if (n) loop(n, a, b, out);
+    return;
+  }
+  if (!even) memset(last, 0, sizeof last);
+  fill(n, a, last[0]), fill(n, b, last[1]);
+  if (even) loop(even, a, b, out);
+  loop(WHOLE, last[0], last[1], last[2]);
+  put_last(n, last[2], out);
+}
+
+static void pull_dense(int row, int k, int64_t n, const float *a, const float *b, const float *y, const float *g,
+                       float *out) {
+  const int64_t even = n & ~(int64_t)(WHOLE - 1);
   const float *from[4] = {a, b, y, g};
-  if (even) rows[row].pull[k](even, a, b, y, g, out);
-  if (!rest) return;
-  float last[5][WHOLE] = {{0}};
-  for (int i = 0; i < 4; i++) memcpy(last[i], from[i] + even, (size_t)rest * sizeof *out);
-  rows[row].pull[k](WHOLE, last[0], last[1], last[2], last[3], last[4]);
-  memcpy(out + even, last[4], (size_t)rest * sizeof *out);
+  void (*pull)(int64_t, const float *, const float *, const float *, const float *, float *) = widest(row)->pull[k];
+  float last[5][WHOLE];
+  if (even == n) {
+    if (n) pull(n, a, b, y, g, out);
+    return;
+  }
+  if (!even) memset(last, 0, sizeof last);
+  for (int i = 0; i < 4; i++) fill(n, from[i], last[i]);
+  if (even) pull(even, a, b, y, g, out);
+  pull(WHOLE, last[0], last[1], last[2], last[3], last[4]);
+  put_last(n, last[4], out);
 }
 
 void cr__vector_loop(int row, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *out) {

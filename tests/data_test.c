@@ -201,26 +201,27 @@ typedef struct damage {
 
 #define MAGIC "\x93NUMPY\x01\x00"
 static const damage npy_damage[] = {
-    DAMAGE("", "f: not a .npy file"),
-    DAMAGE("PK\3\4 and more", "f: not a .npy file"),
-    DAMAGE("\x93NUMPY\x04\x00\x01\x00 ", "f: version 4 of .npy is unknown"),
-    DAMAGE(MAGIC "\x80\x00{", "f: the header is cut off"),
-    DAMAGE("\x93NUMPY\x02\x00\xFF\xFF\xFF\xFF{", "f: the header is cut off"),
-    DAMAGE(MAGIC "\x02\x00 1", "f: the header is not a dictionary"),
-    DAMAGE(MAGIC "\x0C\x00{'names': 1}", "f: the header has an unknown key 'names'"),
+    DAMAGE("", "f: offset 0: not a .npy file"),
+    DAMAGE("PK\3\4 and more", "f: offset 0: not a .npy file"),
+    DAMAGE("\x93NUMPY\x04\x00\x01\x00 ", "f: offset 6: version 4 of .npy is unknown"),
+    DAMAGE(MAGIC "\x80\x00{", "f: offset 11: the header is cut off"),
+    DAMAGE("\x93NUMPY\x02\x00\xFF\xFF\xFF\xFF{", "f: offset 13: the header is cut off"),
+    DAMAGE(MAGIC "\x02\x00 1", "f: offset 11: the header is not a dictionary"),
+    DAMAGE(MAGIC "\x0C\x00{'names': 1}", "f: offset 19: the header has an unknown key 'names'"),
     DAMAGE(MAGIC "\x10\x00{'descr': '<c8'}",
-           "f: numbers of type '<c8' cannot be read: f2 to f8, i1 to i8, u1 to u8 and b1 can"),
-    DAMAGE(MAGIC "\x10\x00{'descr': '<f4'}", "f: the header lacks descr, fortran_order or shape"),
-    DAMAGE(MAGIC "\x1E\x00{'shape': (2,), 'shape': (2,)}", "f: the header has 'shape' twice"),
-    DAMAGE(MAGIC "\x38\x00{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}", "f: the header's shape is damaged"),
+           "f: offset 25: numbers of type '<c8' cannot be read: f2 to f8, i1 to i8, u1 to u8 and b1 can"),
+    DAMAGE(MAGIC "\x10\x00{'descr': '<f4'}", "f: offset 26: the header lacks descr, fortran_order or shape"),
+    DAMAGE(MAGIC "\x1E\x00{'shape': (2,), 'shape': (2,)}", "f: offset 34: the header has 'shape' twice"),
+    DAMAGE(MAGIC "\x38\x00{'descr': '<f4', 'fortran_order': False, 'shape': (-2,)}",
+           "f: offset 61: the header's shape is damaged"),
     DAMAGE(MAGIC "\x37\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}1234567",
-           "f: the file ends after 1 of 2 numbers"),
+           "f: offset 72: the file ends after 1 of 2 numbers"),
     DAMAGE(MAGIC "\x37\x00{'descr': '<f4', 'fortran_order': False, 'shape': (2,)}123456789",
-           "f: the file goes on after its 2 numbers"),
+           "f: offset 73: the file goes on after its 2 numbers"),
     DAMAGE(MAGIC "\x4B\x00{'descr': '<f4', 'fortran_order': False, 'shape': (4294967296,4294967296,)}",
-           "f: the shape is larger than any memory"),
+           "f: offset 85: the shape is larger than any memory"),
     DAMAGE(MAGIC "\x37\x00{'descr': '<u8', 'fortran_order': False, 'shape': (1,)}\0\0\0\0\0\0\0\x80",
-           "f: number 0 is too large for int64"),
+           "f: offset 65: number 0 is too large for int64"),
 };
 
 static const damage idx_damage[] = {
@@ -262,8 +263,8 @@ static const damage safetensors_damage[] = {
 };
 
 static const damage npz_damage[] = {
-    DAMAGE("", "f: not a .npz file"),
-    DAMAGE("\x93NUMPY", "f: not a .npz file"),
+    DAMAGE("", "f: offset 0: not a .npz file"),
+    DAMAGE("\x93NUMPY", "f: offset 0: not a .npz file"),
     DAMAGE("PK\3\4 cut off", "f: offset 12: the directory at the end is missing: the file is cut off"),
     DAMAGE("PK\5\6\0\0\0\0\1\0\1\0\x2E\0\0\0\7\0\0\0\0\0", "f: offset 0: the directory is not where its end says"),
     DAMAGE("PK\5\6\0\0\0\0\xFF\xFF\xFF\xFF\0\0\0\0\0\0\0\0\0\0",
@@ -402,13 +403,15 @@ static void idx_test(void **state) {
   cr_array a;
   cr_problem p = {.status = CR_OK};
   size_t n = get_file(bytes, sizeof bytes, "a.idx");
+  char want[100];
   put_file("a.idx", bytes, n - 9);
-  assert_refused(cr_read_idx(&a, "a.idx", &p), &p, "a.idx: cannot be read: the compressed data are cut off");
+  snprintf(want, sizeof want, "a.idx: offset %zu: cannot be read: the compressed data are cut off", n - 9);
+  assert_refused(cr_read_idx(&a, "a.idx", &p), &p, want);
   bytes[n - 8] ^= 1;
   put_file("a.idx", bytes, n);
   p.status = CR_OK;
   assert_int_not_equal(cr_read_idx(&a, "a.idx", &p), CR_OK);
-  assert_non_null(strstr(p.text, "incorrect data check"));
+  assert_non_null(strstr(p.text, ": cannot be read: incorrect data check"));
   remove("a.idx");
 }
 

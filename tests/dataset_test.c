@@ -247,7 +247,7 @@ static void columns_test(void **state) {
       {"table('t.csv')", "unknown source 'table'; there are csv, idx, npy, npz, safetensors, text, points, moons, "
                          "circles, spirals, xor, blobs, "
                          "sine, polynomial"},
-      {"npz('t.csv')", "t.csv: not a .npz file"},
+      {"npz('t.csv')", "t.csv: offset 0: not a .npz file"},
       {"text('t.csv', length=100)", "t.csv: 48 characters are too few for windows of 100 and the next"},
       {"moons(n=0)", "moons: n = 0; a whole number in [1, 100000000] is wanted"},
       {"points([[1, 2], [3]])", "points: x: rows of a list must be equally long: row 0 has 2 entries, row 1 has 1 entries"},

@@ -14,6 +14,7 @@
 
 #include "emit.h"
 #include "samples.h"
+#include "sparse.h"
 
 enum { MOST_NUMBERS = 4096 };
 
@@ -225,6 +226,30 @@ static void test_matrices(void **state) {
     }
 }
 
+/* The nonzeros alone, with their pattern: columns and rows of one colour, numbers, ranges and pairs. */
+static void test_sparse(void **state) {
+  (void)state;
+  static const char *const texts[] = {"sum((x:(30))[1:] * x[:-1]^2) + x[0]", "(x:(9))[1:] * sin(x[:-1]) * y:()", "x:() * y:()^2 + sin(x * y) + z:()",
+                                      "sum(x:(3,4), dim=1) * y:(3)", "W:(2,3) @ tanh(x:(3))", "flip(exp(x:(7)), 0) + x[[1,1,0,6,2,3,3]]", "3 * x:()",
+                                      "floor(x:(3))", "(x:(6,6))[1:,:-1] * x[:-1,1:] - x[1:,1:]"};
+  for (int k = 0; k < (int)(sizeof texts / sizeof *texts); k++)
+    for (cr_emit_what what = CR_EMIT_JACOBIAN; what <= CR_EMIT_HESSIAN; what++) {
+      sample s;
+      char error[300];
+      if (!sample_make(&s, texts[k], strlen(texts[k]), CR_FLOAT64, 9, error)) fail_msg("%s", error);
+      cr_var y = s.results.value[0];
+      n_expected = 0;
+      expect(y);
+      if (what == CR_EMIT_HESSIAN) expect_gradient(s.tape, 1, &y, s.n_inputs, s.input);
+      cr_sparse_plan *p = what == CR_EMIT_JACOBIAN ? cr_sparse_jacobian(1, &y, s.n_inputs, s.input) : cr_sparse_hessian(y, s.n_inputs, s.input);
+      assert_non_null(p);
+      assert_int_equal(cr_sparse_evaluate(p, expected + n_expected), CR_OK);
+      n_expected += (int)cr_sparse_pattern_of(p).nonzeros;
+      check_emitted(texts[k], s.tape, s.n_inputs, s.input, 1, &y, &(cr_emit_options){.what = what, .sparse = 1, .main = 1}, 1e-12);
+      sample_free(&s);
+    }
+}
+
 /* A long chain in functions of at most 50 lines, to the last bit. */
 static void test_split(void **state) {
   (void)state;
@@ -301,6 +326,76 @@ static void remove_files(void) {
   rmdir(directory);
 }
 
+/* A captured function of numbers gives its bits, its gradient among the results. */
+static void test_captured_numbers(void **state) {
+  (void)state;
+  cr_tape *t = cr_new();
+  cr_var x[2] = {cr_name(cr_input(t, 0.7), "x"), cr_input(t, -1.3)}, out[3];
+  out[0] = cr_formula(t, "exp(sin(x*y)) / (1 + x^2) + log1p(x*x*y*y)", "x", x[0], "y", x[1]);
+  assert_int_equal(cr_grad(out[0], 2, x, out + 1), CR_OK);
+  cr_fn *f = cr_capture(t, 2, x, 3, out, 0, NULL, CR_FN_EXACT);
+  assert_non_null(f);
+  cr_buffer b = {.tape = t};
+  assert_int_equal(cr_fn_write_c(&b, f, &(cr_emit_options){.name = "g"}), CR_OK);
+  cr_put(&b, "#include <stdio.h>\nint main(void) {\n  double dx, dy, y = g(0.7, -1.3, &dx, &dy);\n"
+             "  printf(\"%%.17g %%.17g %%.17g\\n\", y, dx, dy);\n  return 0;\n}\n");
+  cr_workspace *space = cr_workspace_new(f);
+  double at[2] = {0.7, -1.3};
+  cr_array in[2] = {cr_fn_input(f, 0), cr_fn_input(f, 1)}, to[3];
+  in[0].data = at, in[1].data = at + 1;
+  for (int k = 0; k < 3; k++) to[k] = cr_fn_output(f, k), to[k].data = expected + k;
+  n_expected = 3;
+  assert_int_equal(cr_fn_run(f, space, in, to), CR_OK);
+  check_source("captured numbers", &b, 0);
+  cr_buffer_free(&b);
+  b = (cr_buffer){.tape = t};
+  assert_int_equal(cr_fn_write_c(&b, f, &(cr_emit_options){.what = CR_EMIT_GRADIENT}), CR_BAD_ARGUMENT);
+  cr_buffer_free(&b);
+  cr_workspace_free(space);
+  cr_fn_free(f);
+  cr_free(t);
+}
+
+/* A training step: weights, bias and a step size are read and written, the loss is returned. Three steps. */
+static void test_captured_step(void **state) {
+  (void)state;
+  enum { IN = 3, OUT = 2, ROWS = 4, STEPS = 3 };
+  cr_tape *t = cr_new();
+  double w[IN * OUT] = {0.5, -1, 2, 0.25, -0.75, 1}, bias[OUT] = {0.1, -0.2}, rate = 0.1, x[ROWS * IN], loss;
+  for (int k = 0; k < ROWS * IN; k++) x[k] = 0.3 * (k % 5) - 0.5;
+  cr_var in[4] = {cr_name(cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){IN, OUT}, w), "w"),
+                  cr_name(cr_tensor_of(t, CR_FLOAT64, 1, (int64_t[]){OUT}, bias), "double"),
+                  cr_name(cr_input(t, rate), "rate"), cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){ROWS, IN}, x)};
+  cr_var y = cr_formula(t, "mean((tanh(x @ w + b) - 0.5)^2)", "x", in[3], "w", in[0], "b", in[1]), d[2];
+  assert_int_equal(cr_grad(y, 2, in, d), CR_OK);
+  cr_assign next[3] = {{in[0], cr_sub(in[0], cr_mul(in[2], d[0]))}, {in[1], cr_sub(in[1], cr_mul(in[2], d[1]))},
+                       {in[2], cr_mul(in[2], cr_const(t, 0.5))}};
+  cr_fn *f = cr_capture(t, 4, in, 1, &y, 3, next, CR_FN_EXACT);
+  assert_non_null(f);
+  cr_buffer b = {.tape = t};
+  if (cr_fn_write_c(&b, f, &(cr_emit_options){.name = "step"}) != CR_OK) fail_msg("%s", cr_error_text(t));
+  cr_put(&b, "#include <stdio.h>\nint main(void) {\n  static step_space space;\n  static double w[] = {0.5, -1, 2, 0.25, -0.75, 1}, b[] = {0.1, -0.2},"
+             " rate = 0.1, x[12];\n  for (int k = 0; k < 12; k++) x[k] = 0.3 * (k %% 5) - 0.5;\n"
+             "  for (int k = 0; k < 3; k++) printf(\"%%.17g \", step(w, b, &rate, x, &space));\n"
+             "  for (int k = 0; k < 6; k++) printf(\"%%.17g \", w[k]);\n  printf(\"%%.17g %%.17g %%.17g\\n\", b[0], b[1], rate);\n  return 0;\n}\n");
+  cr_workspace *space = cr_workspace_new(f);
+  cr_array at[4], to = cr_fn_output(f, 0);
+  for (int k = 0; k < 4; k++) at[k] = cr_fn_input(f, k);
+  at[0].data = w, at[1].data = bias, at[2].data = &rate, at[3].data = x, to.data = &loss;
+  n_expected = 0;
+  for (int k = 0; k < STEPS; k++) {
+    assert_int_equal(cr_fn_run(f, space, at, &to), CR_OK);
+    expected[n_expected++] = loss;
+  }
+  for (int k = 0; k < IN * OUT; k++) expected[n_expected++] = w[k];
+  expected[n_expected++] = bias[0], expected[n_expected++] = bias[1], expected[n_expected++] = rate;
+  check_source("captured step", &b, 1e-13);
+  cr_buffer_free(&b);
+  cr_workspace_free(space);
+  cr_fn_free(f);
+  cr_free(t);
+}
+
 int main(int argc, char **argv) {
   if (argc < 3) return fprintf(stderr, "usage: %s DIRECTORY COMPILER...\n", argv[0]), 2;
   snprintf(directory, sizeof directory, "%s/emit-XXXXXX", argv[1]);
@@ -308,8 +403,9 @@ int main(int argc, char **argv) {
   compilers = argv + 2;
   n_compilers = argc - 2;
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_rows), cmocka_unit_test(test_compositions), cmocka_unit_test(test_samples), cmocka_unit_test(test_matrices),
-    cmocka_unit_test(test_split), cmocka_unit_test(test_errors), cmocka_unit_test(test_names)};
+    cmocka_unit_test(test_rows), cmocka_unit_test(test_compositions), cmocka_unit_test(test_samples), cmocka_unit_test(test_matrices), cmocka_unit_test(test_sparse),
+    cmocka_unit_test(test_split), cmocka_unit_test(test_errors), cmocka_unit_test(test_names),
+    cmocka_unit_test(test_captured_numbers), cmocka_unit_test(test_captured_step)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   if (!failed) remove_files();
   return failed;

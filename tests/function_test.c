@@ -19,8 +19,9 @@
 enum { MOST_ENDS = 64 };
 
 static const unsigned passes[] = {0, CR_FN_FOLD, CR_FN_MERGE, CR_FN_SIMPLIFY, CR_FN_REUSE, CR_FN_BLOCK,
-                                  CR_FN_BLOCK | CR_FN_REUSE, CR_FN_EXACT & ~CR_FN_BLOCK, CR_FN_EXACT};
-enum { PASSES = sizeof passes / sizeof *passes };
+                                  CR_FN_BLOCK | CR_FN_REUSE, CR_FN_EXACT & ~CR_FN_BLOCK, CR_FN_EXACT,
+                                  CR_FN_EXACT & ~CR_FN_BLOCK, CR_FN_EXACT};
+enum { PASSES = sizeof passes / sizeof *passes, BOUNDED = PASSES - 2 /* the last two in as little memory as can be */ };
 
 static size_t bytes_of(const cr_array *a) { return (size_t)a->count * cr_dtype_size((cr_dtype)a->dtype); }
 
@@ -108,7 +109,7 @@ static int check_capture(ends *e, const char *what) {
   cr_workspace *w[PASSES];
   int good = 1;
   for (int p = 0; p < PASSES; p++) {
-    f[p] = cr_capture(t, e->n_in, e->in, e->n_out, e->out, 0, NULL, passes[p]);
+    f[p] = cr_capture_within(t, e->n_in, e->in, e->n_out, e->out, 0, NULL, passes[p], p >= BOUNDED);
     if (!f[p]) print_message("%s: %s\n", what, cr_error_text(t));
     w[p] = f[p] ? cr_workspace_new(f[p]) : NULL;
     if (!w[p]) return 0;
@@ -408,14 +409,14 @@ static void memory_is_used_again(void **state) {
   cr_free(t);
 }
 
-static cr_fn *capture_of(const char *source, const cr_allocator *allocator, int with_gradient) {
+static cr_fn *capture_of(const char *source, const cr_allocator *allocator, int with_gradient, size_t bytes) {
   cr_tape *t = cr_new_with(cr_standard_ops(), allocator);
   if (!t) return NULL;
   cr_var x = cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){90, 70}, NULL), y = cr_formula(t, source, "x", x, NULL),
          out[2] = {y};
   cr_fn *f = NULL;
   if (!cr_is_poison(y) && (!with_gradient || cr_grad(y, 1, &x, &out[1]) == CR_OK))
-    f = cr_capture(t, 1, &x, 1 + with_gradient, out, 0, NULL, CR_FN_EXACT);
+    f = cr_capture_within(t, 1, &x, 1 + with_gradient, out, 0, NULL, CR_FN_EXACT, bytes);
   cr_free(t);
   return f;
 }
@@ -434,7 +435,7 @@ static void nothing_is_allocated_after_the_first_run(void **state) {
   double *x = calloc(2 * 6300, sizeof *x), y;
   meter m = {0};
   cr_allocator allocator = {meter_reallocate, &m};
-  cr_fn *f = capture_of(whole, &allocator, 1);
+  cr_fn *f = capture_of(whole, &allocator, 1, 0);
   assert_non_null(f);
   cr_workspace *w = cr_workspace_new(f);
   assert_non_null(w);
@@ -448,8 +449,32 @@ static void nothing_is_allocated_after_the_first_run(void **state) {
   free(x);
 }
 
-static void each_allocation_in_turn(void **state) {
-  (void)state;
+static uint32_t roll(uint32_t *dice) { return (*dice = *dice * 1664525u + 1013904223u) >> 8; }
+
+/* Operations in random order on random results, so that runs of one operation can be made of them. */
+static cr_var tangle(cr_tape *t, const cr_var *in, uint32_t nodes) {
+  enum { WIDTH = 200 };
+  cr_var v[WIDTH], sum = in[0];
+  uint32_t dice = 7;
+  for (int k = 0; k < WIDTH; k++) v[k] = cr_add(in[k % 2], cr_const(t, 0.01 * k));
+  while (cr_node_count(t) < nodes && cr_error(t) == CR_OK) {
+    cr_var a = v[roll(&dice) % WIDTH], b = v[roll(&dice) % WIDTH], *to = &v[roll(&dice) % WIDTH];
+    switch (roll(&dice) % 8) {
+      case 0: *to = cr_sin(a); break;
+      case 1: *to = cr_tanh(cr_mul(a, b)); break;
+      case 2: *to = cr_exp(cr_neg(cr_square(a))); break;
+      case 3: *to = cr_hypot(a, b); break;
+      case 4: *to = cr_guarded_mul(cr_relu(a), cr_const(t, 0.5)); break;
+      case 5: *to = cr_maximum(a, cr_neg(b)); break;
+      case 6: *to = cr_div(a, cr_add(cr_square(b), cr_const(t, 1))); break;
+      default: *to = cr_sub(cr_mul(a, cr_const(t, 0.6)), cr_mul(b, in[1]));
+    }
+  }
+  for (int k = 0; k < WIDTH; k++) sum = cr_add(sum, v[k]);
+  return sum;
+}
+
+static void fail_each(size_t bytes) {
   double *x = calloc(2 * 6300, sizeof *x), want, y;
   meter m = {0};
   cr_allocator allocator = {meter_reallocate, &m};
@@ -457,7 +482,7 @@ static void each_allocation_in_turn(void **state) {
   long total = 0;
   for (long n = 0; n <= total; n++) {
     m = (meter){.fail_at = n};
-    cr_fn *f = capture_of(whole, &allocator, 1);
+    cr_fn *f = capture_of(whole, &allocator, 1, bytes);
     cr_workspace *w = f ? cr_workspace_new(f) : NULL;
     if (w) {
       cr_status status = run_on(f, w, x, n ? &y : &want, x + 6300);
@@ -471,6 +496,40 @@ static void each_allocation_in_turn(void **state) {
   }
   print_message("%ld failing allocations\n", total);
   free(x);
+}
+
+static void each_allocation_in_turn(void **state) {
+  (void)state;
+  fail_each(0);
+  fail_each(1);
+}
+
+static void each_allocation_of_a_sweep(void **state) {
+  (void)state;
+  meter m = {0};
+  cr_allocator allocator = {meter_reallocate, &m};
+  long total = 0;
+  for (long n = 0; n <= total; n++) {
+    m = (meter){.fail_at = n};
+    cr_tape *t = cr_new_with(cr_standard_ops(), &allocator);
+    cr_var in[2], y = {0};
+    if (t) in[0] = cr_input(t, 0.7), in[1] = cr_input(t, -1.3), y = tangle(t, in, 1000);
+    cr_fn *f = t && !cr_is_poison(y) ? cr_capture(t, 2, in, 1, &y, 0, NULL, CR_FN_EXACT) : NULL;
+    cr_workspace *w = f ? cr_workspace_new(f) : NULL;
+    double x[2] = {0.7, -1.3}, value, g[2];
+    for (int k = 0; w && k < 2; k++) {
+      cr_array from[2] = {cr_fn_input(f, 0), cr_fn_input(f, 1)}, to = cr_fn_output(f, 0);
+      from[0].data = &x[0], from[1].data = &x[1], to.data = &value;
+      cr_status status = cr_fn_backward(f, w, from, &to, NULL, g);
+      assert_true(status == CR_OK || (n && status == CR_NO_MEMORY));
+      if (!n && !k) total = m.calls;
+      if (!n) assert_int_equal(m.calls, total); /* none after the first */
+    }
+    cr_workspace_free(w);
+    cr_fn_free(f);
+    cr_free(t);
+    assert_int_equal(m.live, 0);
+  }
 }
 
 typedef struct worker {
@@ -493,7 +552,7 @@ static void threads_run_one_function(void **state) {
   enum { THREADS = 4 };
   pthread_t thread[THREADS];
   worker *k = calloc(2 * THREADS, sizeof *k);
-  cr_fn *f = capture_of(whole, NULL, 1);
+  cr_fn *f = capture_of(whole, NULL, 1, 0);
   assert_non_null(f);
   for (int i = 0; i < 2 * THREADS; i++) k[i].f = f, k[i].seed = 1 + i % THREADS;
   for (int i = 0; i < THREADS; i++) assert_int_equal(pthread_create(&thread[i], NULL, work, &k[i]), 0);
@@ -524,9 +583,175 @@ static void scalars_run_too(void **state) {
   cr_free(t);
 }
 
+/* Value and gradient of scalars as nodes, with their bits, and by cr_fn_backward, up to the order of sums. */
+static void scalars_in_any_order(void **state) {
+  (void)state;
+  cr_tape *t = cr_new();
+  ends e = {.n_in = 2, .in = {cr_input(t, 0.7), cr_input(t, -1.3)}, .n_out = 4};
+  e.out[0] = tangle(t, e.in, 4000);
+  e.out[1] = cr_mul(e.out[0], e.in[1]);
+  assert_int_equal(cr_grad(e.out[0], 2, e.in, e.out + 2), CR_OK);
+  assert_true(check_capture(&e, "a tangle of scalars"));
+  for (int p = 0; p < PASSES; p++) {
+    cr_fn *f = cr_capture(t, 2, e.in, 2, e.out, 0, NULL, passes[p]);
+    cr_workspace *w = cr_workspace_new(f);
+    double x[2], y[2], g[2], want[2];
+    cr_array from[2], to[2];
+    for (int k = 0; k < 2; k++) {
+      x[k] = cr_value(e.in[k]);
+      from[k] = cr_fn_input(f, k), to[k] = cr_fn_output(f, k);
+      from[k].data = &x[k], to[k].data = &y[k];
+    }
+    assert_int_equal(cr_fn_backward(f, w, from, to, (double[]){1, 0.5}, g), CR_OK);
+    assert_true(y[0] == cr_value(e.out[0]) && y[1] == cr_value(e.out[1]));
+    cr_sweep *s = cr_backward(e.out[0]), *of_product = cr_backward(e.out[1]);
+    for (int k = 0; k < 2; k++) {
+      want[k] = cr_adjoint(s, e.in[k]) + 0.5 * cr_adjoint(of_product, e.in[k]);
+      assert_true(fabs(g[k] - want[k]) <= 1e-12 * (1 + fabs(want[k])));
+    }
+    assert_int_equal(cr_fn_backward(f, w, from, to, NULL, g), CR_OK);
+    for (int k = 0; k < 2; k++) {
+      double all = cr_adjoint(s, e.in[k]) + cr_adjoint(of_product, e.in[k]);
+      assert_true(fabs(g[k] - all) <= 1e-12 * (1 + fabs(all)));
+    }
+    cr_workspace_free(w);
+    cr_fn_free(f);
+  }
+  cr_free(t);
+}
+
+/* A step of x towards a minimum of x^2 y: the value, the sweep and the assignment are of one point. */
+static void a_sweep_goes_before_assignments(void **state) {
+  (void)state;
+  cr_tape *t = cr_new();
+  cr_var in[2] = {cr_input(t, 3), cr_input(t, 2)}, y = cr_mul(cr_square(in[0]), in[1]);
+  cr_fn *f = cr_capture(t, 2, in, 1, &y, 1, &(cr_assign){in[0], cr_sub(in[0], cr_const(t, 1))}, CR_FN_EXACT);
+  cr_workspace *w = cr_workspace_new(f);
+  double x[2] = {3, 2}, value, g[2];
+  cr_array from[2] = {cr_fn_input(f, 0), cr_fn_input(f, 1)}, to = cr_fn_output(f, 0);
+  from[0].data = &x[0], from[1].data = &x[1], to.data = &value;
+  for (double at = 3; at > 0; at--) {
+    assert_int_equal(cr_fn_backward(f, w, from, &to, NULL, g), CR_OK);
+    assert_true(value == 2 * at * at && g[0] == 4 * at && g[1] == at * at && x[0] == at - 1 && x[1] == 2);
+  }
+  cr_workspace_free(w);
+  cr_fn_free(f);
+  cr_var v = cr_tensor_of(t, CR_FLOAT64, 1, (int64_t[]){2}, x), z = cr_exp(v);
+  f = cr_capture(t, 1, &v, 1, &z, 0, NULL, CR_FN_EXACT);
+  cr_workspace *other = cr_workspace_new(f);
+  from[0] = cr_fn_input(f, 0), from[0].data = x, to = cr_fn_output(f, 0), to.data = g;
+  assert_int_equal(cr_fn_backward(f, other, from, &to, NULL, g), CR_BAD_ARGUMENT);
+  assert_string_equal(cr_workspace_error(other), "cr_fn_backward: the function has tensors: capture the nodes of cr_grad "
+                                                 "among its results");
+  cr_workspace_free(other);
+  cr_fn_free(f);
+  cr_free(t);
+}
+
+static cr_var layers(cr_var x, int n) {
+  for (int k = 0; k < n; k++) x = cr_tanh(cr_cumsum(cr_mul(x, cr_const(x.tape, 0.01)), 0));
+  return cr_sum_all(cr_square(x));
+}
+
+static cr_fn_stats within(int n, size_t bytes, const double *data, double *y, double *g) {
+  cr_tape *t = cr_new();
+  cr_var x = cr_tensor_of(t, CR_FLOAT64, 1, (int64_t[]){100}, data), out[2] = {layers(x, n)};
+  assert_int_equal(cr_grad(out[0], 1, &x, out + 1), CR_OK);
+  cr_fn *f = cr_capture_within(t, 1, &x, 2, out, 0, NULL, CR_FN_EXACT, bytes);
+  assert_non_null(f);
+  cr_free(t);
+  cr_workspace *w = cr_workspace_new(f);
+  cr_array from = cr_fn_input(f, 0), to[2] = {cr_fn_output(f, 0), cr_fn_output(f, 1)};
+  double copy[100];
+  memcpy(copy, data, sizeof copy);
+  from.data = copy, to[0].data = y, to[1].data = g;
+  assert_int_equal(cr_fn_run(f, w, &from, to), CR_OK);
+  cr_fn_stats s = cr_fn_stats_of(f);
+  cr_workspace_free(w);
+  cr_fn_free(f);
+  return s;
+}
+
+/* A thousand layers and their gradient in the memory of some sixty, with the same bits. */
+static void a_bound_on_memory(void **state) {
+  (void)state;
+  enum { RESULT = 832 }; /* bytes of 100 numbers, in whole lines of the cache */
+  double data[100], y, z, g[100], h[100];
+  for (int k = 0; k < 100; k++) data[k] = sin(k);
+  cr_fn_stats all = within(1000, 0, data, &y, g), least = within(1000, 1, data, &z, h), half;
+  assert_true(all.recomputed == 0 && all.bytes == all.bytes_stored && all.bytes > 1000 * RESULT);
+  assert_true(y == z);
+  assert_memory_equal(g, h, sizeof g);
+  assert_int_equal(least.bytes_stored, all.bytes);
+  assert_true(least.bytes < 70 * RESULT && least.recomputed > 0 && least.recomputed < 3100);
+  half = within(1000, all.bytes / 2, data, &z, h);
+  assert_memory_equal(g, h, sizeof g);
+  assert_true(half.bytes <= all.bytes / 2 && half.recomputed < least.recomputed);
+  assert_true(within(4000, 1, data, &z, h).bytes * 10 < 22 * least.bytes);
+  assert_int_equal(within(1000, all.bytes, data, &z, h).recomputed, 0);
+}
+
+/* z = f(x, y), and the adjoints of z^2 + z + x by x and y: 3 n numbers as doubles. */
+static int row_on(const char *name, int two, cr_dtype dtype, int64_t n, const double *x, const double *y, double *out) {
+  cr_tape *t = cr_new();
+  cr_var in[2];
+  char source[100];
+  for (int k = 0; k < 2; k++) {
+    in[k] = cr_tensor_of(t, dtype, 1, &n, NULL);
+    cr_array a = cr_view(in[k]);
+    for (int64_t i = 0; i < n; i++) cr_array_set(&a, i, k ? y[i] : x[i]);
+  }
+  snprintf(source, sizeof source, two ? "%s(x, y)" : "%s(x)", name);
+  cr_var z = cr_formula(t, source, "x", in[0], "y", in[1], NULL), sum = cr_add(cr_add(cr_mul(z, z), z), in[0]);
+  int good = !cr_is_poison(sum) && cr_dtype_of(z) == dtype;
+  cr_sweep *s = good ? cr_backward(sum) : NULL;
+  if (s) {
+    cr_read(z, out, n);
+    for (int k = 0; k < 2; k++) cr_adjoint_read(s, in[k], out + (k + 1) * n, n);
+  }
+  good = good && s && cr_error(t) == CR_OK;
+  cr_free(t);
+  return good;
+}
+
+/* Recording and sweeping take other ways for few numbers than for many: the bits are the same. */
+static void few_numbers_have_the_bits_of_many(void **state) {
+  (void)state;
+  enum { MANY = 210, FEW = 7 };
+  double x[MANY], y[MANY], all[3 * MANY], some[3 * FEW];
+  cr_tape *t = cr_new();
+  const cr_function *f;
+  int rows = 0;
+  for (int k = 0; k < MANY; k++) x[k] = 0.1 + 0.8 * fabs(sin(k)), y[k] = k % 9 ? 0.2 + 0.7 * fabs(cos(3 * k)) : x[k];
+  for (int k = 0; (f = cr_function_at(t, k)); k++) {
+    char name[64];
+    int two = strstr(f->signature, "other") != NULL;
+    if (f->samples || !f->family || strcmp(f->family, "elementwise")) continue;
+    function_name(f, name, sizeof name);
+    for (int d = CR_FLOAT32; d <= CR_FLOAT64; d++) {
+      if (!row_on(name, two, (cr_dtype)d, MANY, x, y, all)) continue;
+      rows++;
+      for (int at = 0; at < MANY; at += FEW) {
+        assert_true(row_on(name, two, (cr_dtype)d, FEW, x + at, y + at, some));
+        for (int i = 0; i < 3 * FEW; i++) {
+          double a = some[i], b = all[i / FEW * MANY + at + i % FEW];
+          if (memcmp(&a, &b, sizeof a) && (a == a || b == b)) print_message("%s: %.17g, among many %.17g\n", name, a, b);
+          assert_true(!memcmp(&a, &b, sizeof a) || (a != a && b != b));
+        }
+      }
+    }
+  }
+  cr_free(t);
+  assert_true(rows > 150);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(scalars_run_too),
+    cmocka_unit_test(scalars_in_any_order),
+    cmocka_unit_test(a_sweep_goes_before_assignments),
+    cmocka_unit_test(a_bound_on_memory),
+    cmocka_unit_test(few_numbers_have_the_bits_of_many),
     cmocka_unit_test(every_function_keeps_its_bits),
     cmocka_unit_test(blocks_keep_the_bits_of_recording),
     cmocka_unit_test(a_step_in_place),
@@ -538,6 +763,7 @@ int main(void) {
     cmocka_unit_test(memory_is_used_again),
     cmocka_unit_test(nothing_is_allocated_after_the_first_run),
     cmocka_unit_test(each_allocation_in_turn),
+    cmocka_unit_test(each_allocation_of_a_sweep),
     cmocka_unit_test(threads_run_one_function),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);

@@ -70,6 +70,35 @@ static void products_over_strides(void **state) {
   }
 }
 
+/* Beyond one part, panel and block of the kernels: whole and broken ones, few rows and many, packed or not. Some elements of
+ * each, the last ones among them, against their sums; one thread and two give the same bits. */
+static void large_products(void **state) {
+  (void)state;
+  const int64_t rows[] = {7, 24, 70, 300}, inner[] = {10, 200, 500}, columns[] = {10, 64, 101, 440};
+  for (int p = 0; p < 4 * 3 * 4 * 8; p++) {
+    cr_tape *t = cr_new();
+    int64_t m = rows[p % 4], k = inner[p / 4 % 3], n = columns[p / 12 % 4];
+    int turned = p / 48 % 2, other = p / 96 % 2, single = p / 192 % 2;
+    cr_dtype dtype = single ? CR_FLOAT32 : CR_FLOAT64;
+    cr_var a = sample(t, dtype, 2, turned ? (int64_t[]){k, m} : (int64_t[]){m, k}, 1), b = a, c;
+    if (turned) a = cr_matrix_transpose(a);
+    b = sample(t, dtype, 2, other ? (int64_t[]){n, k} : (int64_t[]){k, n}, 2);
+    if (other) b = cr_matrix_transpose(b);
+    c = cr_matmul(a, b);
+    cr_array x = cr_view(a), y = cr_view(b), z = cr_view(c);
+    for (int64_t at = m * n - 1; at >= 0; at -= 1 + m * n / 100) {
+      double s = 0;
+      for (int64_t l = 0; l < k; l++) s += cr_array_get(&x, at / n * k + l) * cr_array_get(&y, l * n + at % n);
+      assert_true(fabs(s - cr_array_get(&z, at)) < (single ? 1e-4 : 1e-13) * 10);
+    }
+    cr_set(t, CR_THREADS, 2);
+    cr_array again = cr_view(cr_matmul(a, b));
+    assert_memory_equal(again.data, z.data, (size_t)z.count * cr_dtype_size(dtype));
+    assert_int_equal(cr_error(t), CR_OK);
+    cr_free(t);
+  }
+}
+
 static void shape_of_product(cr_tape *t, int ra, const int64_t *da, int rb, const int64_t *db, const char *expected) {
   char shape[200];
   cr_array c = cr_view(cr_matmul(sample(t, CR_FLOAT64, ra, da, 1), sample(t, CR_FLOAT64, rb, db, 2)));
@@ -309,6 +338,7 @@ static void einsum_against_products(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(products_over_strides),
+    cmocka_unit_test(large_products),
     cmocka_unit_test(shapes_of_products),
     cmocka_unit_test(integers_and_long_sums),
     cmocka_unit_test(det_of_singular_matrices),

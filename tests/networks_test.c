@@ -121,6 +121,24 @@ static void moments(const cr_array *a, double *mean, double *deviation, double *
 }
 
 /* A matrix of 300 by 200 and a kernel of 20 by 30 by 5 by 5, whose fans are 750 and 500. */
+static void all_parameters_decay_where_asked(void **state) {
+  (void)state;
+  cr_tape *t = cr_new();
+  cr_model *m = start(t, CR_FLOAT64, 1);
+  cr_model_decay_all(m, 1);
+  double numbers[4] = {1, 2, 3, 4};
+  cr_var x = cr_constant_of(t, CR_FLOAT64, 2, (const int64_t[]){2, 2}, numbers);
+  cr_batch_normalize(m, cr_dense(m, x, 3));
+  assert_fine(t, "decay");
+  for (int k = 0; k < cr_model_count(m); k++) {
+    const cr_parameter *p = cr_model_parameter(m, k);
+    assert_int_equal(p->decays, p->trainable); /* buffers do not */
+  }
+  assert_int_equal(cr_model_count(m), 6);
+  cr_model_free(m);
+  cr_free(t);
+}
+
 static void initialisers_have_their_moments(void **state) {
   static const struct {
     const char *name;
@@ -413,9 +431,7 @@ static void errors_name_layer_and_shapes(void **state) {
          "line 1, column 1: dense has no argument 'unitss'; did you mean 'units'? dense(x, units, bias=True, init=None, "
          "name=None, weight_noise=0)");
   expect("dense(x, 3, init='glorott')", NULL,
-         "line 1, column 1: dense1: dense1.weight: there is no initialiser 'glorott'; there are zeros, ones, constant, "
-         "uniform, normal, glorot, "
-         "glorot_normal, he, he_uniform, lecun, lecun_uniform, orthogonal");
+         "line 1, column 1: dense1: dense1.weight: unknown initialiser 'glorott'; did you mean 'glorot'?");
   expect("residual(x, 'dense(5)')", NULL,
          "line 1, column 1: residual1: the layers 'dense(5)' turn shape (2, 4) into (2, 5); to be added they must keep it");
   expect("sequential(x, 'dense(5), 3')", NULL,
@@ -490,6 +506,7 @@ int main(void) {
     cmocka_unit_test(perceptrons_step_and_their_rule_teaches),
     cmocka_unit_test(summaries_list_the_layers),
     cmocka_unit_test(symmetry_is_noticed),
+    cmocka_unit_test(all_parameters_decay_where_asked),
     cmocka_unit_test(saturation_is_measured),
     cmocka_unit_test(saved_models_come_back),
     cmocka_unit_test(errors_name_layer_and_shapes),

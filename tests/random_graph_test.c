@@ -3,14 +3,15 @@
  *   random_graph_test [GRAPHS [EXPRESSIONS [SEED]]]     defaults 200, 20000, 1; also from CR_GRAPHS, CR_EXPRESSIONS, CR_SEED
  *
  * A random graph is a list of steps that know the shapes and ranges of their operands, so that every function stays inside
- * its domain. Its derivatives are checked to second order in both modes; graphs of elementwise steps are also run number by
- * number on scalars and compared. A failing graph is cut down to its first failing step. Random expressions, most of them
+ * its domain. Its derivatives are checked to second order in both modes; value and gradient are captured, rewritten, planned
+ * and run, and must have the same bits; graphs of elementwise steps are also run number by number on scalars and compared. A failing graph is cut down to its first failing step. Random expressions, most of them
  * slightly broken, must give a value and derivatives, or one error with a text. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "function.h"
 #include "samples.h"
 
 /* Random choices from one stream */
@@ -276,6 +277,34 @@ static int derivatives_hold(const program *p, int n, char *text, size_t size) {
   return status == CR_OK;
 }
 
+/* The node's numbers row-major, in new memory. */
+static cr_array copy_of(cr_var v) {
+  cr_array a = cr_view(v), copy;
+  cr_array_init(&copy, (cr_dtype)a.dtype, a.rank, a.dim);
+  copy.data = malloc((size_t)a.count * sizeof(double) + 1);
+  cr_array_copy(&copy, &a);
+  return copy;
+}
+
+/* Value and gradient as a captured function, with these passes and bound on memory, have the bits that the tape has. */
+static int same_bits(cr_tape *t, int n, const cr_var *x, const cr_var *out, unsigned passes, size_t bound) {
+  cr_fn *f = cr_capture_within(t, n, x, n + 1, out, 0, NULL, passes, bound);
+  cr_workspace *w = f ? cr_workspace_new(f) : NULL;
+  cr_array in[MOST_STEPS], got[MOST_STEPS];
+  for (int k = 0; k < n; k++) in[k] = copy_of(x[k]);
+  for (int k = 0; k <= n; k++) got[k] = copy_of(out[k]), memset(got[k].data, 0x5a, (size_t)got[k].count * sizeof(double));
+  int same = w && cr_fn_run(f, w, in, got) == CR_OK;
+  for (int k = 0; k <= n; k++) {
+    cr_array want = copy_of(out[k]);
+    same = same && !memcmp(want.data, got[k].data, (size_t)want.count * sizeof(double));
+    free(want.data), free(got[k].data);
+  }
+  for (int k = 0; k < n; k++) free(in[k].data);
+  cr_workspace_free(w);
+  cr_fn_free(f);
+  return same;
+}
+
 /* The same program on scalars, element by element. */
 static int scalars_hold(const program *p, char *text, size_t size) {
   cr_tape *t = cr_new();
@@ -287,6 +316,8 @@ static int scalars_hold(const program *p, char *text, size_t size) {
     cr_mark mark = cr_mark_here(t);
     cr_var one = run(t, p, p->n, e, s);
     cr_sweep *scalar = cr_backward(one);
+    cr_var out[MOST_STEPS] = {one};
+    ok = cr_grad(one, p->n_leaves, s, out + 1) == CR_OK && same_bits(t, p->n_leaves, s, out, CR_FN_EXACT, 0);
     worst = fmax(worst, fabs(cr_value(one) - whole[e]) / (1 + fabs(whole[e])));
     for (int k = 0; k < p->n_leaves; k++) {
       cr_adjoint_read(sweep, v[k], bar, N * N);
@@ -295,7 +326,28 @@ static int scalars_hold(const program *p, char *text, size_t size) {
     cr_reset(t, mark);
   }
   ok = ok && cr_error(t) == CR_OK && worst <= 1e-12;
-  snprintf(text, size, "scalars and tensors differ by %g; %s\n", worst, cr_error_text(t));
+  snprintf(text, size, "scalars and tensors differ by %g, or scalars from a captured function; %s\n", worst,
+           cr_error_text(t));
+  cr_free(t);
+  return ok;
+}
+
+/* At the point of recording and, replayed, at another one. */
+static int captured_holds(const program *p, int n, char *text, size_t size) {
+  cr_tape *t = cr_new();
+  cr_var v[MOST_STEPS], out[MOST_STEPS];
+  out[0] = run(t, p, n, -1, v);
+  int ok = cr_grad(out[0], p->n_leaves, v, out + 1) == CR_OK;
+  for (int round = 0; ok && round < 2; round++) {
+    for (int k = 0; ok && k < 4; k++)
+      ok = same_bits(t, p->n_leaves, v, out, k % 2 ? CR_FN_EXACT : CR_FN_EXACT & ~(unsigned)CR_FN_BLOCK, (size_t)k / 2);
+    for (int k = 0; k < p->n_leaves; k++) {
+      cr_array a = cr_view(v[k]);
+      for (int64_t i = 0; i < a.count; i++) cr_array_set(&a, i, cr_array_get(&a, i) * 0.99);
+    }
+    ok = ok && cr_replay(t) == CR_OK;
+  }
+  snprintf(text, size, "a captured function differs; %s\n", cr_error_text(t));
   cr_free(t);
   return ok;
 }
@@ -310,10 +362,12 @@ static int check_graph(uint64_t seed) {
     printf("%s", text);
     return 0;
   }
-  if (derivatives_hold(&p, p.n, text, sizeof text)) return 1;
+  int (*hold)(const program *, int, char *, size_t) = derivatives_hold;
+  if (derivatives_hold(&p, p.n, text, sizeof text)) hold = captured_holds;
+  if (hold == captured_holds && captured_holds(&p, p.n, text, sizeof text)) return 1;
   int n = p.n_leaves + 1;
-  while (n < p.n && derivatives_hold(&p, n, text, sizeof text)) n++;
-  derivatives_hold(&p, n, text, sizeof text);
+  while (n < p.n && hold(&p, n, text, sizeof text)) n++;
+  hold(&p, n, text, sizeof text);
   printf("graph of seed %llu, cut to its first failing step:\n", (unsigned long long)seed);
   print_program(&p, n);
   printf("%s", text);

@@ -170,11 +170,12 @@ static cr_status refuse_kind(const cr_arguments *a, const cr_argument *x, cr_arg
   return cr_refuse(p, CR_BAD_ARGUMENT, "%s: %s is %s; %s is wanted", a->name, x->name, what, kind_text[want]);
 }
 
-/* A value given, where the default says what is wanted: a number serves as a list of one. */
+/* A value given, where the default says what is wanted: a number serves as a list of one, None as no text. */
 static cr_status read_given(reader *r, cr_argument *x, value v, cr_argument_kind want) {
   cr_status status = read_value(r, x, v, want);
   x->given = 1;
   if (status != CR_OK || want == CR_ARGUMENT_NONE || x->kind == want) return status;
+  if (want == CR_ARGUMENT_TEXT && x->kind == CR_ARGUMENT_NONE) return CR_OK;
   if (want != CR_ARGUMENT_LIST || x->kind != CR_ARGUMENT_NUMBER) return refuse_kind(r->a, x, want, r->p);
   cr_array one;
   cr_array_init(&one, CR_FLOAT64, 1, (const int64_t[]){1});

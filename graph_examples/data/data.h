@@ -56,7 +56,8 @@ typedef struct cr_arguments {
   cr_tape *tape;           /* that all of it lives on */
 } cr_arguments;
 /* Values may be expressions over the variables of names (NULL: none). What a parameter takes follows from its default: a
- * number, a text, a list (also of texts; a number is a list of one). A parameter without a default, or with None, takes any.
+ * number, a text or None, a list (also of texts; a number is a list of one). A parameter without a default, or with None,
+ * takes any.
  * A text may be written without quotes where it is one word, and a call given where no number is wanted is a text:
  * warmup(10, then=cosine(floor=0.1)). Errors name the call, the parameter, and the nearest name. */
 CR_API cr_status cr_arguments_read(cr_arguments *a, const char *call, const char *signature, cr_program *names,

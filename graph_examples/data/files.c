@@ -23,15 +23,17 @@ typedef struct stream { /* one of the two */
 #endif
 } stream;
 
-/* Up to n bytes; 0 at the end, -1 on failure with *why set. */
-static long read_some(stream *s, void *to, size_t n, const char **why) {
+/* Up to n bytes; 0 at the end, -1 on failure with *why set, and *at where the compressed data are to blame. */
+static long read_some(stream *s, void *to, size_t n, const char **why, long *at) {
   if (n > LONGEST_READ) n = LONGEST_READ;
 #if CR_HAVE_ZLIB
   if (s->zipped) {
     int got = gzread(s->zipped, to, (unsigned)n), code = Z_OK;
     const char *text = gzerror(s->zipped, &code);
     if (got >= 0 && code != Z_BUF_ERROR) return got;
+    if (!strncmp(text, "<fd:", 4)) text += strcspn(text, " ") + 1; /* zlib's name for the file */
     *why = code == Z_ERRNO ? strerror(errno) : code == Z_BUF_ERROR ? "the compressed data are cut off" : text;
+    if (code != Z_ERRNO) *at = (long)gzoffset(s->zipped);
     return -1;
   }
 #endif
@@ -43,11 +45,13 @@ static long read_some(stream *s, void *to, size_t n, const char **why) {
 static cr_status read_all(cr__bytes *b, stream *s, size_t expected, const char *path, cr_problem *p) {
   size_t capacity = expected > FIRST_BUFFER ? expected : FIRST_BUFFER;
   const char *why = NULL;
+  long at = -1;
   for (;;) {
     unsigned char *grown = !b->at || b->size == capacity ? realloc(b->at, (b->at ? capacity *= 2 : capacity) + 1) : b->at;
     if (!grown) return cr__refuse_file(p, CR_NO_MEMORY, path, "out of memory for %zu bytes", capacity);
     b->at = grown;
-    long got = read_some(s, b->at + b->size, capacity - b->size, &why);
+    long got = read_some(s, b->at + b->size, capacity - b->size, &why, &at);
+    if (got < 0 && at >= 0) return cr__refuse_file(p, CR_BAD_ARGUMENT, path, "offset %ld: cannot be read: %.200s", at, why);
     if (got < 0) return cr__refuse_file(p, CR_BAD_ARGUMENT, path, "cannot be read: %.200s", why);
     if (!got) break;
     b->size += (size_t)got;

@@ -13,12 +13,18 @@ typedef struct layout {
   int64_t dim[CR_MAX_RANK];
 } layout;
 
+/* start: where text is in the file; s: where the reader is in text. */
 typedef struct header {
-  const char *s, *file;
+  const char *text, *s, *file;
+  size_t start;
   cr_problem *p;
 } header;
 
-static cr_status damaged(header *h, const char *what) { return cr__refuse_file(h->p, CR_BAD_ARGUMENT, h->file, "%s", what); }
+static size_t offset_of(const header *h) { return h->start + (size_t)(h->s - h->text); }
+
+static cr_status damaged(header *h, const char *what) {
+  return cr__refuse_file(h->p, CR_BAD_ARGUMENT, h->file, "offset %zu: %s", offset_of(h), what);
+}
 
 static void skip(header *h) { h->s += strspn(h->s, " \t\n"); }
 
@@ -54,14 +60,15 @@ static cr_status read_type(header *h, layout *l) {
   l->coding = (cr__coding){kind, size, order == '>' || (order == '=' && cr__is_big_endian())};
   if (kind == 'f' ? power && size > 1 : kind == 'b' ? size == 1 : (kind == 'i' || kind == 'u') && power) return CR_OK;
   return cr__refuse_file(h->p, CR_BAD_DTYPE, h->file,
-                         "numbers of type '%s' cannot be read: f2 to f8, i1 to i8, u1 to u8 and b1 can", text);
+                         "offset %zu: numbers of type '%s' cannot be read: f2 to f8, i1 to i8, u1 to u8 and b1 can",
+                         offset_of(h), text);
 }
 
 static cr_status read_dims(header *h, layout *l) {
   if (!next_is(h, "(")) return damaged(h, "the header has no shape");
   while (!next_is(h, ")")) {
     char *end;
-    if (l->rank == CR_MAX_RANK) return cr__refuse_file(h->p, CR_BAD_SHAPE, h->file, "more than %d axes", CR_MAX_RANK);
+    if (l->rank == CR_MAX_RANK) return damaged(h, "more than 8 axes");
     skip(h);
     long long n = strtoll(h->s, &end, 10);
     if (end == h->s || n < 0 || *h->s == '+' || *h->s == '-') return damaged(h, "the header's shape is damaged");
@@ -79,8 +86,11 @@ static cr_status read_entry(header *h, layout *l, unsigned *seen) {
   unsigned k = 0;
   if (!read_text(h, key, sizeof key) || !next_is(h, ":")) return damaged(h, "the header is damaged");
   while (k < 3 && strcmp(key, keys[k])) k++;
-  if (k == 3) return cr__refuse_file(h->p, CR_BAD_ARGUMENT, h->file, "the header has an unknown key '%s'", key);
-  if (*seen & 1u << k) return cr__refuse_file(h->p, CR_BAD_ARGUMENT, h->file, "the header has '%s' twice", key);
+  if (k == 3 || *seen & 1u << k)
+    return cr__refuse_file(h->p, CR_BAD_ARGUMENT, h->file,
+                           k == 3 ? "offset %zu: the header has an unknown key '%s'"
+                                  : "offset %zu: the header has '%s' twice",
+                           offset_of(h), key);
   *seen |= 1u << k;
   if (k == 0) return read_type(h, l);
   if (k == 2) return read_dims(h, l);
@@ -119,21 +129,23 @@ static cr_status untranspose(cr_array *a, cr_problem *p) {
   return CR_OK;
 }
 
-static cr_status read_numbers(cr_array *a, const layout *l, const unsigned char *from, size_t left, const char *file,
+static cr_status read_numbers(cr_array *a, const layout *l, const cr__bytes *b, size_t start, const char *file,
                               cr_problem *p) {
   int64_t count;
-  size_t bytes, size = (size_t)l->coding.size;
+  size_t bytes, size = (size_t)l->coding.size, left = b->size - start;
   if (!cr__measure(l->rank, l->dim, 8, &count, &bytes))
-    return cr__refuse_file(p, CR_OVER_LIMIT, file, "the shape is larger than any memory");
+    return cr__refuse_file(p, CR_OVER_LIMIT, file, "offset %zu: the shape is larger than any memory", start);
   if (left / size < (size_t)count)
-    return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "the file ends after %zu of %lld numbers", left / size,
-                           (long long)count);
+    return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "offset %zu: the file ends after %zu of %lld numbers", b->size,
+                           left / size, (long long)count);
   if (left != (size_t)count * size)
-    return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "the file goes on after its %lld numbers", (long long)count);
+    return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "offset %zu: the file goes on after its %lld numbers",
+                           start + (size_t)count * size, (long long)count);
   cr_status status = cr_array_make(a, cr__dtype_for(l->coding), l->rank, l->dim, p);
   if (status != CR_OK) return status;
-  int64_t large = cr__decode(a, l->coding, from);
-  if (large >= 0) status = cr__refuse_file(p, CR_BAD_DTYPE, file, "number %lld is too large for int64", (long long)large);
+  int64_t large = cr__decode(a, l->coding, b->at + start);
+  if (large >= 0) status = cr__refuse_file(p, CR_BAD_DTYPE, file, "offset %zu: number %lld is too large for int64",
+                                           start + (size_t)large * size, (long long)large);
   else if (l->fortran) status = untranspose(a, p);
   if (status != CR_OK) cr_array_release(a);
   return status;
@@ -142,18 +154,21 @@ static cr_status read_numbers(cr_array *a, const layout *l, const unsigned char 
 cr_status cr__parse_npy(cr_array *a, const cr__bytes *b, const char *file, cr_problem *p) {
   memset(a, 0, sizeof *a);
   const unsigned char *at = b->at;
-  if (b->size < 10 || memcmp(at, "\x93NUMPY", 6)) return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "not a .npy file");
-  if (at[6] < 1 || at[6] > 3) return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "version %d of .npy is unknown", at[6]);
+  if (b->size < 10 || memcmp(at, "\x93NUMPY", 6))
+    return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "offset 0: not a .npy file");
+  if (at[6] < 1 || at[6] > 3)
+    return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "offset 6: version %d of .npy is unknown", at[6]);
   size_t start = at[6] > 1 ? 12 : 10, length = b->size < start ? SIZE_MAX : (size_t)cr__word(at + 8, (int)start - 8, false);
-  if (b->size < start || b->size - start < length) return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "the header is cut off");
+  if (b->size < start || b->size - start < length)
+    return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "offset %zu: the header is cut off", b->size);
   char *text = calloc(length + 1, 1);
   if (!text) return cr__no_memory(p);
   memcpy(text, at + start, length);
   layout l = {.rank = 0};
-  header h = {text, file, p};
+  header h = {text, text, file, start, p};
   cr_status status = strlen(text) < length ? damaged(&h, "the header is damaged") : read_header(&h, &l);
   free(text);
-  return status == CR_OK ? read_numbers(a, &l, at + start + length, b->size - start - length, file, p) : status;
+  return status == CR_OK ? read_numbers(a, &l, b, start + length, file, p) : status;
 }
 
 cr_status cr_read_npy(cr_array *a, const char *path, cr_problem *p) {

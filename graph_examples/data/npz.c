@@ -53,7 +53,8 @@ static cr_status refuse(zip *z, size_t offset, const char *what) {
 }
 
 static cr_status refuse_member(zip *z, const member *m, const char *what) {
-  return cr__refuse_file(z->p, CR_BAD_ARGUMENT, z->file, "member '%.100s' %s", m->name, what);
+  return cr__refuse_file(z->p, CR_BAD_ARGUMENT, z->file, "offset %lu: member '%.100s' %s", (unsigned long)m->offset, m->name,
+                         what);
 }
 
 static cr_status inflate_into(unsigned char *to, zip *z, const member *m, const unsigned char *from) {
@@ -158,7 +159,7 @@ cr_status cr__parse_npz(cr_archive *a, const cr__bytes *b, const char *file, cr_
   zip z = {b->at, b->size, file, p};
   size_t end;
   memset(a, 0, sizeof *a);
-  if (b->size < 4 || memcmp(b->at, "PK", 2)) return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "not a .npz file");
+  if (b->size < 4 || memcmp(b->at, "PK", 2)) return cr__refuse_file(p, CR_BAD_ARGUMENT, file, "offset 0: not a .npz file");
   if (!find_end(&z, &end)) return refuse(&z, b->size, "the directory at the end is missing: the file is cut off");
   unsigned n = short_word(b->at + end + 10);
   uint32_t size = word(b->at + end + 12), start = word(b->at + end + 16);

@@ -2,6 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "readers.h"
 
@@ -56,6 +57,22 @@ static int distance(const char *a, const char *b) {
   return row[n % 3][m];
 }
 
+/* mse for mse_loss; categorical_cross_entropy, whose end is cross_entropy; bce for
+ * binary_cross_entropy, learning_rate for lr */
+static int is_short_for(const char *name, const char *candidate) {
+  size_t n = strlen(name), m = strlen(candidate);
+  if (n > 1 && n < m && !strncasecmp(candidate, name, n) && candidate[n] == '_') return 1;
+  if (m > 3 && n > m && !strncasecmp(name, candidate, m) && name[m] == '_') return 1;
+  if (m > 3 && n > m && !strcasecmp(name + n - m, candidate) && name[n - m - 1] == '_') return 1;
+  size_t initials = 0;
+  for (size_t k = 0; k < m; k++)
+    if (k == 0 || candidate[k - 1] == '_') {
+      if (initials >= n || (name[initials] | 32) != (candidate[k] | 32)) return 0;
+      initials++;
+    }
+  return initials == n && n > 1;
+}
+
 const char *cr__meant(const char *name, int n, const void *first, size_t stride) {
   const char *best = NULL;
   size_t length = strlen(name);
@@ -68,9 +85,9 @@ const char *cr__meant(const char *name, int n, const void *first, size_t stride)
     best = candidate;
     nearest = d;
   }
-  for (int k = 0; k < n && !best && length > 1; k++) { /* mse for mse_loss */
+  for (int k = 0; k < n && !best; k++) {
     const char *candidate = *(const char *const *)(const void *)((const char *)first + (size_t)k * stride);
-    if (!strncmp(candidate, name, length) && candidate[length] == '_') best = candidate;
+    if (is_short_for(name, candidate) || is_short_for(candidate, name)) best = candidate;
   }
   return best;
 }
@@ -82,7 +99,7 @@ cr_status cr_refuse_name(cr_problem *p, const char *what, const char *name, cons
   const char *list[MOST_NAMES], *next;
   int n = 0;
   for (; n < MOST_NAMES && (next = at(n)); n++) {
-    size_t length = strcspn(next, "(,"), used = strlen(all);
+    size_t length = strcspn(next, "(,:"), used = strlen(all);
     list[n] = copy[n];
     snprintf(copy[n], sizeof copy[n], "%.*s", (int)length, next);
     snprintf(all + used, sizeof all - used, "%s%s", n ? ", " : "", copy[n]);

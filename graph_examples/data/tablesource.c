@@ -83,20 +83,26 @@ static cr_status choose_columns(plan *q) {
   return cr__refuse_file(q->o->p, CR_BAD_ARGUMENT, q->file, "no column is left as input");
 }
 
-/* Numbers with a few texts among them are a slip, not a column of texts. */
+static cr_status refuse_text(const plan *q, const cr_column *c, int64_t row) {
+  return cr__refuse_file(q->o->p, CR_BAD_ARGUMENT, q->file, "line %ld: '%.60s' in column '%.60s' is not a number",
+                         q->table.line[row], c->level[(int)c->number[row]], c->name);
+}
+
+/* Numbers with a few texts among them are a slip, not a column of texts; and no number is infinite. */
 static cr_status check_column(const plan *q, const cr_column *c) {
-  int numbers = 0, text = -1;
+  int64_t numbers = 0, rows = 0, text = -1;
   double x;
-  for (int k = 0; k < c->n_levels; k++) {
-    bool number = cr__decimal(c->level[k], '.', &x);
-    numbers += number;
+  for (int64_t k = 0; k < q->table.n_rows && !c->n_levels; k++)
+    if (isinf(c->number[k]))
+      return cr__refuse_file(q->o->p, CR_BAD_ARGUMENT, q->file, "line %ld: the number in column '%.60s' is not finite",
+                             q->table.line[k], c->name);
+  for (int64_t k = 0; k < q->table.n_rows && c->n_levels; k++) {
+    if (isnan(c->number[k])) continue;
+    bool number = cr__decimal(c->level[(int)c->number[k]], '.', &x);
+    numbers += number, rows++;
     if (!number && text < 0) text = k;
   }
-  if (2 * numbers <= c->n_levels) return CR_OK;
-  int64_t row = 0;
-  while (row < q->table.n_rows && c->number[row] != text) row++;
-  return cr__refuse_file(q->o->p, CR_BAD_ARGUMENT, q->file, "line %ld: '%.60s' in column '%.60s' is not a number",
-                         q->table.line[row], c->level[text], c->name);
+  return 2 * numbers > rows && text >= 0 ? refuse_text(q, c, text) : CR_OK;
 }
 
 /* Which rows stay */
@@ -116,7 +122,7 @@ static cr_status check_row(plan *q, const columns *c, int64_t row, bool drop, bo
 }
 
 static cr_status choose_rows(plan *q) {
-  const char *missing = cr_text_of(q->o->a, "missing");
+  const char *said = cr_text_of(q->o->a, "missing"), *missing = said ? said : "None";
   bool drop = !strcmp(missing, "drop");
   cr_status status = CR_OK;
   q->fill_in = !strcmp(missing, "mean");
@@ -227,7 +233,13 @@ static cr_status fill_values(const plan *q, cr_dataset *d, bool classes) {
   for (int j = 0; j < q->target.n; j++)
     for (int64_t k = 0; k < q->n; k++)
       ((double *)y.data)[k * q->target.n + j] = column(q, q->target.at[j])->number[q->row[k]];
-  status = classes ? cr__number_classes(d, &y, q->file, q->o->p) : cr__set_values(d, &y, q->o);
+  for (int64_t k = 0; k < y.count && classes && status == CR_OK; k++) {
+    double x = ((double *)y.data)[k];
+    if (x != floor(x) || fabs(x) >= 1 << 20)
+      status = cr__refuse_file(q->o->p, CR_BAD_ARGUMENT, q->file, "line %ld: %g in column '%.60s' is no class",
+                               q->table.line[q->row[k]], x, column(q, q->target.at[0])->name);
+  }
+  if (status == CR_OK) status = classes ? cr__number_classes(d, &y, q->file, q->o->p) : cr__set_values(d, &y, q->o);
   cr_array_release(&y);
   return status;
 }

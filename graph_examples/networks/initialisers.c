@@ -97,20 +97,18 @@ static int row_named(const char *name, size_t length) {
 }
 
 static cr_status unknown(cr_model *m, const cr_parameter *p, const char *initializer) {
-  char names[400] = "";
-  size_t n = 0;
-  for (int k = 0; k < ROWS; k++)
-    n += (size_t)snprintf(names + n, sizeof names - n, "%s%.*s", k ? ", " : "", (int)strcspn(rows[k].signature, "("),
-                          rows[k].signature);
-  cr_fail(m->tape, CR_UNKNOWN_NAME, "%s: there is no initialiser '%.80s'; there are %s", p->name, initializer, names);
-  return CR_UNKNOWN_NAME;
+  cr_problem why = {.status = CR_OK};
+  cr_refuse_name(&why, "initialiser", initializer, cr_initializer_doc);
+  cr_fail(m->tape, why.status, "%s: %s", p->name, why.text);
+  return why.status;
 }
 
 cr_status cr__initialize(cr_model *m, cr_parameter *p, const char *initializer) {
   char call[200];
   size_t length = strcspn(initializer, " (");
   int row = row_named(initializer, length);
-  if (row < 0) return unknown(m, p, initializer);
+  snprintf(call, sizeof call, "%.*s", (int)length, initializer);
+  if (row < 0) return unknown(m, p, call);
   cr_problem problem = {.status = CR_OK};
   cr_arguments given = {0};
   snprintf(call, sizeof call, "%s%s", initializer, initializer[length] ? "" : "()");

@@ -12,8 +12,8 @@ bool cr__has_axes(cr_model *m, cr_var x, int least, const char *axes) {
   if (a.rank < least)
     cr_fail(m->tape, CR_BAD_SHAPE, "the input has shape %s; it needs %s", cr_shape_text(&a, shape, sizeof shape), axes);
   else
-    cr_fail(m->tape, CR_BAD_DTYPE, "the input is %s, the model %s", cr_dtype_name((cr_dtype)a.dtype),
-            cr_dtype_name(m->dtype));
+    cr_fail(m->tape, CR_BAD_DTYPE, "the input is %s, the model %s%s", cr_dtype_name((cr_dtype)a.dtype),
+            cr_dtype_name(m->dtype), a.dtype < CR_FLOAT32 ? ": embed(x, classes, width) makes vectors of tokens" : "");
   return false;
 }
 
@@ -27,7 +27,7 @@ static cr_var noise(cr_model *m, cr_var x, double std) {
   cr_array a = cr_view(x);
   if (!m->training || std == 0 || cr_is_poison(x)) return x;
   if (!(std > 0)) return cr_fail(m->tape, CR_BAD_ARGUMENT, "a standard deviation of %g", std);
-  cr_var draw = cr_randn(m->tape, (cr_dtype)a.dtype, a.rank, a.dim, cr_model_draw(m));
+  cr_var draw = cr_randn_by(cr_model_draw_leaf(m), (cr_dtype)a.dtype, a.rank, a.dim);
   return cr_add(x, cr_mul(draw, cr_const(m->tape, std)));
 }
 
@@ -64,7 +64,7 @@ cr_var cr_perceptron(cr_model *m, cr_var x, int64_t units) {
 
 cr_var cr_drop(cr_model *m, cr_var x, double rate) {
   cr_model_open(m, "drop");
-  cr_var y = cr_dropout(x, rate, m->training, cr_model_draw(m));
+  cr_var y = m->training ? cr_dropout_by(x, rate, cr_model_draw_leaf(m)) : cr_dropout(x, rate, 0, 0);
   cr_model_close(m, y);
   return y;
 }

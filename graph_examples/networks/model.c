@@ -69,6 +69,7 @@ void cr_model_free(cr_model *m) {
   free(m->layer);
   free(m->slot);
   free(m->initializer);
+  free(m->draw);
   free(m->word);
   free(m);
 }
@@ -78,6 +79,7 @@ cr_dtype cr_model_dtype(const cr_model *m) { return m->dtype; }
 uint64_t cr_model_seed(const cr_model *m) { return m->seed; }
 cr_program *cr_model_program(cr_model *m) { return m->program; }
 int cr_model_is_training(const cr_model *m) { return m->training; }
+void cr_model_decay_all(cr_model *m, int all) { m->decay_all = all; }
 void cr_model_set_step(cr_model *m, uint64_t step) { m->step = step; }
 uint64_t cr_model_step(const cr_model *m) { return m->step; }
 
@@ -85,7 +87,7 @@ void cr_model_begin(cr_model *m, int training) {
   cr_reset(m->tape, m->mark);
   m->pass++;
   m->training = training;
-  m->cursor = m->depth = m->n_kinds = m->n_layers = m->blamed = 0;
+  m->cursor = m->depth = m->n_kinds = m->n_layers = m->n_draws = m->blamed = 0;
   m->length = 0;
   m->next[0] = 0;
   m->scope[0] = (cr__scope){.layer = -1};
@@ -157,7 +159,7 @@ static cr__slot *new_slot(cr_model *m, const char *name, const request *r) {
   p->name = cr__model_text(name);
   p->initializer = cr__model_text(initializer ? initializer : "constant");
   p->trainable = r->trainable;
-  p->decays = r->decays;
+  p->decays = r->decays || (r->trainable && m->decay_all);
   if (!p->name || !p->initializer) cr__model_full(m);
   else if (cr_array_make(&p->value, m->dtype, r->rank, r->dims, &problem) != CR_OK)
     cr_fail(m->tape, problem.status, "%s: %s", name, problem.text);

@@ -26,6 +26,12 @@ typedef struct cr__scope {
   uint64_t draws;
 } cr__scope;
 
+/* A seed that a pass has drawn as a leaf: by the hash of its scope, and which one of that scope. */
+typedef struct cr__draw {
+  uint64_t scope, number;
+  cr_var leaf;
+} cr__draw;
+
 /* How many scopes of a kind were opened in the innermost scope. */
 typedef struct cr__kind {
   char name[32];
@@ -61,6 +67,7 @@ struct cr_model {
   cr_dtype dtype;
   uint64_t seed, step, pass;
   int training;
+  int decay_all;            /* biases and gains decay too */
   cr__slot **slot;          /* addresses stay */
   int n_slots, slots_capacity, cursor; /* cursor: where the next one asked for probably is */
   char *initializer;        /* for all weights, NULL: each layer's own */
@@ -72,6 +79,8 @@ struct cr_model {
   int n_kinds;
   char next[64];            /* name of the next scope, empty: by kind */
   int blamed;               /* the tape's error names its layer already */
+  cr__draw *draw;           /* of this pass */
+  int n_draws, draws_capacity;
   cr__layer *layer;         /* the first n_layers are of this pass */
   int n_layers, layers_made, layers_capacity;
   cr_tape *texts;           /* trees live here, beyond any reset */
@@ -86,6 +95,8 @@ char *cr__model_text(const char *text);                      /* NULL when memory
 int cr__model_grow(void *array, int *capacity, int n,
                    size_t size); /* room for n + 1 items in *(void **)array; 0: no memory */
 cr_var cr__model_full(cr_model *m);
+/* scope.c: the number that the draw gives at the model's step */
+uint64_t cr__seed_of(const cr_model *m, const cr__draw *d);
 /* summary.c */
 cr__layer *cr__new_layer(cr_model *m, const char *kind);
 /* initialisers.c: fills the parameter, which has its fans */

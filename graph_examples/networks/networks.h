@@ -15,6 +15,8 @@
 #ifndef CR_NETWORKS_H
 #define CR_NETWORKS_H
 
+#include <jit.h>
+
 #include "../data/data.h"
 #include "../losses/losses.h"
 
@@ -53,7 +55,7 @@ typedef struct cr_parameter {
   cr_array value;          /* memory of the model, at the same address for its life */
   cr_array gradient;       /* after cr_model_backward, until the next cr_model_begin; data NULL: no part of the loss */
   int trainable;           /* 0: a buffer, such as a running mean */
-  int decays;              /* weight decay is for weights, not for biases and gains */
+  int decays;              /* weight decay is for weights, not for biases and gains; see cr_model_decay_all */
   char *initializer;       /* "glorot", ... */
   int64_t fan_in, fan_out;
 } cr_parameter;
@@ -69,6 +71,23 @@ CR_API cr_status cr_model_backward(cr_model *m, cr_var loss);
 /* Writes new running statistics into their buffers: after a training pass whose step is taken. */
 CR_API void cr_model_commit(cr_model *m);
 
+/* Captured passes */
+
+/* A pass that runs without recording, made of the one just recorded: a function of n_in leaves (a batch) with results and
+ * assignments as in cr_capture. Parameters, buffers and drawn seeds (cr_model_draw_leaf) are inputs by themselves: a run
+ * takes them from the model and its step, and writes new running statistics into their buffers. The bits are those of
+ * recording, if the pass records the same operations whatever the numbers are. NULL with the tape's error set. */
+typedef struct cr_pass cr_pass;
+CR_API cr_pass *cr_pass_new(cr_model *m, int n_in, const cr_var *in, int n_out, const cr_var *out, int n_assign,
+                            const cr_assign *assign);
+CR_API void cr_pass_free(cr_pass *p);
+/* As cr_fn_run. CR_STALE: the model has other trainable parameters now. */
+CR_API cr_status cr_pass_run(cr_pass *p, const cr_array *in, const cr_array *out);
+CR_API const char *cr_pass_error(const cr_pass *p);
+CR_API cr_fn_stats cr_pass_stats(const cr_pass *p);
+/* cr_fn_compile of it, before it is run first. */
+CR_API cr_status cr_pass_compile(cr_pass *p, const cr_jit_options *options, char *note, size_t size);
+
 /* Copies of all values, for restore-best and checkpoints, under the parameters' names. Loading checks names and shapes both
  * ways before it changes anything; entries whose name has a slash belong to others. */
 CR_API cr_status cr_model_save(const cr_model *m, cr_archive *into, cr_problem *p);
@@ -83,6 +102,8 @@ CR_API uint64_t cr_model_hash(const cr_model *m);
  * out) or (out, in, kernel...). Random ones depend on the model's seed and the parameter's name alone. */
 /* For weights made from now on, instead of each layer's own choice; NULL: back to that. */
 CR_API void cr_model_initialize_with(cr_model *m, const char *initializer);
+/* For parameters made from now on: do biases and gains decay too, as in PyTorch's optimizers with one group of them? */
+CR_API void cr_model_decay_all(cr_model *m, int all);
 CR_API const char *cr_initializer_doc(int k);                                /* "glorot: ...", NULL past the end */
 
 /* The name prefix of the parameters made until the matching close: "block1." */
@@ -95,6 +116,8 @@ CR_API cr_var cr_model_buffer(cr_model *m, const char *name, int64_t n, double v
 CR_API void cr_model_set_buffer(cr_model *m, const char *name, cr_var value);        /* at the next commit */
 /* A seed for a random operation of the open scope at this step. */
 CR_API uint64_t cr_model_draw(cr_model *m);
+/* The same as a leaf, for cr_dropout_by and cr_randn_by: captured passes draw anew at each run. */
+CR_API cr_var cr_model_draw_leaf(cr_model *m);
 /* The name of the next layer, instead of dense1, ... */
 CR_API void cr_model_name_next(cr_model *m, const char *name);
 

@@ -90,8 +90,28 @@ void cr_model_close(cr_model *m, cr_var output) {
   m->depth--;
 }
 
-uint64_t cr_model_draw(cr_model *m) {
+static cr__draw next_draw(cr_model *m) {
   uint64_t *draws = &m->scope[m->depth < CR__DEPTH ? m->depth : 0].draws;
-  uint64_t key[3] = {XXH3_64bits(m->prefix, m->length), m->step, (*draws)++};
+  return (cr__draw){XXH3_64bits(m->prefix, m->length), (*draws)++, cr_poison(m->tape)};
+}
+
+uint64_t cr__seed_of(const cr_model *m, const cr__draw *d) {
+  uint64_t key[3] = {d->scope, m->step, d->number};
   return XXH3_64bits_withSeed(key, sizeof key, m->seed) >> 11; /* below 2^53, so that the language can write it */
+}
+
+/* As a number it would be the same one in every run of a captured pass. */
+uint64_t cr_model_draw(cr_model *m) {
+  cr__draw d = next_draw(m);
+  if (cr_get(m->tape, CR_LAZY)) cr_fail(m->tape, CR_BAD_ARGUMENT, "cr_model_draw: to be captured, use cr_model_draw_leaf");
+  return cr__seed_of(m, &d);
+}
+
+cr_var cr_model_draw_leaf(cr_model *m) {
+  cr__draw d = next_draw(m);
+  int64_t seed = (int64_t)cr__seed_of(m, &d);
+  if (!cr__model_grow(&m->draw, &m->draws_capacity, m->n_draws, sizeof *m->draw)) return cr__model_full(m);
+  d.leaf = cr_constant_of(m->tape, CR_INT64, 0, NULL, &seed);
+  m->draw[m->n_draws++] = d;
+  return d.leaf;
 }

@@ -141,7 +141,7 @@ static double store_block(const cr_rule *r, cr_model *m, int64_t begin, int64_t 
   return sum;
 }
 
-static cr_status set_numbers(cr_optimizer *o, cr_rule *r, double loss) {
+static cr_status set_numbers(const cr_optimizer *o, cr_rule *r, double loss) {
   cr_set_value(r->lr, o->rate);
   cr_set_value(r->t, (double)(o->t + 1));
   cr_set_value(r->loss, loss);
@@ -152,6 +152,12 @@ static cr_status set_numbers(cr_optimizer *o, cr_rule *r, double loss) {
   for (int k = 0; k < r->n_slots; k++) cr_set_value(r->slot[k].leaf, cr_value(r->slot[k].number));
   for (int k = 0; k < r->n_states; k++)
     if (r->state[k].is_number) r->state[k].value = cr_value(r->state[k].out);
+  return status;
+}
+
+cr_status cr_rule_numbers(cr_optimizer *o, cr_rule *r, double loss) {
+  cr_status status = CR_OK;
+  for (; r && status == CR_OK; r = r->next) status = set_numbers(o, r, loss);
   return status;
 }
 
@@ -206,7 +212,7 @@ cr_status cr_rules_step(cr_optimizer *o, cr_model *m, cr_step *report, cr_proble
   for (int group = 0; group < 2 && status == CR_OK; group++) {
     cr_rule *r = o->rule[group];
     if (!r) continue;
-    for (cr_rule *lane = r; lane && status == CR_OK; lane = lane->next) status = set_numbers(o, lane, loss);
+    status = cr_rule_numbers(o, r, loss);
     if (status == CR_OK) status = step_group(r, m, report ? &change : NULL);
     if (status != CR_OK) cr_refuse(p, status, "%s: %s", o->arguments.name, cr_status_text(status));
   }

@@ -14,10 +14,6 @@ static double beta(const cr_descent *d, const double *before) {
 
 cr_status cr_step_conjugate_gradient(cr_descent *d) {
   const cr_arguments *a = &d->o->arguments;
-  const char *form = cr_text_of(a, "beta");
-  if (!form || (strcmp(form, "polak_ribiere") && strcmp(form, "fletcher_reeves")))
-    return cr_refuse(d->p, CR_BAD_ARGUMENT, "%s: beta='%.40s' is not one of 'polak_ribiere', 'fletcher_reeves'", a->name,
-                     form ? form : "");
   int known = cr_descent_kept(d, "last") > 0;
   double *last = cr_descent_keep(d, "last", 2 * d->n + 2); /* direction and gradient before, step and slope along it */
   if (!last) return CR_NO_MEMORY;

@@ -53,6 +53,7 @@ struct cr_rule {
   cr_piece *piece;
   cr_dtype dtype;
   int64_t length, total; /* of a block; of the group */
+  char *source;          /* the update on tensors alone: "beta1 = 0.9; m = beta1*m + ...; w = w - number1*m; " */
   cr_rule *next;         /* the same once more, for another thread: a lane */
 };
 
@@ -65,11 +66,16 @@ void cr_rule_free(cr_rule *r);
 /* apply.c: one step of all groups */
 cr_status cr_rules_prepare(cr_optimizer *o, const cr_model *m, cr_problem *p);
 cr_status cr_rules_step(cr_optimizer *o, cr_model *m, cr_step *report, cr_problem *p);
+/* What the update needs of rate, step and loss goes to the leaves of all lanes; number states move on. */
+cr_status cr_rule_numbers(cr_optimizer *o, cr_rule *r, double loss);
 cr_status cr_rules_save(const cr_optimizer *o, const cr_model *m, cr_archive *into, cr_problem *p);
 cr_status cr_rules_load(cr_optimizer *o, const cr_model *m, const cr_archive *from, cr_problem *p);
 
 /* clip.c: the norm of all gradients; CR_NOT_FINITE names the parameter. */
 cr_status cr_gradients_finite(const cr_model *m, double *norm, cr_problem *p);
+/* The same on the tape: float64 (n,), the norms of g[1] to g[n - 1] and of all together. A run of it fails with
+ * CR_NOT_FINITE where one of g is not; g[0] counts for that alone. */
+cr_var cr_norms(int n, const cr_var *g);
 
 /* descent.c: the trainable parameters as one vector of float64 */
 

@@ -152,10 +152,6 @@ static cr_status try_steps(cr_descent *d, const normal *e, double *damping) {
 
 cr_status cr_step_levenberg_marquardt(cr_descent *d) {
   const cr_arguments *a = &d->o->arguments;
-  const char *scaling = cr_text_of(a, "scaling");
-  if (!scaling || (strcmp(scaling, "identity") && strcmp(scaling, "diagonal")))
-    return cr_refuse(d->p, CR_BAD_ARGUMENT, "%s: scaling='%.40s' is not one of 'identity', 'diagonal'", a->name,
-                     scaling ? scaling : "");
   int known = cr_descent_kept(d, "damping") > 0;
   double *damping = cr_descent_keep(d, "damping", 1);
   normal e = {.t = cr_new()};

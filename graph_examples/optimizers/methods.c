@@ -142,7 +142,7 @@ static const cr_method methods[] = {
    .formula = "d = -H g, H from the last history_size pairs s = change of w, y = change of g (two loops over them)\n"
               "w = w + a d, a by line_search_fn",
    .doc = "Limited-memory BFGS as torch.optim.LBFGS; a step is max_iter iterations of at most max_eval evaluations: None is "
-          "1.25 max_iter, or 26 for one.",
+          "1.25 max_iter, or 26 for one; line_search_fn None takes steps of lr.",
    .source = "Nocedal 1980; Liu and Nocedal 1989",
    .needs = 1, .step = cr_step_lbfgs},
 

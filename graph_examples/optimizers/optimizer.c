@@ -30,6 +30,23 @@ static cr_status find_method(cr_optimizer *o, const char *call, cr_problem *p) {
   return o->method ? CR_OK : cr_refuse_name(p, "optimizer", name, name_at);
 }
 
+/* Choices of methods over all parameters; update rules have theirs in the update (rule.c). */
+static const struct {
+  const char *name, *text[2];
+} choices[] = {{"line_search_fn", {"strong_wolfe", "none"}},
+               {"beta", {"polak_ribiere", "fletcher_reeves"}},
+               {"scaling", {"identity", "diagonal"}}};
+
+static cr_status check_choice(const cr_arguments *a, const cr_argument *x, cr_problem *p) {
+  if (x->kind == CR_ARGUMENT_NONE && strcmp(x->name, "line_search_fn") && strcmp(x->name, "max_eval"))
+    return cr_refuse(p, CR_BAD_ARGUMENT, "%s: %s is None", a->name, x->name);
+  for (size_t k = 0; x->kind == CR_ARGUMENT_TEXT && k < sizeof choices / sizeof *choices; k++)
+    if (!strcmp(x->name, choices[k].name) && strcmp(x->text, choices[k].text[0]) && strcmp(x->text, choices[k].text[1]))
+      return cr_refuse(p, CR_BAD_ARGUMENT, "%s: %s='%.40s' is not one of '%s', '%s'", a->name, x->name, x->text,
+                       choices[k].text[0], choices[k].text[1]);
+  return CR_OK;
+}
+
 /* What every method asks of its numbers: rates and such are finite and not negative, decays below 1. */
 static cr_status check_argument(const cr_arguments *a, const cr_argument *x, cr_problem *p) {
   static const char *const below_one[] = {"momentum", "alpha", "rho", "betas"};
@@ -45,7 +62,7 @@ static cr_status check_argument(const cr_arguments *a, const cr_argument *x, cr_
         return cr_refuse(p, CR_BAD_ARGUMENT, "%s: %s = %g; a number from 0 to below 1 is wanted", a->name, x->name,
                          number[i]);
   }
-  return CR_OK;
+  return check_choice(a, x, p);
 }
 
 /* What is doubtful, as one sentence. */

@@ -62,6 +62,24 @@ CR_API int cr_optimizer_needs_objective(const cr_optimizer *o); /* 1: a scalar, 
 /* begin, f, backward and step, once: the whole of a step for those who have no training loop. */
 CR_API cr_status cr_minimize(cr_optimizer *o, cr_model *m, cr_objective f, void *user, cr_step *report, cr_problem *p);
 
+/* A step without recording: forward pass, loss, gradients, clipping and update as one function, made of the pass just
+ * recorded, for batches of the shapes of its leaves in[0..n). It has the bits of cr_model_backward, clipping (0: none) and
+ * cr_optimizer_step, and takes the rate from the optimizer, the step from the model. NULL where the method is no update
+ * rule, or asks for the loss (irprop_plus), or the tape has an error: *p says why. The pass may be recorded without being
+ * computed (CR_LAZY). */
+typedef struct cr_captured cr_captured;
+CR_API cr_captured *cr_captured_new(cr_optimizer *o, cr_model *m, cr_var loss, int n, const cr_var *in, double clip_norm,
+                                    double clip_value, cr_problem *p);
+CR_API void cr_captured_free(cr_captured *c); /* before the optimizer */
+/* report may be NULL; its step_norm is NaN, its gradient_norm that before clipping. Unless it is CR_OK nothing is changed,
+ * not the step either: CR_NOT_FINITE, CR_STALE where trainable parameters are others now, CR_BAD_SHAPE, CR_BAD_INDEX. */
+CR_API cr_status cr_captured_step(cr_captured *c, const cr_array *in, cr_step *report, cr_problem *p);
+/* The norm of the gradient of parameter k in the latest step, after clipping; 0 where the loss does not depend on it. */
+CR_API double cr_captured_norm(const cr_captured *c, int k);
+CR_API cr_fn_stats cr_captured_stats(const cr_captured *c);
+/* cr_fn_compile of it, before the first step. */
+CR_API cr_status cr_captured_compile(cr_captured *c, const cr_jit_options *options, char *note, size_t size);
+
 /* State, with the model in a checkpoint: entries "optimizer/NAME/m" and "optimizer/t", and the note "optimizer" with the
  * method's name. */
 CR_API cr_status cr_optimizer_save(const cr_optimizer *o, const cr_model *m, cr_archive *into, cr_problem *p);

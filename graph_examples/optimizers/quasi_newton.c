@@ -125,11 +125,8 @@ cr_status cr_step_lbfgs(cr_descent *d) {
   double loss = d->report->loss;
   int evaluations = 1, ended = d->report->stuck = cr_vector_largest(d->n, d->g) <= cr_number_of(a, "tolerance_grad", 0);
   cr_status status = CR_OK;
-  if (!search || (strcmp(search, "strong_wolfe") && strcmp(search, "none")))
-    return cr_refuse(d->p, CR_BAD_ARGUMENT, "lbfgs: line_search_fn='%.40s' is not one of 'strong_wolfe', 'none'",
-                     search ? search : "");
   for (double k = 0; k < cr_number_of(a, "max_iter", 1) && !ended && status == CR_OK; k++)
-    status = iterate(d, !strcmp(search, "strong_wolfe"), &loss, &evaluations, &ended);
+    status = iterate(d, search && !strcmp(search, "strong_wolfe"), &loss, &evaluations, &ended);
   return status;
 }
 

@@ -28,6 +28,7 @@ typedef struct reading {
   int n;
   known known[MOST_NAMES];
   char slot_name[MOST_SLOTS][12];
+  cr_buffer *source;         /* what is run on the tape of blocks is written there too; NULL: nowhere */
   cr_problem *p;
 } reading;
 
@@ -92,7 +93,7 @@ static cr_syntax *statements(reading *r, const char *source) {
 static int allowed(const cr_syntax *s, const char *name, const char *text, cr_buffer *b) {
   if (s->kind == CR_BINARY && s->first->kind == CR_NAME && !strcmp(s->first->text, name) &&
       s->first->next->kind == CR_TEXT) {
-    cr_put(b, "%s'%s'", b->length ? ", " : "", s->first->next->text);
+    if (!b->text || !strstr(b->text, s->first->next->text)) cr_put(b, "%s'%s'", b->length ? ", " : "", s->first->next->text);
     return !strcmp(s->first->next->text, text);
   }
   for (const cr_syntax *k = s->first; k; k = k->next)
@@ -124,6 +125,7 @@ static cr_status bind_hyperparameter(const reading *r, cr_program *names, const 
   cr_results results;
   cr_syntax_error e;
   cr_status status = b.failed ? CR_NO_MEMORY : b.text ? cr_program_run(names, b.text, b.length, &results, &e) : CR_OK;
+  if (names != r->names && r->source && b.text) cr_put(r->source, "%s; ", b.text);
   cr_buffer_free(&b);
   return status;
 }
@@ -201,6 +203,7 @@ static cr_status run(const reading *r, cr_program *names, cr_tape *t, const char
   cr_put(&b, "%s", prefix);
   cr_print_syntax(&b, s);
   cr_status status = b.failed ? CR_NO_MEMORY : cr_program_run(names, b.text, b.length, &results, &e);
+  if (names != r->names && r->source && b.text) cr_put(r->source, "%s; ", b.text);
   cr_buffer_free(&b);
   return status == CR_OK ? CR_OK : failed(r, t);
 }
@@ -300,9 +303,13 @@ static cr_status record_lane(reading *r, cr_rule *u, const cr_rule *first) {
   u->state = calloc((size_t)count(r->state) + 1, sizeof *u->state);
   cr_program *block = u->block ? cr_program_new(u->block, u->dtype) : NULL;
   if (!block || !u->slot || !u->state) return no_memory(r);
+  cr_buffer source = {.tape = u->block};
+  r->source = &source;
   status = bind_hyperparameters(r, block);
   if (status == CR_OK) status = make_leaves(r, u, block);
   if (status == CR_OK) status = record(r, u, block);
+  if (status == CR_OK && (source.failed || !(u->source = strdup(source.text)))) status = no_memory(r);
+  cr_buffer_free(&source);
   return status == CR_OK ? make_state(r, u, first, block) : status;
 }
 
@@ -336,6 +343,7 @@ void cr_rule_free(cr_rule *first) {
     free(r->slot);
     free(r->state);
     free(r->piece);
+    free(r->source);
     free(r);
   }
 }

@@ -37,7 +37,66 @@ static result *append(answer *a, int want, int output, const char *x, const char
   return &a->result[a->n++];
 }
 
-static bool append_var(answer *a, int want, int output, const char *x, cr_var v) {
+/* The node's numbers row-major, in new memory; its array is theirs. */
+static bool copy_of(cr_var v, cr_array *copy) {
+  cr_array a = cr_view(v);
+  cr_array_init(copy, (cr_dtype)a.dtype, a.rank, a.dim);
+  copy->data = malloc((size_t)a.count * cr_dtype_size((cr_dtype)a.dtype) + 1);
+  if (copy->data) cr_array_copy(copy, &a);
+  return copy->data != NULL;
+}
+
+/* NaN is NaN. */
+static int64_t first_difference(const cr_array *a, const cr_array *b) {
+  size_t size = cr_dtype_size((cr_dtype)a->dtype);
+  for (int64_t k = 0; k < a->count; k++) {
+    const char *x = (const char *)a->data + (size_t)k * size, *y = (const char *)b->data + (size_t)k * size;
+    bool both_nan = cr_array_get(a, k) != cr_array_get(a, k) && cr_array_get(b, k) != cr_array_get(b, k);
+    if (memcmp(x, y, size) && !both_nan) return k;
+  }
+  return -1;
+}
+
+static bool run_captured(const cr_fn *f, const cr_array *in, const cr_array *want, problem *p) {
+  cr_array got = cr_fn_output(f, 0);
+  cr_workspace *w = cr_workspace_new(f);
+  got.data = malloc((size_t)got.count * cr_dtype_size((cr_dtype)got.dtype) + 1);
+  bool good = w && got.data;
+  if (!good)
+    fail(p, "no memory", "out of memory");
+  else if (cr_fn_run(f, w, in, &got) != CR_OK)
+    good = fail(p, "internal", "as a captured function: %s", cr_workspace_error(w));
+  int64_t at = good ? first_difference(&got, want) : -1;
+  if (at >= 0)
+    good = fail(p, "internal", "element %lld is %.17g, but %.17g as a captured function", (long long)at,
+                cr_array_get(want, at), cr_array_get(&got, at));
+  free(got.data);
+  cr_workspace_free(w);
+  return good;
+}
+
+/* Whether the node, as a captured function of the inputs, has the same bits. What was read while recording (a mask's
+ * positions) cannot be captured. */
+static bool same_when_captured(const query *q, cr_var v, problem *p) {
+  cr_array *in = calloc((size_t)q->n + 1, sizeof *in), want = {0};
+  cr_var *x = calloc((size_t)q->n + 1, sizeof *x);
+  bool good = in && x && copy_of(v, &want);
+  for (int k = 0; good && k < q->n; k++) good = copy_of(x[k] = q->x[k].var, &in[k]);
+  if (!good) fail(p, "no memory", "out of memory");
+  cr_fn *f = good ? cr_capture(v.tape, q->n, x, 1, &v, 0, NULL, CR_FN_EXACT) : NULL;
+  if (f) good = run_captured(f, in, &want, p);
+  else if (good && strstr(cr_error_text(v.tape), "were read when it was recorded")) cr_clear_error(v.tape);
+  else if (good) good = fail(p, status_code(cr_error(v.tape)), "%s", cr_error_text(v.tape));
+  cr_fn_free(f);
+  for (int k = 0; in && k < q->n; k++) free(in[k].data);
+  free(want.data);
+  free(in), free(x);
+  return good;
+}
+
+static bool append_var(work *w, int want, int output, const char *x, cr_var v) {
+  answer *a = w->a;
+  if (w->q->captured && !same_when_captured(w->q, v, &a->problem)) return false;
   result *r = append(a, want, output, x, NULL);
   return r && tensor_of(&r->value, v, &a->problem);
 }
@@ -50,7 +109,7 @@ static bool append_absent(answer *a, int want, int output, const char *x) {
 
 static bool values(work *w) {
   for (int k = 0; k < w->q->m; k++)
-    if (!append_var(w->a, WANT_VALUE, k, NULL, w->q->y[k])) return false;
+    if (!append_var(w, WANT_VALUE, k, NULL, w->q->y[k])) return false;
   return true;
 }
 
@@ -71,7 +130,7 @@ static bool pull_back(work *w, int n, const cr_var *x, cr_var *out) {
 static bool vjps(work *w) {
   if (!pull_back(w, w->q->n, w->x, w->out)) return false;
   for (int k = 0; k < w->q->n; k++)
-    if (!append_var(w->a, WANT_VJP, -1, w->q->x[k].name, w->out[k])) return false;
+    if (!append_var(w, WANT_VJP, -1, w->q->x[k].name, w->out[k])) return false;
   return true;
 }
 
@@ -98,7 +157,7 @@ static bool jvps(work *w) {
     }
     cr_var moved = q->n ? out[j++] : zeros_like(q->y[k]);
     if (cr_is_poison(moved)) return tape_failed(w);
-    if (!append_var(w->a, WANT_JVP, k, NULL, moved)) return false;
+    if (!append_var(w, WANT_JVP, k, NULL, moved)) return false;
   }
   return true;
 }
@@ -109,7 +168,7 @@ static bool hvps(work *w) {
   if (!take_tangents(w) || !pull_back(w, q->n, w->x, w->gradient)) return false;
   if (q->n && cr_jvp(q->n, w->gradient, q->n, w->x, w->tangent, w->out) != CR_OK) return tape_failed(w);
   for (int k = 0; k < q->n; k++)
-    if (!append_var(w->a, WANT_HVP, -1, q->x[k].name, w->out[k])) return false;
+    if (!append_var(w, WANT_HVP, -1, q->x[k].name, w->out[k])) return false;
   return true;
 }
 

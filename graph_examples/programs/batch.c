@@ -225,6 +225,7 @@ static bool evaluate(request *r) {
 static bool differentiate(request *r, answer *a) {
   if (!read_wrt(r) || !read_want(r)) return false;
   if ((r->wants & ~(unsigned)WANT_VALUE) && (!read_cotangents(r) || !read_tangents(r))) return false;
+  r->query.captured = json_is_true(json_object_get(r->json, "captured"));
   r->query.tape = r->tape;
   r->query.n = r->n;
   r->query.x = r->x;

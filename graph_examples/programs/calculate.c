@@ -4,6 +4,7 @@
 
 #include "check.h"
 #include "command.h"
+#include "nonzeros.h"
 
 static int width_of(const char *label, int width) { return (int)strlen(label) > width ? (int)strlen(label) : width; }
 
@@ -228,6 +229,8 @@ int verb_derivative(context *c) {
   int digits, status = STATUS_USAGE;
   unsigned want = want_of(c->verb->name);
   if (!read_digits(c, &digits) || !run_source(c, &results)) return STATUS_USAGE;
+  if (has(c, OPT_SPARSE)) return put_sparse(c, &results, digits);
+  if (has(c, OPT_OUTPUT)) return complain("--output takes --sparse, too");
   variable *x = wrt_of(c, &q.n);
   cr_var *tangent = x ? calloc((size_t)q.n, sizeof *tangent) : NULL;
   q.tape = c->tape;

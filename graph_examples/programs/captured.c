@@ -4,22 +4,31 @@
 #include "captured.h"
 #include "command.h"
 
-static int put_stats_json(const cr_fn_stats *s) {
-  return put_json(stdout,
-                  json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "recorded", (json_int_t)s->recorded,
-                            "folded", (json_int_t)s->folded, "simplified", (json_int_t)s->simplified, "merged",
-                            (json_int_t)s->merged, "nodes", (json_int_t)s->nodes, "steps", (json_int_t)s->steps, "blocks",
-                            (json_int_t)s->blocks, "blocked", (json_int_t)s->blocked, "bytes_recorded",
-                            (json_int_t)s->bytes_recorded, "bytes", (json_int_t)s->bytes));
+enum { MOST_SEARCHED = 20000 }; /* the least memory of larger graphs takes seconds to find */
+
+static int put_stats_json(const cr_fn_stats *s, const cr_fn_stats *least, const timing *time) {
+  json_t *all = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "recorded", (json_int_t)s->recorded,
+                    "folded", (json_int_t)s->folded, "simplified", (json_int_t)s->simplified, "merged",
+                    (json_int_t)s->merged, "nodes", (json_int_t)s->nodes, "steps", (json_int_t)s->steps, "blocks",
+                    (json_int_t)s->blocks, "blocked", (json_int_t)s->blocked, "bytes_recorded",
+                    (json_int_t)s->bytes_recorded, "bytes", (json_int_t)s->bytes, "bytes_least",
+                    (json_int_t)least->bytes, "recomputed", (json_int_t)least->recomputed);
+  if (time)
+    json_object_update_new(all, json_pack("{s:s, s:f, s:f}", "note", time->note, "replayed", time->replayed, "compiled", time->compiled));
+  return put_json(stdout, all);
 }
 
-static int put_stats(const context *c, const cr_fn_stats *s) {
-  if (has(c, OPT_JSON)) return put_stats_json(s);
+/* least: as it would be in as little memory as can be. */
+static int put_stats(const context *c, const cr_fn_stats *s, const cr_fn_stats *least, const timing *time) {
+  if (has(c, OPT_JSON)) return put_stats_json(s, least, time);
   printf("recorded    %8u nodes: value and gradient\n", s->recorded);
   printf("folded      %8u\nsimplified  %8u\nmerged      %8u\n", s->folded, s->simplified, s->merged);
   printf("left        %8u nodes in %u step%s", s->nodes, s->steps, s->steps == 1 ? "" : "s");
   if (s->blocks) printf(", %u of them in %u block%s", s->blocked, s->blocks, s->blocks == 1 ? "" : "s");
   printf("\nmemory      %8zu bytes instead of %zu\n", s->bytes, s->bytes_recorded);
+  if (least->recomputed)
+    printf("at least    %8zu bytes, computing %u operations again\n", least->bytes, least->recomputed);
+  if (time) printf("a run       %8.3g us, then %.3g us: %s\n", 1e6 * time->replayed, 1e6 * time->compiled, time->note);
   return STATUS_GOOD;
 }
 
@@ -42,8 +51,14 @@ static int capture(context *c, const cr_results *results, int n, const variable 
   int m = derive_all(c, results, n, x, x + n), status = STATUS_USAGE;
   cr_fn *f = m < 0 ? NULL : cr_capture(c->tape, n, x, m, x + n, 0, NULL, CR_FN_EXACT);
   if (f) {
-    cr_fn_stats s = cr_fn_stats_of(f);
-    status = put_stats(c, &s);
+    cr_fn_stats s = cr_fn_stats_of(f), least = s;
+    cr_fn *small = s.nodes <= MOST_SEARCHED ? cr_capture_within(c->tape, n, x, m, x + n, 0, NULL, CR_FN_EXACT, 1) : NULL;
+    if (small) least = cr_fn_stats_of(small);
+    timing time;
+    bool timed = has(c, OPT_COMPILE);
+    if (cr_error(c->tape) != CR_OK) status = complain_tape(c, NULL);
+    else if (!timed || time_compiled(f, n, m, x, &time)) status = put_stats(c, &s, &least, timed ? &time : NULL);
+    cr_fn_free(small);
   } else if (m >= 0) {
     status = complain_tape(c, NULL);
   }

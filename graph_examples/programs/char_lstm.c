@@ -99,6 +99,7 @@ int main(int argc, char **argv) {
                      .validation = &held_out,
                      .seed = SEED,
                      .batch = 32,
+                     .capture = 1,
                      .epochs = argc > 1 ? 16 : 6,
                      .seconds = argc > 2 ? atof(argv[2]) : 240,
                      .clip_norm = 1,

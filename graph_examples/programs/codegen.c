@@ -21,8 +21,10 @@ static bool read_options(const context *c, cr_emit_options *o) {
           : has(c, OPT_HESSIAN)  ? CR_EMIT_HESSIAN
                                  : CR_EMIT_VALUE;
   o->main = has(c, OPT_MAIN);
+  o->sparse = has(c, OPT_SPARSE);
   o->lines = (int)lines;
   if (!is_identifier(o->name)) return complain("--name takes a C identifier, not '%s'", o->name), false;
+  if (o->sparse && o->what < CR_EMIT_JACOBIAN) return complain("--sparse takes --jacobian or --hessian, too"), false;
   return asked <= 1 || (complain("only one of --gradient, --jacobian and --hessian is possible"), false);
 }
 

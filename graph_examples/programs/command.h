@@ -20,12 +20,13 @@ enum { STATUS_GOOD = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 typedef enum option_id {
   OPT_WRT, OPT_DTYPE, OPT_COTANGENT, OPT_TANGENT, OPT_ALL, OPT_DIGITS, OPT_FULL,  /* what to compute, how to print numbers */
   OPT_CLAIM, OPT_EXEC, OPT_TIMEOUT, OPT_TOLERANCE, OPT_SEED, OPT_ORDER,          /* check */
-  OPT_KINKS, OPT_LATEX, OPT_HTML, OPT_OUTPUT, OPT_SVG, OPT_PNG, OPT_DEPTH, OPT_FOCUS, OPT_STEPS, OPT_ONLY, OPT_FRAMES, OPT_STATS, OPT_ERRATA, OPT_WHY, OPT_NONFINITE, OPT_MEMORY,
-  OPT_SET, OPT_EPOCHS, OPT_MAX_SECONDS, OPT_TARGET_LOSS, OPT_PATIENCE, OPT_GRAD_TOL, OPT_FOLDS, OPT_THREADS,  /* train */
+  OPT_KINKS, OPT_LATEX, OPT_HTML, OPT_OUTPUT, OPT_SVG, OPT_PNG, OPT_DEPTH, OPT_FOCUS, OPT_STEPS, OPT_ONLY, OPT_FRAMES, OPT_STATS, OPT_TEXT, OPT_ERRATA, OPT_WHY, OPT_NONFINITE, OPT_MEMORY,
+  OPT_SET, OPT_EPOCHS, OPT_MAX_SECONDS, OPT_TARGET_LOSS, OPT_PATIENCE, OPT_GRAD_TOL, OPT_NO_CAPTURE, OPT_FOLDS, OPT_THREADS,  /* train */
   OPT_CHECKPOINT, OPT_RESUME, OPT_LOG,
   OPT_PLOT, OPT_CONFUSION, OPT_SATURATION, OPT_GRADIENTS, OPT_SUMMARY, OPT_FORMULA, OPT_DIAGRAM, OPT_LIST, OPT_QUIET,
   OPT_DATA, OPT_PROMPT, OPT_LENGTH, OPT_TEMPERATURE,  /* predict */
-  OPT_NAME, OPT_GRADIENT, OPT_JACOBIAN, OPT_HESSIAN, OPT_MAIN, OPT_SPLIT,  /* codegen */
+  OPT_NAME, OPT_GRADIENT, OPT_JACOBIAN, OPT_HESSIAN, OPT_SPARSE, OPT_MAIN, OPT_SPLIT,  /* codegen */
+  OPT_COMPILE, OPT_CLEAR,  /* graph, cache */
   OPT_JSON, OPT_COLOR, OPT_HELP,
   N_OPTIONS
 } option_id;
@@ -176,6 +177,7 @@ typedef struct query {
   int n;
   const variable *x;
   const cr_var *tangent;     /* one for each x; poison means zeros; NULL: none were given */
+  bool captured;             /* compute all but Jacobians and Hessians as captured functions, too: the bits must be the same */
 } query;
 
 typedef struct result {
@@ -207,6 +209,7 @@ int verb_derivative(context *c); /* grad, vjp, jvp, jac, hess, hvp */
 int verb_check(context *c);
 int verb_explain(context *c);
 int verb_graph(context *c);
+int verb_cache(context *c);
 int verb_codegen(context *c);
 int verb_surface(context *c);
 int verb_ops(context *c);

@@ -72,6 +72,7 @@ int main(int argc, char **argv) {
                      .validation = &aside,
                      .seed = SEED,
                      .batch = 64,
+                     .capture = 1,
                      .epochs = 20,
                      .metrics = "accuracy",
                      .hook = {.forward = forward, .loss = loss},

@@ -69,7 +69,21 @@ static int put_picture(const context *c, const trace *t, const char *format) {
   return good ? STATUS_GOOD : STATUS_USAGE;
 }
 
+/* The operations as statements. */
+static int put_text(context *c) {
+  cr_results results;
+  if (!run_source(c, &results)) return STATUS_USAGE;
+  cr_buffer b = {.tape = c->tape};
+  int status = STATUS_USAGE;
+  if (cr_write_graph(&b, results.n, results.value) != CR_OK) complain("%s", cr_error_text(c->tape));
+  else if (has(c, OPT_JSON)) status = put_json(stdout, json_pack("{s:s}", "text", b.text));
+  else if (write_bytes(c, b.text, b.length)) status = STATUS_GOOD;
+  cr_buffer_free(&b);
+  return status;
+}
+
 int verb_graph(context *c) {
+  if (has(c, OPT_TEXT)) return put_text(c);
   if (has(c, OPT_STATS)) return put_captured(c);
   trace *exact, *t = open_trace(c, &exact);
   if (!t) return STATUS_USAGE;

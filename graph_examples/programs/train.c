@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "captured.h"
 #include "trainer.h"
 
 /* What the callbacks of a training see; one training runs at a time. */
@@ -15,6 +16,8 @@ static struct {
   bool table, live;     /* a line now and then; a progress line on a terminal */
   int64_t every, shown; /* epochs between lines; the last one shown */
   struct timespec drawn;
+  cr_jit_options compile;
+  char folder[1000];    /* where compiled steps are kept */
 } show;
 
 static void on_interrupt(int number) {
@@ -85,6 +88,8 @@ static void prepare(const context *c, cr_training *k, bool table) {
   show.live = !quiet && isatty(STDOUT_FILENO);
   show.every = epochs <= 20 ? 1 : (epochs + 19) / 20;
   show.shown = 0;
+  if (k->compile && cache_folder(show.folder, sizeof show.folder))
+    show.compile = (cr_jit_options){.cache = show.folder}, k->compile = &show.compile;
   k->interrupt = &show.interrupt;
   k->epoch_done = epoch_done;
   k->progress = show.live ? progress : NULL;

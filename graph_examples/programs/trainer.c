@@ -32,6 +32,10 @@ static bool read_settings(const context *c, cr_setting *s, int *n) {
     if (!split(text, "--set", &s[(*n)++])) return --*n, false;
   for (int k = 0; k < c->n_assignments; k++)
     if (!split(c->assignment[k], "a recipe", &s[(*n)++])) return --*n, false;
+  if (has(c, OPT_NO_CAPTURE)) {
+    s[*n] = (cr_setting){strdup("train.capture"), "False"};
+    if (!s[(*n)++].name) return complain_memory(), false;
+  }
   for (int k = 0; k < N_STAND_INS && !strcmp(c->verb->name, "train"); k++) {
     char *end;
     if (!(text = given(c, stand_ins[k].id))) continue;
@@ -69,7 +73,7 @@ static cr_recipe *read_recipe(const char *path, int n, const cr_setting *setting
 
 cr_recipe *open_recipe(const context *c) {
   if (c->n_arguments != 1) return complain("%s needs one recipe, a file that ends in .chain", c->verb->name), NULL;
-  cr_setting *s = calloc((size_t)(c->n_settings + c->n_assignments + N_STAND_INS), sizeof *s);
+  cr_setting *s = calloc((size_t)(c->n_settings + c->n_assignments + N_STAND_INS) + 1, sizeof *s);
   int n = 0;
   if (!s) return complain_memory(), NULL;
   cr_recipe *r = read_settings(c, s, &n) ? read_recipe(c->argument[0], n, s) : NULL;
@@ -89,7 +93,7 @@ bool set_threads(const context *c, const cr_training *k) {
 /* Results */
 
 bool evaluate(cr_training *k, const cr_dataset *d, const char *data, outcome *o) {
-  *o = (outcome){.data = d && d->y.data ? data : NULL};
+  *o = (outcome){.data = d && (d->y.data || !k->train->y.data) ? data : NULL};
   if (!o->data) return true;
   cr_status (*validate)(cr_training *, const cr_dataset *, double *) =
       k->hook.validate ? k->hook.validate : cr_default_validate;

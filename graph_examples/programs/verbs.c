@@ -12,6 +12,8 @@ enum {
 #define EXPRESSION "EXPR|FILE|- [NAME=VALUE ...]"
 static const uint64_t deriving = EVALUATING | PRINTING | BIT(OPT_WRT);
 
+_Static_assert(OPT_JSON <= 64, "a bit for each option that not every verb takes");
+
 const option options[N_OPTIONS] = {
   [OPT_WRT] = {"wrt", "NAMES", "differentiate with respect to these, separated by commas; default: all float inputs"},
   [OPT_DTYPE] = {"dtype", "DTYPE", "of numbers and inputs: float64 (default) or float32"},
@@ -37,6 +39,7 @@ const option options[N_OPTIONS] = {
   [OPT_STEPS] = {"steps", NULL, "wait for a key after each step on a terminal"},
   [OPT_ONLY] = {"only", "SECTIONS", "these sections, separated by commas: rules, forward, backward, layers, paths, gradient, blame, check, mind"},
   [OPT_STATS] = {"stats", NULL, "how far the graph shrinks as a captured function, instead of a picture"},
+  [OPT_TEXT] = {"text", NULL, "the operations as statements that compute the same, instead of a picture"},
   [OPT_FRAMES] = {"frames", NULL, "three pictures: values going forward, the result, derivatives going back"},
   [OPT_ERRATA] = {"errata", NULL, "the errors that the lessons found, as a page of Markdown"},
   [OPT_WHY] = {"why", NULL, "for each input the path of operations to the result, or where it is cut"},
@@ -48,6 +51,7 @@ const option options[N_OPTIONS] = {
   [OPT_TARGET_LOSS] = {"target-loss", "L", "end when the loss (of validation, where there is such data) is as small"},
   [OPT_PATIENCE] = {"patience", "N", "end after N epochs without a better loss"},
   [OPT_GRAD_TOL] = {"grad-tol", "G", "end when the gradient's norm is as small"},
+  [OPT_NO_CAPTURE] = {"no-capture", NULL, "record every step instead of running captured ones: slower, with the same results"},
   [OPT_FOLDS] = {"folds", "K", "cross-validation: train K times, each time testing on another part of the data"},
   [OPT_THREADS] = {"threads", "N", "share the work among N threads; default: all cores; the result does not depend on it"},
   [OPT_CHECKPOINT] = {"checkpoint", "FILE", "where the network and the state of its training are kept (safetensors)"},
@@ -70,8 +74,11 @@ const option options[N_OPTIONS] = {
   [OPT_GRADIENT] = {"gradient", NULL, "the gradient of the sum of the results, too"},
   [OPT_JACOBIAN] = {"jacobian", NULL, "the Jacobian, too: elements of the results by elements of the inputs"},
   [OPT_HESSIAN] = {"hessian", NULL, "gradient and Hessian of the sum of the results, too"},
+  [OPT_SPARSE] = {"sparse", NULL, "only what can be nonzero, row by row"},
   [OPT_MAIN] = {"main", NULL, "add a program that prints the results at the inputs given"},
   [OPT_SPLIT] = {"split", "LINES", "split functions of more lines; default 400"},
+  [OPT_COMPILE] = {"compile", NULL, "with --stats: compile the function, too, and time it"},
+  [OPT_CLEAR] = {"clear", NULL, "remove what is kept"},
   [OPT_JSON] = {"json", NULL, "answer with one line of JSON"},
   [OPT_COLOR] = {"color", "WHEN", "auto (default), always or never; NO_COLOR is honoured"},
   [OPT_HELP] = {"help", NULL, "this text"},
@@ -108,19 +115,28 @@ const verb verbs[] = {
    "value  list of tensors, one for each output\n"
    "jvp    list of tensors, one for each output; null for integer outputs\n" TENSOR_KEYS,
    "jvp 'x*y' x=2 y=3 --tangent x=1 --tangent y=0.5"},
-  {"jac", EXPRESSION, "dense Jacobians", verb_derivative, deriving,
+  {"jac", EXPRESSION, "Jacobians, dense or sparse", verb_derivative, deriving | BIT(OPT_SPARSE) | BIT(OPT_OUTPUT),
    "The derivative of every element of the output with respect to every element of each input: the axes of the output,\n"
-   "then those of the input.",
+   "then those of the input.\n"
+   "\n"
+   "With --sparse, one matrix of all outputs' elements by all inputs': what can be nonzero is found, its columns or rows are\n"
+   "coloured, and a sweep is made for each colour. --output FILE writes it in the format of Matrix Market.",
    "value  list of tensors, one for each output\n"
-   "jac    object by input of lists by output\n" TENSOR_KEYS,
+   "jac    object by input of lists by output\n"
+   "rows, columns, nonzeros, colours, reverse, start, column, values  with --sparse instead: compressed sparse rows\n" TENSOR_KEYS,
    "jac '[x*y, x+y]' x=2 y=3\n"
-   "jac 'softmax(x)' x=[1,2,3]"},
-  {"hess", EXPRESSION, "dense Hessians", verb_derivative, deriving | BIT(OPT_COTANGENT),
-   "Second derivatives of the sum of cotangent times output, one block for each pair of inputs.",
+   "jac 'softmax(x)' x=[1,2,3]\n"
+   "jac 'x[1:]*sin(x[:-1])' x=[1,2,3,4] --sparse"},
+  {"hess", EXPRESSION, "Hessians, dense or sparse", verb_derivative, deriving | BIT(OPT_COTANGENT) | BIT(OPT_SPARSE) | BIT(OPT_OUTPUT),
+   "Second derivatives of the sum of cotangent times output, one block for each pair of inputs.\n"
+   "\n"
+   "With --sparse, one matrix over all inputs' elements, as jac --sparse shows it.",
    "value  list of tensors, one for each output\n"
-   "hess   object by input of objects by input\n" TENSOR_KEYS,
+   "hess   object by input of objects by input\n"
+   "rows, columns, nonzeros, colours, reverse, start, column, values  with --sparse instead: compressed sparse rows\n" TENSOR_KEYS,
    "hess 'x^2*y' x=2 y=3\n"
-   "hess 'logsumexp(x, 0)' x=[1,2,3]"},
+   "hess 'logsumexp(x, 0)' x=[1,2,3]\n"
+   "hess 'sum(x[1:]*x[:-1]^2)' x=[1,2,3,4] --sparse"},
   {"hvp", EXPRESSION, "Hessian-vector products", verb_derivative,
    deriving | BIT(OPT_COTANGENT) | BIT(OPT_TANGENT),
    "The Hessian of the sum of cotangent times output over all inputs jointly, times the tangents.",
@@ -178,20 +194,35 @@ const verb verbs[] = {
    "explain '(exp(sin(x)) * cos(1/x^3 + x^3))^4' x=1 --only rules\n"
    "explain 'sum((X @ W + b)^2)' X=[[1,2],[3,4]] W=[[1],[-1]] b=[0.5]"},
   {"graph", EXPRESSION, "the graph of operations", verb_graph,
-   deriving | BIT(OPT_OUTPUT) | BIT(OPT_SVG) | BIT(OPT_PNG) | BIT(OPT_DEPTH) | BIT(OPT_FOCUS) | BIT(OPT_FRAMES) | BIT(OPT_STATS),
+   deriving | BIT(OPT_OUTPUT) | BIT(OPT_SVG) | BIT(OPT_PNG) | BIT(OPT_DEPTH) | BIT(OPT_FOCUS) | BIT(OPT_FRAMES) | BIT(OPT_STATS) | BIT(OPT_TEXT) | BIT(OPT_COMPILE),
    "Prints the graph in Graphviz's DOT language, or draws it: boxes hold value and adjoint, arrows the local derivative.\n"
    "Inputs are blue, the result is yellow, dashed boxes do not depend on the inputs.\n"
    "\n"
+   "With --text, prints each operation as a statement of the expression language, with all attributes and constants: a program\n"
+   "that computes the same bits.\n"
+   "\n"
    "With --stats, value and gradient are captured as a function instead: how many nodes were recorded, folded into constants,\n"
    "simplified, merged with equal ones, and are left; how many steps a run has, and how many operations of them run together in\n"
-   "blocks; and the memory of results, planned and as recorded.",
+   "blocks; and the memory of results, planned, as recorded, and at least, if some were computed again. --compile has the system's C compiler make machine code of it, too,\n"
+   "which is kept (see cache), and tells the time of a run before and after.",
    "dot    the same text\n"
    "nodes  list of {\"name\", \"formula\", \"value\", \"adjoint\", \"operands\"}\n"
-   "recorded, folded, simplified, merged, nodes, steps, blocks, blocked, bytes_recorded, bytes  with --stats instead",
+   "text   the statements, with --text instead\n"
+   "recorded, folded, simplified, merged, nodes, steps, blocks, blocked, bytes_recorded, bytes, bytes_least,\n"
+   "recomputed  with --stats instead\n"
+   "note, replayed, compiled  with --compile: what was done, seconds a run",
    "graph 'x*y + sin(x)' x=1 y=2\n"
    "graph 'sum(sigmoid(a*x + b) * tanh(x))' x=[1,2,3] a=2 b=1 --stats"},
+  {"cache", "", "the compiled functions that are kept", verb_cache, BIT(OPT_CLEAR),
+   "Functions that were compiled (graph --stats --compile) are kept in $XDG_CACHE_HOME/chainrule or ~/.cache/chainrule, a folder\n"
+   "for its owner alone; what was not used for longest goes when it grows too large. Lists them; --clear removes them.",
+   "folder   where they are\n"
+   "bytes    of all\n"
+   "entries  list of {\"key\", \"bytes\", \"age\"}: the age, in seconds, is the time since the last use\n"
+   "removed  with --clear instead: how many",
+   "cache"},
   {"codegen", EXPRESSION, "a function and its derivatives as C", verb_codegen,
-   EVALUATING | BIT(OPT_NAME) | BIT(OPT_GRADIENT) | BIT(OPT_JACOBIAN) | BIT(OPT_HESSIAN) | BIT(OPT_MAIN) | BIT(OPT_SPLIT) | BIT(OPT_OUTPUT),
+   EVALUATING | BIT(OPT_NAME) | BIT(OPT_GRADIENT) | BIT(OPT_JACOBIAN) | BIT(OPT_HESSIAN) | BIT(OPT_SPARSE) | BIT(OPT_MAIN) | BIT(OPT_SPLIT) | BIT(OPT_OUTPUT),
    "Writes one C11 source that computes the expression from its inputs and needs the C library alone: no allocation, loops kept as\n"
    "loops. The inputs' values give the shapes; numbers are passed by value, tensors as arrays. Compiled as its comment says, a\n"
    "function of numbers gives the bits that eval and grad give.",
@@ -228,7 +259,7 @@ const verb verbs[] = {
    "         \"correct\", \"verdict\", \"why\", \"note\", \"label\"}",
    "lesson"},
   {"train", "RECIPE [NAME=VALUE ...]", "trains a network on data, as a recipe says", verb_train,
-   BIT(OPT_SET) | BIT(OPT_EPOCHS) | BIT(OPT_MAX_SECONDS) | BIT(OPT_TARGET_LOSS) | BIT(OPT_PATIENCE) | BIT(OPT_GRAD_TOL) | BIT(OPT_FOLDS) |
+   BIT(OPT_SET) | BIT(OPT_EPOCHS) | BIT(OPT_MAX_SECONDS) | BIT(OPT_TARGET_LOSS) | BIT(OPT_PATIENCE) | BIT(OPT_GRAD_TOL) | BIT(OPT_NO_CAPTURE) | BIT(OPT_FOLDS) |
      BIT(OPT_SEED) | BIT(OPT_THREADS) | BIT(OPT_CHECKPOINT) | BIT(OPT_RESUME) | BIT(OPT_LOG) | BIT(OPT_PLOT) | BIT(OPT_CONFUSION) |
      BIT(OPT_SATURATION) | BIT(OPT_GRADIENTS) | BIT(OPT_SUMMARY) | BIT(OPT_FORMULA) | BIT(OPT_DIAGRAM) | BIT(OPT_LIST) | BIT(OPT_QUIET),
    "A recipe is a file of statements, one at the start of a line each, that go on over indented lines:\n"
@@ -311,7 +342,8 @@ const verb verbs[] = {
    "  want        list of value, vjp, jvp, hvp, jac, hess; default: value\n"
    "  cotangents  list with one tensor for each output, null for integer ones; default: ones\n"
    "  tangents    object of tensors by input, for jvp and hvp; zeros where left out\n"
-   "  dtype       of plain numbers and literals; default float64",
+   "  dtype       of plain numbers and literals; default float64\n"
+   "  captured    true: compute value, vjp, jvp and hvp as captured functions, too, and fail unless all bits are the same",
    "id     of the request, null when the line could not be read\n"
    "value  list of tensors, one for each output\n"
    "vjp    object of tensors by input\n"

@@ -65,8 +65,7 @@ cr_status cr_default_feed(cr_training *k, const cr_dataset *d, int64_t n, const 
 }
 
 /* Puts the batch's predictions where they belong; the first batch decides on dtype and shape. */
-static cr_status gather(cr_array *all, int64_t size, cr_var prediction, int64_t from, int64_t n, cr_problem *p) {
-  cr_array a = cr_view(prediction);
+static cr_status gather(cr_array *all, int64_t size, cr_array a, int64_t from, int64_t n, cr_problem *p) {
   char shape[200];
   if (a.rank < 1 || a.dim[0] % n) {
     return cr_refuse(p, CR_BAD_SHAPE,
@@ -89,23 +88,38 @@ static cr_status gather(cr_array *all, int64_t size, cr_var prediction, int64_t 
   return CR_OK;
 }
 
-/* One batch in evaluation mode: its predictions, its loss, where they are wanted. */
+static cr_status feed(cr_training *k, const cr_dataset *d, int64_t n, const int64_t *which, cr_batch *batch, cr_problem *p) {
+  cr_model_begin(k->model, 0);
+  cr_status status = cr__hooks(k).feed(k, d, n, which, batch);
+  return status && p != &k->problem ? cr_refuse(p, status, "%s", k->problem.text) : status;
+}
+
+/* One batch in evaluation mode: its predictions, its loss, where they are wanted. The last one is recorded, for reports. */
 static cr_status look(cr_training *k, const cr_dataset *d, int64_t from, int64_t n, const int64_t *which,
                       cr_array *prediction, double *loss, cr_problem *p) {
   cr_hooks hook = cr__hooks(k);
+  int64_t size = cr_dataset_size(d);
   cr_batch batch;
-  cr_model_begin(k->model, 0);
-  cr_status status = hook.feed(k, d, n, which, &batch);
-  if (status) return p != &k->problem ? cr_refuse(p, status, "%s", k->problem.text) : status;
+  cr_status status = feed(k, d, n, which, &batch, p);
+  if (status) return status;
+  if (from + n < size && cr__captures(k)) {
+    const cr__seen *ready = cr__look_captured(k, &batch, loss != NULL);
+    if (ready && loss) *loss += cr__loss_value(k, &ready->loss) * (double)n;
+    if (ready) return prediction ? gather(prediction, size, ready->prediction, from, n, p) : CR_OK;
+    if ((status = feed(k, d, n, which, &batch, p))) return status;
+  }
+  if (k->state) k->state->recorded = 1;
   cr_var y = hook.forward(k, &batch), value = loss ? hook.loss(k, y, &batch) : y;
   if ((status = cr__tape_problem(k, "evaluation", p))) return status;
-  if (loss) *loss += cr__loss_value(k, value) * (double)n;
-  return prediction ? gather(prediction, cr_dataset_size(d), y, from, n, p) : CR_OK;
+  cr_array numbers = cr_view(value);
+  if (loss) *loss += cr__loss_value(k, &numbers) * (double)n;
+  return prediction ? gather(prediction, size, cr_view(y), from, n, p) : CR_OK;
 }
 
 static cr_status evaluate(cr_training *k, const cr_dataset *d, cr_array *prediction, double *loss, cr_problem *p) {
   int64_t size = cr_dataset_size(d), batch = cr__batch_size(k, d);
   if (size < 1) return cr_refuse(p, CR_BAD_ARGUMENT, "there are no examples");
+  if (k->capture && !k->state) k->state = calloc(1, sizeof *k->state); /* room for captured passes; without it, recorded */
   int64_t *which = malloc((size_t)batch * sizeof *which);
   if (!which) return cr_refuse(p, CR_NO_MEMORY, "no memory for a batch");
   cr_status status = CR_OK;

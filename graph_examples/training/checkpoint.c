@@ -289,7 +289,9 @@ static cr_status read_either(cr_archive *a, const char *path, char **name, cr_pr
   *name = beside(path, ".previous");
   if (!*name) return cr_refuse(p, CR_NO_MEMORY, "no memory for a checkpoint");
   if (read_whole(a, *name, &second) == CR_OK) {
-    snprintf(notice->text, sizeof notice->text, "%.380s; the checkpoint before it is used, FILE.previous", first.text);
+    const char *last = strrchr(*name, '/');
+    snprintf(notice->text, sizeof notice->text, "%.300s; the checkpoint before it is used, %.150s", first.text,
+             last ? last + 1 : *name);
     return CR_OK;
   }
   return access(*name, F_OK) ? cr_refuse(p, first.status, "%s", first.text)

@@ -29,15 +29,17 @@ cr_status cr__report_before(cr_training *k, cr_archive *values) {
   return cr_model_save(k->model, values, &k->problem);
 }
 
-void cr__report_after(cr_training *k, const cr_archive *values) {
+void cr__report_after(cr_training *k, const cr_archive *values, const cr_captured *step) {
   struct cr_training_state *s = k->state;
-  for (int i = 0; i < s->n_reported; i++) {
-    const cr_parameter *w = cr_model_find(k->model, s->report[i].name);
-    const cr_array *before = cr_archive_find(values, s->report[i].name);
-    if (!w || !before) continue;
-    s->report[i].gradient_norm = w->gradient.data ? norm(&w->gradient, NULL) : 0;
-    s->report[i].value_norm = norm(&w->value, NULL);
-    s->report[i].update_ratio = norm(&w->value, before) / s->report[i].value_norm;
+  for (int p = 0, i = 0; i < s->n_reported; p++) {
+    const cr_parameter *w = cr_model_parameter(k->model, p);
+    if (!w->trainable) continue;
+    cr_gradient_report *r = &s->report[i++];
+    const cr_array *before = cr_archive_find(values, r->name);
+    if (!before) continue;
+    r->gradient_norm = step ? cr_captured_norm(step, p) : cr_gradient_norm(k->model, p);
+    r->value_norm = norm(&w->value, NULL);
+    r->update_ratio = norm(&w->value, before) / r->value_norm;
   }
 }
 

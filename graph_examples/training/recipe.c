@@ -39,7 +39,8 @@ static cr_status begin(cr_recipe *r, cr_problem *p) {
   r->model = r->tape ? cr_model_new(r->tape, r->dtype, r->seed) : NULL;
   if (!r->model) return cr_refuse(p, CR_NO_MEMORY, "%s: out of memory", r->file);
   if (initializer) cr_model_initialize_with(r->model, initializer);
-  char *call = cr__call(r, method ? method->text : "adam"), *rate = st ? cr__call(r, st->text) : NULL;
+  cr_model_decay_all(r->model, cr__train_number(r, "decay_all", 0) != 0);
+  char *call = cr__whole_call(r, method ? method->text : "adam"), *rate = st ? cr__whole_call(r, st->text) : NULL;
   if (call) r->optimizer = cr_optimizer_new(call, r->names, &why);
   cr_status status = r->optimizer ? CR_OK : cr__refuse_at(&r->say, method, 0, why.status, why.text, p);
   if (status == CR_OK && rate) r->schedule = cr_schedule_new(rate, r->names, &why);
@@ -61,6 +62,7 @@ static cr_status check_method(cr_recipe *r, cr_problem *p) {
 }
 
 static void fill_training(cr_recipe *r) {
+  static const cr_jit_options as_usual = {0};
   const cr_argument *batch = cr__train_option(r, "batch");
   r->training =
       (cr_training){.model = r->model,
@@ -86,6 +88,8 @@ static void fill_training(cr_recipe *r) {
                     .patience = (int64_t)cr__train_number(r, "patience", 0),
                     .min_delta = cr__train_number(r, "min_delta", 0),
                     .keep_last = cr__train_number(r, "keep_last", 0) != 0,
+                    .capture = cr__train_number(r, "capture", 1) != 0,
+                    .compile = cr__train_number(r, "compile", 0) != 0 ? &as_usual : NULL,
                     .checkpoint = cr__train_text(r, "checkpoint"),
                     .checkpoint_every = (int64_t)cr__train_number(r, "checkpoint_every", 0),
                     .log = cr__train_text(r, "log")};
@@ -96,7 +100,7 @@ static cr_status read_metrics(cr_recipe *r, cr_problem *p) {
   cr_training *k = &r->training;
   const char *own = r->named_loss ? r->named_loss->metric : NULL;
   const cr__statement *st = cr__say(&r->say, CR__METRIC);
-  if (!r->metrics) r->metrics = st ? plain(r, CR__METRIC) : own && cr_metric_named(own) ? cr__text("%s", own) : NULL;
+  if (!r->metrics) r->metrics = st ? cr__whole_call(r, st->text) : own && cr_metric_named(own) ? cr__text("%s", own) : NULL;
   k->metrics = r->metrics;
   cr_status status = cr__metrics_read(k);
   return status == CR_OK ? CR_OK : cr__refuse_at(&r->say, st, 0, status, k->problem.text, p);
@@ -147,7 +151,9 @@ static cr_status read_all(cr_recipe *r, const char *source, int n, const cr_sett
   if (status == CR_OK) status = begin(r, p);
   if (status == CR_OK) status = check_method(r, p);
   if (status != CR_OK) return status;
-  r->augment = plain(r, CR__AUGMENT);
+  const cr__statement *augment = cr__say(&r->say, CR__AUGMENT);
+  if (augment && !(r->augment = cr__whole_call(r, augment->text)))
+    return cr_refuse(p, CR_NO_MEMORY, "%s: out of memory", r->file);
   fill_training(r);
   status = read_metrics(r, p);
   if (status == CR_OK) status = check_augment(r, p);
@@ -211,8 +217,5 @@ const char *cr_recipe_loss(const cr_recipe *r) {
 }
 const cr_loss *cr_recipe_named_loss(const cr_recipe *r) { return r->named_loss; }
 int cr_recipe_folds(const cr_recipe *r) { return r->folds; }
-const char *cr_recipe_penalty(const cr_recipe *r) {
-  const cr__statement *st = cr__say(&r->say, CR__PENALTY);
-  return st ? st->text + strspn(st->text, " \t\n") : NULL;
-}
+const char *cr_recipe_penalty(const cr_recipe *r) { return r->penalty; }
 const char *cr_recipe_lint(const cr_recipe *r) { return r->lint; }

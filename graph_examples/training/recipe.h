@@ -77,7 +77,8 @@ struct cr_recipe {
   char *net, *loss;          /* as source, settings first */
   const cr_loss *named_loss; /* NULL: an expression */
   const char *lint;          /* what is doubtful about net and loss; NULL: nothing */
-  char *penalty;             /* l1, l2, elastic; NULL: none */
+  char *penalty;             /* "l2(0.01)"; NULL: none */
+  bool elastic;
   double l1, l2;
   int half;
   char *augment, *metrics;
@@ -95,6 +96,8 @@ const char *cr__train_text(const cr_recipe *r, const char *name);
 /* A call without blanks before it, in which settings that are texts have their values; numbers are known to the reader of
  * calls. To be freed; NULL when memory runs out. */
 char *cr__call(const cr_recipe *r, const char *text);
+/* The same of a whole statement, which may be the name of a text: optimizer method, after set method = 'adam(lr=0.01)'. */
+char *cr__whole_call(const cr_recipe *r, const char *text);
 /* Binds a call; whatever is wrong names the line of st, where there is one. */
 cr_status cr__bind(cr_recipe *r, const cr__statement *st, const char *call, const char *signature, cr_arguments *out,
                    cr_problem *p);

@@ -10,7 +10,7 @@
 static const cr_dataset *training_data(const cr_recipe *r) { return r->train.x.data ? &r->train : &r->all; }
 
 static cr_status read_call(const cr_recipe *r, const char *text, cr_dataset *d, cr_problem *p) {
-  char *call = cr__call(r, text);
+  char *call = cr__whole_call(r, text);
   cr_status status =
       call ? cr_dataset_read(d, call, r->base, r->dtype, r->names, p) : cr_refuse(p, CR_NO_MEMORY, "out of memory");
   free(call);

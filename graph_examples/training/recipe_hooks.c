@@ -85,28 +85,29 @@ static cr_status read_expression(cr_recipe *r, const cr__statement *st, cr_probl
 static cr_status read_penalty(cr_recipe *r, cr_problem *p) {
   static const char *const signatures[] = {"l1(c)", "l2(c, half=False)", "elastic(c1, c2)"};
   const cr__statement *st = cr__say(&r->say, CR__PENALTY);
+  const char *signature = NULL;
   if (!st) return CR_OK;
-  const char *call = st->text + strspn(st->text, " \t\n"), *signature = signatures[1];
+  if (!(r->penalty = cr__whole_call(r, st->text))) return cr_refuse(p, CR_NO_MEMORY, "%s: out of memory", r->file);
   for (size_t k = 0; k < sizeof signatures / sizeof *signatures; k++) {
     size_t n = strcspn(signatures[k], "(");
-    if (!strncmp(call, signatures[k], n) && strcspn(call, " (") == n)
-      signature = signatures[k], r->penalty = cr__text("%.*s", (int)n, call);
+    if (!strncmp(r->penalty, signatures[k], n) && strcspn(r->penalty, " (") == n) signature = signatures[k];
   }
-  if (!r->penalty) return cr__refuse_at(&r->say, st, 0, CR_UNKNOWN_NAME, "penalty is l1(c), l2(c) or elastic(c1, c2)", p);
+  if (!signature) return cr__refuse_at(&r->say, st, 0, CR_UNKNOWN_NAME, "penalty is l1(c), l2(c) or elastic(c1, c2)", p);
   cr_arguments a = {0};
-  cr_status status = cr__bind(r, st, call, signature, &a, p);
+  cr_status status = cr__bind(r, st, r->penalty, signature, &a, p);
   for (int k = 0; status == CR_OK && k < a.n; k++)
     if (a.argument[k].kind != CR_ARGUMENT_NUMBER)
       status = cr__refuse_at(&r->say, st, 0, CR_BAD_ARGUMENT, "the weight of a penalty is a number", p);
     else if (!(a.argument[k].number >= 0 && a.argument[k].number < 1e300))
       status = cr__refuse_at(&r->say, st, 0, CR_BAD_ARGUMENT, "the weight of a penalty is finite and not negative", p);
   if (status == CR_OK) {
-    double c = cr_number_of(&a, "c", 0);
-    r->l1 = strcmp(r->penalty, "l1") ? cr_number_of(&a, "c1", 0) : c;
-    r->l2 = strcmp(r->penalty, "l2") ? cr_number_of(&a, "c2", 0) : c;
+    bool l1 = signature == signatures[0], l2 = signature == signatures[1];
+    r->elastic = !l1 && !l2;
+    r->l1 = l1 ? cr_number_of(&a, "c", 0) : l2 ? 0 : cr_number_of(&a, "c1", 0);
+    r->l2 = l2 ? cr_number_of(&a, "c", 0) : l1 ? 0 : cr_number_of(&a, "c2", 0);
     r->half = cr_number_of(&a, "half", 0) != 0;
+    cr_arguments_free(&a);
   }
-  cr_arguments_free(&a);
   return status;
 }
 
@@ -169,7 +170,7 @@ static cr_var penalty(cr_recipe *r) {
     const cr_parameter *q = cr_model_parameter(r->model, k);
     if (q->trainable && q->decays) w[n++] = cr_model_leaf(r->model, k);
   }
-  if (n && !strcmp(r->penalty, "elastic")) sum = cr_penalty_elastic(n, w, r->l1, r->l2);
+  if (n && r->elastic) sum = cr_penalty_elastic(n, w, r->l1, r->l2);
   else if (n && r->l1 != 0) sum = cr_mul(cr_penalty_l1(n, w), cr_const(r->tape, r->l1));
   else if (n && r->l2 != 0) sum = cr_mul(cr_penalty_l2(n, w, r->half), cr_const(r->tape, r->l2));
   free(w);

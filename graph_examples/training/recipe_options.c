@@ -10,7 +10,8 @@ static const char *const train_signature = "train(epochs=20, batch=None, seed=1,
                                            "standardize=False, folds=0, seconds=None, target_loss=None, "
                                            "gradient=None, clip_norm=None, clip_value=None, dtype='float32', "
                                            "initializer=None, checkpoint=None, checkpoint_every=None, "
-                                           "drop_last=False, shuffle=True, keep_last=False, log=None)";
+                                           "drop_last=False, shuffle=True, keep_last=False, decay_all=False, log=None, "
+                                           "capture=True, compile=False)";
 
 /* Settings */
 
@@ -170,6 +171,16 @@ char *cr__call(const cr_recipe *r, const char *text) {
   return call;
 }
 
+char *cr__whole_call(const cr_recipe *r, const char *text) {
+  char *call = cr__call(r, text), *to = call;
+  size_t n = call ? strlen(call) : 0;
+  if (n < 2 || !strchr("'\"", *call) || call[n - 1] != *call) return call;
+  for (const char *from = call + 1; from < call + n - 1; *to++ = *from++)
+    if (*from == '\\' && from[1]) from++;
+  *to = 0;
+  return call;
+}
+
 cr_status cr__bind(cr_recipe *r, const cr__statement *st, const char *call, const char *signature, cr_arguments *out,
                    cr_problem *p) {
   cr_problem why = {0};
@@ -194,6 +205,17 @@ double cr__train_number(const cr_recipe *r, const char *name, double if_none) {
 const char *cr__train_text(const cr_recipe *r, const char *name) {
   const cr_argument *a = cr__train_option(r, name);
   return a->kind == CR_ARGUMENT_TEXT ? a->text : NULL;
+}
+
+static cr_status check_initializer(const cr_recipe *r, const char *call, cr_problem *p) {
+  char name[64];
+  cr_problem why = {0};
+  size_t n = strcspn(call, " (");
+  for (int k = 0; cr_initializer_doc(k); k++)
+    if (strcspn(cr_initializer_doc(k), "(:") == n && !strncmp(cr_initializer_doc(k), call, n)) return CR_OK;
+  snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, call);
+  cr_refuse_name(&why, "initialiser", name, cr_initializer_doc);
+  return cr__refuse_at(&r->say, cr__say(&r->say, CR__TRAIN), 0, why.status, why.text, p);
 }
 
 static cr_status check_train(cr_recipe *r, cr_problem *p) {
@@ -227,6 +249,9 @@ static cr_status check_train(cr_recipe *r, cr_problem *p) {
     if (*why && cr_argument_of(&r->outside_options, name)->given) return cr_refuse(p, CR_BAD_ARGUMENT, "%s", why);
     if (*why) return cr__refuse_at(&r->say, st, 0, CR_BAD_ARGUMENT, why, p);
   }
+  const char *initializer = cr__train_text(r, "initializer");
+  cr_status status = initializer ? check_initializer(r, initializer, p) : CR_OK;
+  if (status != CR_OK) return status;
   int dtype = cr_dtype_of_name(cr__train_text(r, "dtype") ? cr__train_text(r, "dtype") : "float32");
   if (dtype < CR_FLOAT32) return cr__refuse_at(&r->say, st, 0, CR_BAD_ARGUMENT, "train: dtype is 'float32' or 'float64'", p);
   r->dtype = (cr_dtype)dtype;

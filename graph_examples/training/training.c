@@ -8,24 +8,37 @@
 
 #include "training_state.h"
 
-static cr_status step(cr_training *k) {
+static double loss_of(const cr_training *k, cr_var loss) {
+  cr_array a = cr_view(loss);
+  return cr__loss_value(k, &a);
+}
+
+static cr_status recorded_step(cr_training *k, double *value) {
   cr_hooks hook = cr__hooks(k);
   struct cr_training_state *s = k->state;
-  s->which = cr__next_batch(k, &s->n);
-  if (!s->which) return cr_refuse(&k->problem, CR_NO_MEMORY, "no memory for the order of the examples");
-  cr_model_set_step(k->model, (uint64_t)k->step);
-  cr_model_begin(k->model, 1);
-
   cr_batch batch;
+  s->recorded = 1;
+  cr_model_begin(k->model, 1);
   cr_status status = hook.feed(k, k->train, s->n, s->which, &batch);
   if (status) return status;
   cr_var prediction = hook.forward(k, &batch);
   cr_var loss = hook.loss(k, prediction, &batch);
   if ((status = cr__tape_problem(k, "the forward pass", &k->problem))) return status;
-  double value = cr__loss_value(k, loss);
-  if (!isfinite(value)) return cr_find_nonfinite(loss, k->problem.text, sizeof k->problem.text), CR_NOT_FINITE;
-  if ((status = hook.update(k, loss))) return status;
+  *value = loss_of(k, loss);
+  if (!isfinite(*value)) return cr_find_nonfinite(loss, k->problem.text, sizeof k->problem.text), CR_NOT_FINITE;
+  return hook.update(k, loss);
+}
 
+static cr_status step(cr_training *k) {
+  struct cr_training_state *s = k->state;
+  double value;
+  s->which = cr__next_batch(k, &s->n);
+  if (!s->which) return cr_refuse(&k->problem, CR_NO_MEMORY, "no memory for the order of the examples");
+  cr_model_set_step(k->model, (uint64_t)k->step);
+  if (!cr__take_captured_step(k, &value)) {
+    cr_status status = recorded_step(k, &value);
+    if (status) return status;
+  }
   k->step++;
   s->position++;
   s->seen += s->n;
@@ -58,11 +71,15 @@ cr_status cr_default_initialise(cr_training *k) {
   for (int64_t i = 0; i < n; i++) which[i] = i;
   cr_hooks hook = cr__hooks(k);
   cr_batch batch;
-  cr_model_begin(k->model, 1);
-  cr_status status = hook.feed(k, k->train, n, which, &batch);
-  if (status == CR_OK) {
+  cr_status status = CR_OK;
+  for (int sketch = cr__captures(k), done = 0; status == CR_OK && !done; sketch = 0) {
+    cr_model_begin(k->model, 1);
+    status = hook.feed(k, k->train, n, which, &batch);
+    done = status == CR_OK && sketch && cr__sketch_forward(k, &batch) == CR_OK;
+    if (status || sketch) continue;
     hook.forward(k, &batch);
     status = cr__tape_problem(k, "the first pass", &k->problem);
+    done = 1;
   }
   free(which);
   return status;
@@ -86,7 +103,7 @@ static double clip(const cr_training *k) {
   return norm;
 }
 
-static void set_rate(cr_training *k) {
+void cr__set_rate(cr_training *k) {
   int64_t total = (k->epochs ? k->epochs : 10) * k->steps_per_epoch;
   double base = cr_optimizer_base_rate(k->optimizer);
   if (k->schedule) cr_optimizer_set_rate(k->optimizer, base * cr_schedule_factor(k->schedule, k->step + 1, total));
@@ -95,13 +112,13 @@ static void set_rate(cr_training *k) {
 static cr_status take_step(cr_training *k, cr_var loss) {
   struct cr_training_state *s = k->state;
   int needs = cr_optimizer_needs_objective(k->optimizer), clips = needs < 2 && (k->clip_norm > 0 || k->clip_value > 0);
-  s->last = (cr_step){.loss = cr__loss_value(k, loss)};
+  s->last = (cr_step){.loss = loss_of(k, loss)};
   if (needs < 2 &&
       cr_model_backward(k->model, loss)) { /* residuals have a Jacobian instead, which the step takes by itself */
     return cr__tape_problem(k, "the backward pass", &k->problem);
   }
   double norm = clips ? clip(k) : 0;
-  set_rate(k);
+  cr__set_rate(k);
   cr_status status = cr_optimizer_step(k->optimizer, k->model, needs ? objective : NULL, k, &s->last, &k->problem);
   if (clips) s->last.gradient_norm = norm;
   if (status == CR_NOT_FINITE && !needs) cr_find_nonfinite(loss, k->problem.text, sizeof k->problem.text);
@@ -116,7 +133,7 @@ cr_status cr_default_update(cr_training *k, cr_var loss) {
   if (status == CR_OK) status = take_step(k, loss);
   if (status == CR_OK) {
     cr_model_commit(k->model);
-    if (reports) cr__report_after(k, &before);
+    if (reports) cr__report_after(k, &before, NULL);
     s->ended = s->last.stuck;
   }
   if (s->ended)
@@ -144,11 +161,10 @@ cr_status cr__tape_problem(cr_training *k, const char *what, cr_problem *p) {
                    cr_error_text(t));
 }
 
-double cr__loss_value(const cr_training *k, cr_var loss) {
-  if (cr_optimizer_needs_objective(k->optimizer) < 2) return cr_value(loss);
-  cr_array r = cr_view(loss);
+double cr__loss_value(const cr_training *k, const cr_array *r) {
+  if (cr_optimizer_needs_objective(k->optimizer) < 2) return r->count == 1 ? cr_array_get(r, 0) : (double)NAN;
   double sum = 0;
-  for (int64_t i = 0; i < r.count; i++) sum += cr_array_get(&r, i) * cr_array_get(&r, i);
+  for (int64_t i = 0; i < r->count; i++) sum += cr_array_get(r, i) * cr_array_get(r, i);
   return sum / 2;
 }
 
@@ -168,7 +184,7 @@ static cr_status check(cr_training *k) {
 
 static cr_status start(cr_training *k) {
   cr_training_release(k);
-  k->epoch = k->step = k->best_epoch = 0;
+  k->epoch = k->step = k->captured_steps = k->best_epoch = 0;
   k->epoch_loss = k->best_loss = (double)NAN;
   k->problem = (cr_problem){0};
   k->reason_text[0] = 0;
@@ -209,6 +225,7 @@ static cr_status finish(cr_training *k, cr_status status) {
     cr_refuse(&k->problem, status, "training: %s", cr_status_text(status)); /* a hook of the caller's that gave no reason */
   }
   k->run_hash = cr_model_hash(k->model);
+  if (status == CR_OK) cr__leave_a_pass(k);
   return status;
 }
 
@@ -220,6 +237,7 @@ void cr_training_release(cr_training *k) {
     cr_archive_free(&s->best);
     cr_archive_free(&s->resume_from);
     cr__augment_free(s);
+    cr__passes_free(s);
     free(s);
   }
   free(k->history);

@@ -68,6 +68,15 @@ struct cr_training {
   const char *metrics;           /* names: "accuracy, f1"; NULL: none; see cr_metric_at */
   const char *expects;           /* what the predictions are, as in cr_loss; for the metrics. NULL: "logits" */
 
+  /* 1: for batches of one shape, forward and loss record the same operations, with the same constants, whatever the numbers
+   * and the step are. Steps and evaluation then run captured (cr_captured_new, cr_pass_new), with the same bits; what cannot
+   * be captured is recorded: hooks that read values or draw numbers by cr_model_draw, an update hook of the caller's,
+   * methods that look again within a step. 0: every step is recorded. */
+  int capture;
+  /* Captured functions are compiled (jit.h), or not where that is NULL. Unless it is exact, results then differ from those
+   * of recording by rounding. */
+  const cr_jit_options *compile;
+
   /* When to stop: whichever comes first */
   int64_t epochs;                /* 0: 10 */
   double seconds, target_loss, gradient_tol; /* 0: none; the gradient's norm is the mean over an epoch's steps */
@@ -86,6 +95,7 @@ struct cr_training {
 
   /* State and results: read-only */
   int64_t epoch, step, steps_per_epoch; /* the epoch that runs, from 1; steps taken in all */
+  int64_t captured_steps;        /* of this run's steps, those that ran captured */
   double epoch_loss;             /* mean over the examples of this epoch so far */
   int64_t n_history;
   cr_epoch *history;             /* freed by cr_training_release */

@@ -9,6 +9,19 @@
 /* One call of cr_training.augment. */
 typedef struct cr__augmentation cr__augmentation;
 
+/* What a batch is for. */
+typedef enum cr__use { CR__TRAINS, CR__JUDGES, CR__PREDICTS } cr__use;
+
+/* Batches of one shape, captured; without either function they are recorded each time. */
+typedef struct cr__seen {
+  cr__use use;
+  cr_array x, y;                 /* shapes; y of count 0: none */
+  cr_captured *step;
+  cr_pass *look;
+  cr_array prediction, loss;     /* what a look has seen */
+} cr__seen;
+enum { CR__MOST_SEEN = 12 };
+
 struct cr_training_state {
   /* The epoch that runs */
   int64_t position;              /* steps taken of it; 0 between epochs */
@@ -26,6 +39,10 @@ struct cr_training_state {
   double seconds_before;         /* spent before this run */
   struct timespec started;
 
+  cr__seen seen_batch[CR__MOST_SEEN];
+  int n_seen;
+  int recorded;                  /* the model's tape has the pass that was done last */
+
   int n_augmentations;
   cr__augmentation *augmentation;
   int n_reported;
@@ -36,7 +53,18 @@ struct cr_training_state {
 /* The caller's hooks, defaults in place of NULL. */
 cr_hooks cr__hooks(const cr_training *k);
 cr_status cr__tape_problem(cr_training *k, const char *what, cr_problem *p); /* CR_OK, or the tape's error with the place */
-double cr__loss_value(const cr_training *k, cr_var loss);
+double cr__loss_value(const cr_training *k, const cr_array *loss);
+void cr__set_rate(cr_training *k);               /* of the next step, by the schedule */
+
+/* passes.c */
+int cr__take_captured_step(cr_training *k, double *loss); /* feed to update; 0: it is to be recorded, nothing was changed */
+int cr__captures(const cr_training *k);
+/* The forward pass without its numbers: it makes the parameters. */
+cr_status cr__sketch_forward(cr_training *k, const cr_batch *batch);
+/* A batch in evaluation mode; NULL: it is to be recorded. */
+const cr__seen *cr__look_captured(cr_training *k, const cr_batch *batch, int with_loss);
+void cr__leave_a_pass(cr_training *k);           /* on the model's tape, when training has ended */
+void cr__passes_free(struct cr_training_state *s);
 
 /* batches.c */
 int64_t cr__batch_size(const cr_training *k, const cr_dataset *d);
@@ -68,7 +96,8 @@ cr_status cr__back_to_best(cr_training *k);
 
 /* gradient_report.c: around the last step of an epoch */
 cr_status cr__report_before(cr_training *k, cr_archive *values);
-void cr__report_after(cr_training *k, const cr_archive *values);
+/* step: the captured one that was taken, NULL: gradients are with the model. */
+void cr__report_after(cr_training *k, const cr_archive *values, const cr_captured *step);
 
 /* checkpoint.c */
 cr_status cr__checkpoint_possible(cr_training *k); /* before the first step: can the file be made? */

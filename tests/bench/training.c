@@ -1,5 +1,6 @@
-/* Training steps per second of the networks library: one workload a run, so that its peak memory is its own. Prints the median
- * seconds of a step and the peak resident memory in bytes. Usage: training_bench WORKLOAD OPTIMIZER THREADS SECONDS */
+/* Training steps of the networks library, captured unless told otherwise: one workload a run, so that its peak memory is its
+ * own. Prints the median seconds of a step and the peak resident memory in bytes.
+ * Usage: training_bench WORKLOAD OPTIMIZER THREADS SECONDS [recorded|compiled] */
 #include <chainrule.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -36,14 +37,28 @@ static const workload workloads[] = {
 typedef struct batch {
   const workload *w;
   cr_array x, y;
+  cr_var leaf[2];
 } batch;
 
 static cr_var objective(cr_model *m, void *user) {
-  const batch *b = user;
+  batch *b = user;
   cr_tape *t = cr_model_tape(m);
-  cr_var x = cr_constant_of(t, (cr_dtype)b->x.dtype, b->x.rank, b->x.dim, b->x.data);
-  cr_var y = cr_constant_of(t, CR_INT64, b->y.rank, b->y.dim, b->y.data);
-  return cr_loss_record(cr_network(m, x, b->w->network), y, "cross_entropy", NULL);
+  b->leaf[0] = cr_constant_of(t, (cr_dtype)b->x.dtype, b->x.rank, b->x.dim, b->x.data);
+  b->leaf[1] = cr_constant_of(t, CR_INT64, b->y.rank, b->y.dim, b->y.data);
+  return cr_loss_record(cr_network(m, b->leaf[0], b->w->network), b->leaf[1], "cross_entropy", NULL);
+}
+
+/* The step of this workload as one function; NULL: it is recorded each time. */
+static cr_captured *capture(cr_model *m, cr_optimizer *o, batch *b, int compile, cr_problem *p) {
+  char note[200] = "";
+  cr_model_begin(m, 1);
+  cr_set(cr_model_tape(m), CR_LAZY, 1);
+  cr_captured *step = cr_captured_new(o, m, objective(m, b), 2, b->leaf, 0, 0, p);
+  cr_model_begin(m, 1);
+  cr_set(cr_model_tape(m), CR_LAZY, 0);
+  if (step && compile) cr_captured_compile(step, NULL, note, sizeof note);
+  if (*note) fprintf(stderr, "%s\n", note);
+  return step;
 }
 
 static int fill(batch *b) {
@@ -72,12 +87,13 @@ static int by_size(const void *a, const void *b) {
 
 /* Steps until the time is over, at least 7; the first are not counted. */
 enum { WARM = 3, MOST = 100000 };
-static double median_step(cr_model *m, cr_optimizer *o, batch *b, double seconds, cr_problem *p) {
+static double median_step(cr_model *m, cr_optimizer *o, cr_captured *step, batch *b, double seconds, cr_problem *p) {
   double *took = malloc(MOST * sizeof *took), end = now() + seconds, median = -1;
   int n = 0;
   for (int k = 0; took && n < MOST && (n < 7 || now() < end); k++) {
     double start = now();
-    if (cr_minimize(o, m, objective, b, NULL, p) != CR_OK) break;
+    if (step && cr_captured_step(step, (cr_array[]){b->x, b->y}, NULL, p) != CR_OK) break;
+    if (!step && cr_minimize(o, m, objective, b, NULL, p) != CR_OK) break;
     if (k >= WARM) took[n++] = now() - start;
   }
   if (took && n >= 7) {
@@ -90,19 +106,22 @@ static double median_step(cr_model *m, cr_optimizer *o, batch *b, double seconds
 
 int main(int argc, char **argv) {
   batch b = {0};
-  for (size_t k = 0; argc == 5 && k < sizeof workloads / sizeof *workloads; k++)
+  for (size_t k = 0; (argc == 5 || argc == 6) && k < sizeof workloads / sizeof *workloads; k++)
     if (!strcmp(argv[1], workloads[k].name)) b.w = &workloads[k];
-  if (!b.w) return fprintf(stderr, "usage: training_bench WORKLOAD OPTIMIZER THREADS SECONDS\n"), 2;
+  if (!b.w) return fprintf(stderr, "usage: training_bench WORKLOAD OPTIMIZER THREADS SECONDS [recorded|compiled]\n"), 2;
   cr_problem p = {0};
   cr_tape *t = cr_new();
   cr_set(t, CR_THREADS, atoi(argv[3]));
   cr_model *m = cr_model_new(t, CR_FLOAT32, 1);
   cr_optimizer *o = cr_optimizer_new(argv[2], NULL, &p);
-  double step = m && o && fill(&b) ? median_step(m, o, &b, atof(argv[4]), &p) : -1;
+  int ready = m && o && fill(&b), compile = argc == 6 && !strcmp(argv[5], "compiled"), records = argc == 6 && !compile;
+  cr_captured *whole = ready && !records ? capture(m, o, &b, compile, &p) : NULL;
+  double step = ready && (whole || records) ? median_step(m, o, whole, &b, atof(argv[4]), &p) : -1;
   struct rusage used;
   getrusage(RUSAGE_SELF, &used);
   if (step > 0) printf("%.9f %lld\n", step, (long long)used.ru_maxrss * 1024);
   else fprintf(stderr, "training_bench: %s %s\n", p.text, cr_error_text(t));
+  cr_captured_free(whole);
   cr_optimizer_free(o);
   cr_model_free(m);
   cr_array_release(&b.x);

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Run a batch command over goldens.jsonl and extra.jsonl and compare: compare.py [--only NAME]... [--limit N] [--torch] COMMAND...
+"""Run a batch command over goldens.jsonl and extra.jsonl and compare: compare.py [--only NAME]... [--limit N] [--captured] COMMAND...
 
 Example: tests/goldens/compare.py build/chainrule batch
 An entry passes when |got - expected| <= rtol*|expected| + atol; nan meets nan, an infinity its own sign; integers and
-bools exactly; shapes and dtypes exactly. Exit status 1 if anything fails."""
+bools exactly; shapes and dtypes exactly. With --captured each is also to be computed by a captured function, with the
+same bits. Exit status 1 if anything fails."""
 import json
 import math
 import subprocess
@@ -74,13 +75,15 @@ def check(answer, line):
 
 
 def main(argv):
-    only, limit = [], 8
+    only, limit, captured = [], 8, False
     while argv and argv[0].startswith("--"):
         flag = argv.pop(0)
         if flag == "--only":
             only.append(argv.pop(0))
         elif flag == "--limit":
             limit = int(argv.pop(0))
+        elif flag == "--captured":
+            captured = True
     if not argv:
         print(__doc__)
         return 2
@@ -89,7 +92,7 @@ def main(argv):
     function = lambda line: line["request"]["id"].rsplit("-", 1)[0]
     if only:
         lines = [line for line in lines if function(line) in only]
-    feed = "".join(json.dumps(line["request"]) + "\n" for line in lines)
+    feed = "".join(json.dumps(line["request"] | {"captured": captured}) + "\n" for line in lines)
     run = subprocess.run(argv, input=feed, capture_output=True, text=True)
     answers = {}
     for text in run.stdout.splitlines():
