@@ -18,7 +18,7 @@ static void load(cr_model *m, const char *head) {
 }
 
 static void compare_parameters(cr_model *m, const char *head, const char *letter, int gradients) {
-  char what[300];
+  char what[512];
   for (int k = 0; k < cr_model_count(m); k++) {
     const cr_parameter *p = cr_model_parameter(m, k);
     snprintf(what, sizeof what, "%s|%s", letter, p->name);

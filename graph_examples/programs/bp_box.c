@@ -73,7 +73,7 @@ int main(void) {
   weights w = {{{{0.2, -0.5, 0.4}, {0.7, 0.1, -0.3}}, {{0.6, -0.3}, {-0.8, 0.4}, {0.5, 0.9}}}};
   double worst = 0;
   for (int round = 1; round <= 200; round++) {
-    weights by_box = {.all = {0}}, by_engine;
+    weights by_box = {.all = {0}}, by_engine = {.all = {0}};
     double error = 0, exact = engine(&w, &by_engine), *b = by_box.all, *e = by_engine.all;
     for (int k = 0; k < EXAMPLES; k++) error += box(&w, input[k], desired[k], &by_box);
     worst = fmax(worst, fabs(error - exact));
