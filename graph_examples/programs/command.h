@@ -20,9 +20,10 @@ enum { STATUS_GOOD = 0, STATUS_FAILED = 1, STATUS_USAGE = 2 };
 typedef enum option_id {
   OPT_WRT, OPT_DTYPE, OPT_COTANGENT, OPT_TANGENT, OPT_ALL, OPT_DIGITS, OPT_FULL,  /* what to compute, how to print numbers */
   OPT_CLAIM, OPT_EXEC, OPT_TIMEOUT, OPT_TOLERANCE, OPT_SEED, OPT_ORDER,          /* check */
-  OPT_KINKS, OPT_LATEX, OPT_HTML, OPT_OUTPUT, OPT_SVG, OPT_PNG, OPT_DEPTH, OPT_FOCUS, OPT_STEPS, OPT_ONLY, OPT_FRAMES, OPT_STATS, OPT_TEXT, OPT_ERRATA, OPT_WHY, OPT_NONFINITE, OPT_MEMORY,
-  OPT_SET, OPT_EPOCHS, OPT_MAX_SECONDS, OPT_TARGET_LOSS, OPT_PATIENCE, OPT_GRAD_TOL, OPT_NO_CAPTURE, OPT_FOLDS, OPT_THREADS,  /* train */
-  OPT_CHECKPOINT, OPT_RESUME, OPT_LOG,
+  OPT_KINKS, OPT_LATEX, OPT_HTML, OPT_OUTPUT, OPT_SVG, OPT_PNG, OPT_DEPTH, OPT_FOCUS, OPT_STEPS, OPT_ONLY, OPT_FRAMES,
+  OPT_STATS, OPT_TEXT, OPT_ERRATA, OPT_WHY, OPT_NONFINITE, OPT_MEMORY,
+  OPT_SET, OPT_EPOCHS, OPT_MAX_SECONDS, OPT_TARGET_LOSS, OPT_PATIENCE, OPT_GRAD_TOL, OPT_NO_CAPTURE, OPT_FOLDS,
+  OPT_THREADS, OPT_CHECKPOINT, OPT_RESUME, OPT_LOG,  /* train */
   OPT_PLOT, OPT_CONFUSION, OPT_SATURATION, OPT_GRADIENTS, OPT_SUMMARY, OPT_FORMULA, OPT_DIAGRAM, OPT_LIST, OPT_QUIET,
   OPT_DATA, OPT_PROMPT, OPT_LENGTH, OPT_TEMPERATURE,  /* predict */
   OPT_NAME, OPT_GRADIENT, OPT_JACOBIAN, OPT_HESSIAN, OPT_SPARSE, OPT_MAIN, OPT_SPLIT,  /* codegen */
@@ -41,13 +42,15 @@ typedef struct context context;
 typedef struct verb {
   const char *name, *arguments, *summary;
   int (*run)(context *c);
-  uint64_t options;         /* which it takes: bit 1 << id; --json, --help and the like always */
+  const char *options;      /* names of those it takes, each ended by a blank; --json, --help and the like always */
   const char *description;  /* paragraphs, separated by newlines */
   const char *keys;         /* of its JSON: "key  meaning" lines */
   const char *examples;     /* command lines, one a line, without "chainrule"; the tests run them */
 } verb;
 extern const verb verbs[]; /* ended by a NULL name */
 const verb *verb_named(const char *name);
+static inline bool is_common(int id) { return id >= OPT_JSON; } /* every verb takes it */
+bool takes(const verb *v, int id);
 
 typedef struct setting {
   option_id id;

@@ -16,7 +16,7 @@ static double now(void) {
 
 /* The fastest of the runs of a tenth of a second, at least three; negative after a failure. */
 static double time_of(const cr_fn *f, cr_workspace *w, const cr_array *a, int n) {
-  double start = now(), best = INFINITY;
+  double start = now(), best = (double)INFINITY;
   for (int k = 0; k < 3 || now() - start < 0.1; k++) {
     double before = now();
     if (cr_fn_run(f, w, a, a + n) != CR_OK) return -1;

@@ -9,10 +9,6 @@ static const char *const inputs_text =
   "makes a vector, more a matrix; a first line without numbers is a header).";
 static const char *const status_text = "0 success; 1 a check failed; 2 bad usage or input.";
 
-static bool is_common(int id) { return id >= OPT_JSON; }
-
-static bool takes(const verb *v, int id) { return is_common(id) || (v->options >> id & 1); }
-
 /* Calls put for each line of text. */
 static void each_line(FILE *f, const char *text, void (*put)(FILE *f, const char *line, int length)) {
   for (const char *s = text; s && *s;) {

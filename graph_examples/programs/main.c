@@ -17,8 +17,6 @@ static bool is_assignment(const char *s) {
   return n && s[n] == '=' && s[n + 1] != '=';
 }
 
-static bool takes(const verb *v, option_id id) { return id >= OPT_JSON || (v->options >> id & 1); }
-
 /* --name, --name=value or --name value; *k moves over the value. */
 static bool read_option(context *c, int argc, char **argv, int *k) {
   const char *name = argv[*k] + 2, *equals = strchr(name, '=');
@@ -26,7 +24,7 @@ static bool read_option(context *c, int argc, char **argv, int *k) {
   int id = 0;
   if (!strcmp(argv[*k], "-h")) name = "help", length = 4, equals = NULL;
   while (id < N_OPTIONS && (strncmp(options[id].name, name, length) || options[id].name[length])) id++;
-  if (id == N_OPTIONS || !takes(c->verb, (option_id)id)) {
+  if (id == N_OPTIONS || !takes(c->verb, id)) {
     complain("%s has no option %s (chainrule %s --help lists them; put -- before an expression that begins with --)",
              c->verb->name, argv[*k], c->verb->name);
     return false;

@@ -3,16 +3,11 @@
 
 #include "command.h"
 
-#define BIT(id) ((uint64_t)1 << (id))
-
-enum {
-  EVALUATING = BIT(OPT_DTYPE) | BIT(OPT_MEMORY),
-  PRINTING = BIT(OPT_DIGITS) | BIT(OPT_FULL),
-};
+/* Options that verbs share, as names that a blank ends. */
+#define EVALUATING "dtype memory "
+#define PRINTING "digits full "
+#define DERIVING EVALUATING PRINTING "wrt "
 #define EXPRESSION "EXPR|FILE|- [NAME=VALUE ...]"
-static const uint64_t deriving = EVALUATING | PRINTING | BIT(OPT_WRT);
-
-_Static_assert(OPT_JSON <= 64, "a bit for each option that not every verb takes");
 
 const option options[N_OPTIONS] = {
   [OPT_WRT] = {"wrt", "NAMES", "differentiate with respect to these, separated by commas; default: all float inputs"},
@@ -88,14 +83,14 @@ const option options[N_OPTIONS] = {
 
 const verb verbs[] = {
   {"eval", EXPRESSION, "the value of an expression", verb_eval,
-   EVALUATING | PRINTING | BIT(OPT_ALL),
+   EVALUATING PRINTING "all ",
    "Evaluates an expression or a program and prints the value of its last expression. Several values are printed in order.",
    "value  list of tensors, one for each output\n"
    "names  with --all: object of the tensors that the source assigns\n" TENSOR_KEYS,
    "eval '2^10'\n"
    "eval 'softmax(x)' x=[1,2,3]\n"
    "eval 'a @ b' a='[[1,2],[3,4]]' b=[5,6] --json"},
-  {"grad", EXPRESSION, "the gradient", verb_derivative, deriving | BIT(OPT_WHY) | BIT(OPT_NONFINITE),
+  {"grad", EXPRESSION, "the gradient", verb_derivative, DERIVING "why nonfinite ",
    "The value and its derivative with respect to every float input. For a tensor, the gradient of the sum of its elements.",
    "value  list of tensors, one for each output\n"
    "grad   object of tensors by input\n"
@@ -105,17 +100,17 @@ const verb verbs[] = {
    "grad 'det(A)' A='[[3,0],[0,4]]'\n"
    "grad 'x * stop_gradient(y)' x=2 y=3 --why\n"
    "grad 'relu(x)' x=0 --json"},
-  {"vjp", EXPRESSION, "vector-Jacobian products: reverse mode", verb_derivative, deriving | BIT(OPT_COTANGENT),
+  {"vjp", EXPRESSION, "vector-Jacobian products: reverse mode", verb_derivative, DERIVING "cotangent ",
    "The derivative of the sum of cotangent times output with respect to every input.",
    "value  list of tensors, one for each output\n"
    "vjp    object of tensors by input\n" TENSOR_KEYS,
    "vjp 'exp(x)' x=[0,1] --cotangent [1,10]"},
-  {"jvp", EXPRESSION, "Jacobian-vector products: forward mode", verb_derivative, deriving | BIT(OPT_TANGENT),
+  {"jvp", EXPRESSION, "Jacobian-vector products: forward mode", verb_derivative, DERIVING "tangent ",
    "How the outputs move when the inputs move along the tangents.",
    "value  list of tensors, one for each output\n"
    "jvp    list of tensors, one for each output; null for integer outputs\n" TENSOR_KEYS,
    "jvp 'x*y' x=2 y=3 --tangent x=1 --tangent y=0.5"},
-  {"jac", EXPRESSION, "Jacobians, dense or sparse", verb_derivative, deriving | BIT(OPT_SPARSE) | BIT(OPT_OUTPUT),
+  {"jac", EXPRESSION, "Jacobians, dense or sparse", verb_derivative, DERIVING "sparse output ",
    "The derivative of every element of the output with respect to every element of each input: the axes of the output,\n"
    "then those of the input.\n"
    "\n"
@@ -127,7 +122,7 @@ const verb verbs[] = {
    "jac '[x*y, x+y]' x=2 y=3\n"
    "jac 'softmax(x)' x=[1,2,3]\n"
    "jac 'x[1:]*sin(x[:-1])' x=[1,2,3,4] --sparse"},
-  {"hess", EXPRESSION, "Hessians, dense or sparse", verb_derivative, deriving | BIT(OPT_COTANGENT) | BIT(OPT_SPARSE) | BIT(OPT_OUTPUT),
+  {"hess", EXPRESSION, "Hessians, dense or sparse", verb_derivative, DERIVING "cotangent sparse output ",
    "Second derivatives of the sum of cotangent times output, one block for each pair of inputs.\n"
    "\n"
    "With --sparse, one matrix over all inputs' elements, as jac --sparse shows it.",
@@ -138,14 +133,13 @@ const verb verbs[] = {
    "hess 'logsumexp(x, 0)' x=[1,2,3]\n"
    "hess 'sum(x[1:]*x[:-1]^2)' x=[1,2,3,4] --sparse"},
   {"hvp", EXPRESSION, "Hessian-vector products", verb_derivative,
-   deriving | BIT(OPT_COTANGENT) | BIT(OPT_TANGENT),
+   DERIVING "cotangent tangent ",
    "The Hessian of the sum of cotangent times output over all inputs jointly, times the tangents.",
    "value  list of tensors, one for each output\n"
    "hvp    object of tensors by input\n" TENSOR_KEYS,
    "hvp 'sum(x^3)' x=[1,2] --tangent x=[1,0]"},
   {"check", "[EXPR|FILE|-] [NAME=VALUE ...]", "is the gradient right?", verb_check,
-   EVALUATING | BIT(OPT_WRT) | BIT(OPT_CLAIM) | BIT(OPT_EXEC) | BIT(OPT_TIMEOUT) | BIT(OPT_TOLERANCE) | BIT(OPT_SEED) |
-     BIT(OPT_ORDER),
+   EVALUATING "wrt claim exec timeout tolerance seed order ",
    "Compares derivatives with extrapolated differences, forward with reverse mode, and second derivatives taken in several\n"
    "orders. With --claim, a gradient that was computed by hand is compared instead, and a wrong one is explained where a\n"
    "common mistake reproduces it. Exit status 1 when anything disagrees.\n"
@@ -167,7 +161,7 @@ const verb verbs[] = {
    "check 'sigmoid(x)' x=0.3 --claim x=0.2444583\n"
    "check 'mean(x^2)' x=[1,2,4] --claim x=[2,4,8]"},
   {"explain", EXPRESSION, "the chain rule, step by step, with numbers", verb_explain,
-   deriving | BIT(OPT_LATEX) | BIT(OPT_HTML) | BIT(OPT_OUTPUT) | BIT(OPT_DEPTH) | BIT(OPT_FOCUS) | BIT(OPT_STEPS) | BIT(OPT_ONLY),
+   DERIVING "latex html output depth focus steps only ",
    "Walks through a derivative: the rule that each part calls for, the values going forward, the adjoints coming back with\n"
    "each local derivative in symbols and numbers, sums where a value is used several times, the paths and their products,\n"
    "the gradient as a formula and as numbers, differences that agree with it, and what to mind. It is read off the tape\n"
@@ -194,7 +188,7 @@ const verb verbs[] = {
    "explain '(exp(sin(x)) * cos(1/x^3 + x^3))^4' x=1 --only rules\n"
    "explain 'sum((X @ W + b)^2)' X=[[1,2],[3,4]] W=[[1],[-1]] b=[0.5]"},
   {"graph", EXPRESSION, "the graph of operations", verb_graph,
-   deriving | BIT(OPT_OUTPUT) | BIT(OPT_SVG) | BIT(OPT_PNG) | BIT(OPT_DEPTH) | BIT(OPT_FOCUS) | BIT(OPT_FRAMES) | BIT(OPT_STATS) | BIT(OPT_TEXT) | BIT(OPT_COMPILE),
+   DERIVING "output svg png depth focus frames stats text compile ",
    "Prints the graph in Graphviz's DOT language, or draws it: boxes hold value and adjoint, arrows the local derivative.\n"
    "Inputs are blue, the result is yellow, dashed boxes do not depend on the inputs.\n"
    "\n"
@@ -213,7 +207,7 @@ const verb verbs[] = {
    "note, replayed, compiled  with --compile: what was done, seconds a run",
    "graph 'x*y + sin(x)' x=1 y=2\n"
    "graph 'sum(sigmoid(a*x + b) * tanh(x))' x=[1,2,3] a=2 b=1 --stats"},
-  {"cache", "", "the compiled functions that are kept", verb_cache, BIT(OPT_CLEAR),
+  {"cache", "", "the compiled functions that are kept", verb_cache, "clear ",
    "Functions that were compiled (graph --stats --compile) are kept in $XDG_CACHE_HOME/chainrule or ~/.cache/chainrule, a folder\n"
    "for its owner alone; what was not used for longest goes when it grows too large. Lists them; --clear removes them.",
    "folder   where they are\n"
@@ -222,7 +216,7 @@ const verb verbs[] = {
    "removed  with --clear instead: how many",
    "cache"},
   {"codegen", EXPRESSION, "a function and its derivatives as C", verb_codegen,
-   EVALUATING | BIT(OPT_NAME) | BIT(OPT_GRADIENT) | BIT(OPT_JACOBIAN) | BIT(OPT_HESSIAN) | BIT(OPT_SPARSE) | BIT(OPT_MAIN) | BIT(OPT_SPLIT) | BIT(OPT_OUTPUT),
+   EVALUATING "name gradient jacobian hessian sparse main split output ",
    "Writes one C11 source that computes the expression from its inputs and needs the C library alone: no allocation, loops kept as\n"
    "loops. The inputs' values give the shapes; numbers are passed by value, tensors as arrays. Compiled as its comment says, a\n"
    "function of numbers gives the bits that eval and grad give.",
@@ -239,7 +233,7 @@ const verb verbs[] = {
    "descents  list of {\"start\", \"end\", \"value\", \"gradient_norm\", \"minimum\"}; equal minima have equal numbers",
    "surface 'w^4/4 - w^2/2 + 0.1*w' w=-1.8:1.8\n"
    "surface '(1 - x)^2 + 10*(y - x^2)^2' x=-2:2 y=-1:3"},
-  {"ops", "[NAME]", "what there is to compute with", verb_ops, BIT(OPT_KINKS) | BIT(OPT_LATEX),
+  {"ops", "[NAME]", "what there is to compute with", verb_ops, "kinks latex ",
    "Lists the functions of the expression language by family; with a NAME, its documentation: what it computes, where, its\n"
    "derivative, and what happens at its kinks.",
    "functions  list of {\"name\", \"signature\", \"aliases\", \"family\", \"doc\", \"domain\", \"derivative\", \"kinks\",\n"
@@ -248,7 +242,7 @@ const verb verbs[] = {
    "ops softmax\n"
    "ops --kinks"},
   {"lesson", "[FILE ...] [NAME=VALUE ...]", "worked examples, checked number by number", verb_lesson,
-   BIT(OPT_ERRATA) | BIT(OPT_OUTPUT) | BIT(OPT_DIGITS),
+   "errata output digits ",
    "Runs lesson files: recomputes every number that they claim and classifies it as exact, correctly rounded, consistent\n"
    "with rounding every intermediate, truncated, following from an earlier error, or wrong. For a wrong one the slip is\n"
    "named that reproduces it. NAME=VALUE checks a number of your own in place of the printed ones, as in an exercise;\n"
@@ -259,9 +253,7 @@ const verb verbs[] = {
    "         \"correct\", \"verdict\", \"why\", \"note\", \"label\"}",
    "lesson"},
   {"train", "RECIPE [NAME=VALUE ...]", "trains a network on data, as a recipe says", verb_train,
-   BIT(OPT_SET) | BIT(OPT_EPOCHS) | BIT(OPT_MAX_SECONDS) | BIT(OPT_TARGET_LOSS) | BIT(OPT_PATIENCE) | BIT(OPT_GRAD_TOL) | BIT(OPT_NO_CAPTURE) | BIT(OPT_FOLDS) |
-     BIT(OPT_SEED) | BIT(OPT_THREADS) | BIT(OPT_CHECKPOINT) | BIT(OPT_RESUME) | BIT(OPT_LOG) | BIT(OPT_PLOT) | BIT(OPT_CONFUSION) |
-     BIT(OPT_SATURATION) | BIT(OPT_GRADIENTS) | BIT(OPT_SUMMARY) | BIT(OPT_FORMULA) | BIT(OPT_DIAGRAM) | BIT(OPT_LIST) | BIT(OPT_QUIET),
+   "set epochs max-seconds target-loss patience grad-tol no-capture folds seed threads checkpoint resume log plot confusion saturation gradients summary formula diagram list quiet ",
    "A recipe is a file of statements, one at the start of a line each, that go on over indented lines:\n"
    "\n"
    "  title \"Two moons\"\n"
@@ -296,8 +288,7 @@ const verb verbs[] = {
    "train graph_examples/training/recipes/digits.chain --formula\n"
    "train --list losses"},
   {"predict", "RECIPE [NAME=VALUE ...]", "what a trained network says about data", verb_predict,
-   BIT(OPT_SET) | BIT(OPT_SEED) | BIT(OPT_THREADS) | BIT(OPT_CHECKPOINT) | BIT(OPT_DATA) | BIT(OPT_OUTPUT) | BIT(OPT_PROMPT) |
-     BIT(OPT_LENGTH) | BIT(OPT_TEMPERATURE),
+   "set seed threads checkpoint data output prompt length temperature ",
    "Loads the network that train --checkpoint FILE has saved, and predicts the recipe's test data or those of --data: for each\n"
    "example the class and its probability, or the numbers predicted. --output writes them as .csv or .npy. Where the data\n"
    "have targets, loss and metrics are printed too. With --prompt, a network trained on a text goes on with another.",
@@ -306,7 +297,7 @@ const verb verbs[] = {
    "prompt, text with --prompt",
    NULL},
   {"plot", "EXPR|FILE|- NAME=LOW:HIGH [NAME=VALUE ...]", "a function and its derivative as curves", verb_plot,
-   EVALUATING | BIT(OPT_OUTPUT),
+   EVALUATING "output ",
    "Draws the value of an expression, or several in a tuple, and its derivative over a range of one name, by gnuplot. Shaded is\n"
    "where the derivative is below a twentieth of its largest. Without --output, the curves are drawn as text.",
    "name        of the variable\n"
@@ -315,13 +306,13 @@ const verb verbs[] = {
    "derivative  list of lists by function",
    "plot 'sigmoid(x)' x=-6:6\n"
    "plot '(tanh(x), relu(x))' x=-3:3 --json"},
-  {"repl", "[NAME=VALUE ...]", "an interactive session", verb_repl, EVALUATING | PRINTING,
+  {"repl", "[NAME=VALUE ...]", "an interactive session", verb_repl, EVALUATING PRINTING,
    "Reads expressions and assignments and prints their values; names keep their values from line to line. :grad NAME EXPR\n"
    "prints a derivative, :help lists the other commands, :quit or end of file ends. With --json, one line for each value.",
    "value  list of tensors, one for each output",
    NULL},
   {"batch", "[FILE|-]", "requests and answers as JSON lines, for other programs", verb_batch,
-   BIT(OPT_DTYPE) | BIT(OPT_MEMORY),
+   "dtype memory ",
    "Reads one request a line and answers each with one line, in order, flushed at once:\n"
    "\n"
    "  {\"id\": 1, \"expr\": \"softmax(x, axis=-1)\",\n"
@@ -360,4 +351,13 @@ const verb *verb_named(const char *name) {
   for (const verb *v = verbs; v->name; v++)
     if (!strcmp(v->name, name)) return v;
   return NULL;
+}
+
+bool takes(const verb *v, int id) {
+  const char *name = options[id].name;
+  size_t length = strlen(name);
+  if (is_common(id)) return true;
+  for (const char *word = v->options; *word; word += strcspn(word, " ") + 1)
+    if (!strncmp(word, name, length) && word[length] == ' ') return true;
+  return false;
 }
