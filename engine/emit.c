@@ -199,16 +199,17 @@ static bool put_node(cr_emitter *e, uint32_t id) {
 void cr__end_part(cr_emitter *e) {
   cr_buffer *b = &e->parts;
   size_t from = b->length + 1, call = e->calls.length;
-  cr_put(b, "\nstatic void %s_%d(", e->name, e->part + 1);
+  cr_put(b, "\n%svoid %s_%d(", e->options->file_lines ? "" : "static ", e->name, e->part + 1);
   cr__put_parameters(e, b, false, true);
-  cr_put(b, ") {\n");
+  cr_put(b, ")");
   cr__wrap(b, from, 4);
-  cr_put(b, "%s}\n", e->code.text ? e->code.text : "");
+  if (!b->failed) cr_put(&e->prototypes, "%s;\n", b->text + from);
+  cr_put(b, " {\n%s}\n", e->code.text ? e->code.text : "");
   cr_put(&e->calls, "  %s_%d(", e->name, e->part + 1);
   cr__put_parameters(e, &e->calls, false, false);
   cr_put(&e->calls, ");\n");
   cr__wrap(&e->calls, call, 4);
-  if (e->code.failed || b->failed || e->calls.failed) cr__out_of_memory(e->t);
+  if (e->code.failed || b->failed || e->calls.failed || e->prototypes.failed) cr__out_of_memory(e->t);
   e->code.length = 0;
   if (e->code.text) e->code.text[0] = 0;
   e->lines = 0;
@@ -276,8 +277,8 @@ static bool put_nodes(cr_emitter *e) {
 
 /* Once to see which numbers later functions need, once to write. */
 static void start_over(cr_emitter *e) {
-  cr_buffer *all[] = {&e->code, &e->parts, &e->calls, &e->tables};
-  for (int k = 0; k < 4; k++) {
+  cr_buffer *all[] = {&e->code, &e->parts, &e->calls, &e->tables, &e->prototypes};
+  for (int k = 0; k < 5; k++) {
     all[k]->length = 0;
     if (all[k]->text) all[k]->text[0] = 0;
   }
@@ -323,7 +324,7 @@ cr_status cr_emit_c(cr_buffer *b, cr_tape *t, int n_in, const cr_var *in, int n_
   cr_emit_options o = options ? *options : none;
   if (o.lines <= 0) o.lines = 400;
   cr_emitter e = {.t = t, .options = &o, .n_in = n_in, .in = in, .name = o.name ? o.name : "f"};
-  e.code.tape = e.parts.tape = e.tables.tape = e.calls.tape = e.pattern.tape = t;
+  e.code.tape = e.parts.tape = e.tables.tape = e.calls.tape = e.pattern.tape = e.prototypes.tape = t;
   cr_mark mark = cr_mark_here(t);
   for (int k = 0; k < n_in + n_out; k++)
     if (!cr__valid(t, k < n_in ? in[k] : out[k - n_in])) return t->error;
@@ -331,7 +332,8 @@ cr_status cr_emit_c(cr_buffer *b, cr_tape *t, int n_in, const cr_var *in, int n_
   write_source(&e, b, n_out, out);
   if (b->failed) cr__out_of_memory(t);
   cr__resize_on(t, e.member, (size_t)e.members_capacity * sizeof *e.member, 0);
-  cr_buffer_free(&e.code), cr_buffer_free(&e.parts), cr_buffer_free(&e.tables), cr_buffer_free(&e.calls), cr_buffer_free(&e.pattern);
+  cr_buffer *all[] = {&e.code, &e.parts, &e.tables, &e.calls, &e.pattern, &e.prototypes};
+  for (size_t k = 0; k < sizeof all / sizeof *all; k++) cr_buffer_free(all[k]);
   cr__free_sweeps(&e);
   cr_reset(t, mark);
   return t->error;

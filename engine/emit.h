@@ -34,6 +34,10 @@ typedef struct cr_emit_options {
   int sparse;                    /* of the Jacobian or Hessian only what can be nonzero, row by row, and the pattern as tables */
   int main;                      /* adds a program that prints the results at the inputs' values */
   int lines;                     /* a C function holds no more; what is longer is split. 0: 400 */
+  int file_lines;                /* a file holds no more, unless one function does: a header NAME.h of what the files share, NAME.c
+                                    with the function itself, NAME_1.c, ... with its parts. 0: one file */
+  void (*file)(void *user, const char *name, size_t at); /* before each file: its name, and where in the buffer it begins */
+  void *user;
 } cr_emit_options;
 
 /* Writes a C source that computes out from the leaves in; all other leaves are constants. Inputs and outputs become parameters:

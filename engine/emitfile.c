@@ -180,7 +180,7 @@ static void put_signature(cr_emitter *e, cr_buffer *b) {
   cr_put(b, "%s %s(", e->returns ? cr_emit_type((cr_dtype)e->out[0].shape.dtype) : "void", e->name);
   int indent = (int)(b->length - from);
   cr__put_parameters(e, b, true, true);
-  cr_put(b, ") {\n");
+  cr_put(b, ")");
   cr__wrap(b, from, indent);
 }
 
@@ -212,6 +212,7 @@ static size_t workspace_bytes(const cr_emitter *e) {
 }
 
 static void put_comment(cr_emitter *e, cr_buffer *b, bool uses_pow) {
+  const bool split = e->options->file_lines && e->part;
   static const char *const derivative[] = {"", " and its gradient", " and its Jacobian", ", its gradient and its Hessian"};
   cr_put(b, "/* %s", e->options->about ? "" : e->name);
   if (e->options->about) put_about(b, e->options->about);
@@ -225,9 +226,9 @@ static void put_comment(cr_emitter *e, cr_buffer *b, bool uses_pow) {
   if (e->n_members)
     cr_put(b, " *   %-10s %s_workspace, %llu bytes: whatever it holds; one for each thread\n", "ws", e->name,
            (unsigned long long)workspace_bytes(e));
-  cr_put(b, " *\n * Arrays are row-major and do not overlap. Compile with\n *   cc -std=c11 -O2 -ffp-contract=off%s -c %s.c\n"
+  cr_put(b, " *\n * Arrays are row-major and do not overlap. Compile with\n *   cc -std=c11 -O2 -ffp-contract=off%s -c %s.c%s%s%s\n"
          " * for the bits that chainrule " CR_VERSION ", which wrote this, computes itself; link with -lm. */\n",
-         uses_pow ? " -fno-builtin-pow" : "", e->name);
+         uses_pow ? " -fno-builtin-pow" : "", e->name, split ? " " : "", split ? e->name : "", split ? "_*.c" : "");
 }
 
 /* The program */
@@ -297,10 +298,12 @@ static void put_workspace(cr_emitter *e, cr_buffer *b) {
   cr_put(b, "} %s_workspace;\n", e->name);
 }
 
-void cr__put_file(cr_emitter *e, cr_buffer *b, const char *body) {
+/* What comes before the functions. */
+static void put_head(cr_emitter *e, cr_buffer *b, const char *body) {
   helpers h = {0};
   if (!find_helpers(e, &h, body)) return;
   put_comment(e, b, mentions(e, &h, body, "pow("));
+  if (e->options->file_lines) cr_put(b, "#ifndef CR_EMITTED_%s_H\n#define CR_EMITTED_%s_H\n\n", e->name, e->name);
   if (mentions(e, &h, body, "lgamma_r")) cr_put(b, "#define _DEFAULT_SOURCE 1 /* lgamma_r */\n");
   cr_put(b, "#include <math.h>\n");
   if (mentions(e, &h, body, "bool ")) cr_put(b, "#include <stdbool.h>\n");
@@ -311,13 +314,57 @@ void cr__put_file(cr_emitter *e, cr_buffer *b, const char *body) {
     if (h.used[k]) cr_put(b, "\n%s", h.list[k].text);
   if (e->pattern.text) cr_put(b, "\n%s", e->pattern.text);
   if (e->tables.text && e->tables.length) cr_put(b, "\n%s", e->tables.text);
-  if (e->parts.text && e->parts.length) cr_put(b, "%s", e->parts.text);
+}
+
+static void put_function(cr_emitter *e, cr_buffer *b, const char *body) {
   cr_put(b, "\n");
   put_signature(e, b);
+  cr_put(b, " {\n");
   for (int k = 0; k < e->n_in; k++)
     if (e->item[e->in[k].id].used_in < 0) cr_put(b, "  (void)%s; /* nothing depends on it */\n", e->item[e->in[k].id].name);
   for (int k = e->returns; k < e->n_out; k++)
     if (e->out[k].used_in < 0) cr_put(b, "  (void)%s; /* has no elements */\n", e->out[k].name);
   cr_put(b, "%s%s}\n", e->part && e->calls.text ? e->calls.text : "", body);
   if (e->options->main) put_main(e, b);
+}
+
+/* Begins a file of that name; number 0: none. */
+static void begin(cr_emitter *e, cr_buffer *b, int number, const char *suffix) {
+  char name[300], digits[16] = "";
+  if (number) snprintf(digits, sizeof digits, "_%d", number);
+  snprintf(name, sizeof name, "%.200s%s%s", e->name, digits, suffix);
+  if (e->options->file) e->options->file(e->options->user, name, b->length);
+  if (*suffix == '.' && suffix[1] == 'c') cr_put(b, "#include \"%.200s.h\"\n", e->name);
+}
+
+/* The parts, as many to a file as its lines hold. A line "}" ends each. */
+static void put_parts(cr_emitter *e, cr_buffer *b) {
+  int lines = 0, files = 0;
+  for (const char *p = e->parts.length ? e->parts.text : ""; *p;) {
+    const char *end = strstr(p, "\n}\n");
+    int length = 1;
+    end = end ? end + 3 : p + strlen(p);
+    for (const char *c = p; c < end; c++) length += *c == '\n';
+    if (!files || lines + length > e->options->file_lines) begin(e, b, ++files, ".c"), lines = 1;
+    cr_put(b, "%.*s", (int)(end - p), p);
+    lines += length;
+    p = end;
+  }
+}
+
+void cr__put_file(cr_emitter *e, cr_buffer *b, const char *body) {
+  if (!e->options->file_lines) {
+    put_head(e, b, body);
+    if (e->parts.length) cr_put(b, "%s", e->parts.text);
+    put_function(e, b, body);
+    return;
+  }
+  begin(e, b, 0, ".h");
+  put_head(e, b, body);
+  cr_put(b, "\n");
+  put_signature(e, b);
+  cr_put(b, ";\n%s%s\n#endif\n", e->prototypes.length ? "\n/* Its parts */\n" : "", e->prototypes.length ? e->prototypes.text : "");
+  put_parts(e, b);
+  begin(e, b, 0, ".c");
+  put_function(e, b, body);
 }

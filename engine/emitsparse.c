@@ -119,6 +119,13 @@ static int64_t seeds_within(const cr__compression *c, int64_t first, int64_t cou
   return n;
 }
 
+/* Is an element from first to first + count of a sweep's results one of the nonzeros? A symmetric matrix has others, too. */
+static bool is_read(const cr__compression *c, int64_t first, int64_t count) {
+  for (int64_t k = 0; k < c->start[c->colours]; k++)
+    if (c->from[k] >= first && c->from[k] < first + count) return true;
+  return false;
+}
+
 static bool add_loop(work *w, int out) {
   const cr__compression *c = w->c;
   cr_emitter *e = w->e;
@@ -141,8 +148,12 @@ static bool add_loop(work *w, int out) {
   if (status == CR_OK)
     status = c->reverse ? cr_vjp_many(s->n_seeds, s->of, s->seed, w->n, w->x, s->result)
                         : cr_jvp(w->m, w->y, s->n_seeds, s->of, s->seed, s->result);
-  for (int k = 0; status == CR_OK && k < results; k++)
-    if (!cr__add_piece(e, (cr__piece){.v = s->result[k], .out = CR__IN_LOOP})) return false;
+  first = 0;
+  for (int k = 0; status == CR_OK && k < results; k++) {
+    int64_t count = cr_count(s->result[k]);
+    if (is_read(c, first, count) && !cr__add_piece(e, (cr__piece){.v = s->result[k], .out = CR__IN_LOOP})) return false;
+    first += count;
+  }
   return status == CR_OK;
 }
 
@@ -330,8 +341,9 @@ void cr__open_sweeps(cr_emitter *e) {
 
 static void put_reading(cr_emitter *e, cr_emit_context *c, int k, int64_t first, const char *colour) {
   const cr__compression *m = &e->sweeps->c;
-  cr_emit_view v = cr__view_of(e, e->sweeps->result[k].id);
   cr_array a = cr_view(e->sweeps->result[k]);
+  if (!is_read(m, first, a.count)) return;
+  cr_emit_view v = cr__view_of(e, e->sweeps->result[k].id);
   const char *name = cr__format(e, "%s_places%d", e->name, k + 1), *starts = cr__format(e, "%s_starts", name);
   int64_t written = 0, nonzeros = m->start[m->colours];
   for (int64_t i = 0; i < nonzeros; i++) {
@@ -346,7 +358,6 @@ static void put_reading(cr_emitter *e, cr_emit_context *c, int k, int64_t first,
            (long long)from, (long long)m->at[i]);
     written++;
   }
-  if (!written) return;
   cr_put(&e->tables, "\n};\n");
   put_starts(e, starts, m->start, m->from, first, first + a.count);
   cr_emit_line(c, "for (int j = %s[%s]; j < %s[%s + 1]; j++) %s[%s[j][1]] = %s%s;", starts, colour, starts, colour,

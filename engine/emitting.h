@@ -72,7 +72,7 @@ struct cr_emitter {
   bool returns;           /* the first output */
   struct cr__sweeps *sweeps; /* a loop over the colours of a sparse matrix, at the end; NULL: none */
 
-  cr_buffer code, parts, tables, calls, pattern;
+  cr_buffer code, parts, tables, calls, pattern, prototypes;
   int part, lines, indent;
   bool uses_workspace;    /* this part */
   int level;
@@ -131,7 +131,7 @@ void cr__end_part(cr_emitter *e);
 /* The parameters that the current part names: "const double *restrict x, double y"; and as arguments. */
 void cr__put_parameters(cr_emitter *e, cr_buffer *b, bool all, bool types);
 
-/* emitfile.c */
+/* emitfile.c: the file, or files */
 void cr__put_file(cr_emitter *e, cr_buffer *b, const char *body);
 /* The definitions of the table's helpers that the body names, and of those that they name. */
 void cr__put_helpers(cr_emitter *e, cr_buffer *b, const char *body);

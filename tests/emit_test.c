@@ -278,6 +278,61 @@ static void test_split(void **state) {
   cr_free(t);
 }
 
+/* The same in files of at most 200 lines. */
+typedef struct files {
+  int n;
+  char name[64][40];
+  size_t at[65];
+} files;
+
+static void note_file(void *user, const char *name, size_t at) {
+  files *f = user;
+  assert_true(f->n < 64);
+  snprintf(f->name[f->n], sizeof f->name[0], "%s", name);
+  f->at[f->n++] = at;
+}
+
+static void test_files(void **state) {
+  (void)state;
+  cr_tape *t = cr_new();
+  cr_var x[2] = {cr_name(cr_input(t, 0.3), "x"), cr_name(cr_tensor_of(t, CR_FLOAT64, 1, (int64_t[]){3}, (double[]){1, 2, 3}), "v")}, y = x[0], d[2];
+  for (int k = 0; k < 300; k++) y = cr_add(cr_sin(cr_mul(y, k % 50 ? x[0] : cr_sum_all(cr_mul(x[1], y)))), y);
+  n_expected = 0;
+  expect(y);
+  assert_int_equal(cr_grad(y, 2, x, d), CR_OK);
+  expect(d[0]), expect(d[1]);
+  files f = {.n = 0};
+  cr_buffer b = {.tape = t};
+  cr_emit_options o = {.name = "long_chain", .what = CR_EMIT_GRADIENT, .main = 1, .lines = 50, .file_lines = 200, .file = note_file, .user = &f};
+  assert_int_equal(cr_emit_c(&b, t, 2, x, 1, &y, &o), CR_OK);
+  assert_true(f.n > 5);
+  f.at[f.n] = b.length;
+  char command[3000];
+  snprintf(command, sizeof command, "mkdir %s/files", directory);
+  run(command);
+  for (int k = 0; k < f.n; k++) {
+    char path[500];
+    int lines = 0;
+    cr_buffer part = {.text = b.text + f.at[k], .length = f.at[k + 1] - f.at[k]};
+    for (size_t i = 0; i < part.length; i++) lines += part.text[i] == '\n';
+    assert_true(lines <= 200 || k == 0);
+    snprintf(path, sizeof path, "%s/files/%s", directory, f.name[k]);
+    write_file(path, &part);
+  }
+  for (int k = 0; k < n_compilers; k++) {
+    bool quick = strstr(compilers[k], "tcc") != NULL;
+    snprintf(command, sizeof command, "cd %s/files && %s -std=c11 %s -Werror -Wall -o run *.c -lm && ./run > out", directory, compilers[k],
+             quick ? "" : "-O2 -ffp-contract=off -Wextra -Wconversion -Wmissing-prototypes");
+    run(command);
+    snprintf(command, sizeof command, "%s/files/out", directory);
+    compare("files", command, 1e-12);
+  }
+  snprintf(command, sizeof command, "rm -r %s/files", directory);
+  run(command);
+  cr_buffer_free(&b);
+  cr_free(t);
+}
+
 /* One sentence that names what is wrong; nothing is left behind. */
 static void test_errors(void **state) {
   (void)state;
@@ -404,7 +459,7 @@ int main(int argc, char **argv) {
   n_compilers = argc - 2;
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(test_rows), cmocka_unit_test(test_compositions), cmocka_unit_test(test_samples), cmocka_unit_test(test_matrices), cmocka_unit_test(test_sparse),
-    cmocka_unit_test(test_split), cmocka_unit_test(test_errors), cmocka_unit_test(test_names),
+    cmocka_unit_test(test_split), cmocka_unit_test(test_files), cmocka_unit_test(test_errors), cmocka_unit_test(test_names),
     cmocka_unit_test(test_captured_numbers), cmocka_unit_test(test_captured_step)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   if (!failed) remove_files();

@@ -72,6 +72,7 @@ const option options[N_OPTIONS] = {
   [OPT_SPARSE] = {"sparse", NULL, "only what can be nonzero, row by row"},
   [OPT_MAIN] = {"main", NULL, "add a program that prints the results at the inputs given"},
   [OPT_SPLIT] = {"split", "LINES", "split functions of more lines; default 400"},
+  [OPT_FILES] = {"files", "LINES", "several files of no more lines, and a header, in the folder that --output names; default: one file"},
   [OPT_COMPILE] = {"compile", NULL, "with --stats: compile the function, too, and time it"},
   [OPT_CLEAR] = {"clear", NULL, "remove what is kept"},
   [OPT_JSON] = {"json", NULL, "answer with one line of JSON"},
@@ -216,11 +217,11 @@ const verb verbs[] = {
    "removed  with --clear instead: how many",
    "cache"},
   {"codegen", EXPRESSION, "a function and its derivatives as C", verb_codegen,
-   EVALUATING "name gradient jacobian hessian sparse main split output ",
+   EVALUATING "name gradient jacobian hessian sparse main split files output ",
    "Writes one C11 source that computes the expression from its inputs and needs the C library alone: no allocation, loops kept as\n"
    "loops. The inputs' values give the shapes; numbers are passed by value, tensors as arrays. Compiled as its comment says, a\n"
    "function of numbers gives the bits that eval and grad give.",
-   "c  the same text",
+   "c  the same text; with --files an object of texts by file\n",
    "codegen 'x^2*sin(y)' x=2 y=3 --gradient\n"
    "codegen 'sum(tanh(W @ x))' W=[[1,2],[3,4]] x=[1,-1] --name layer --main"},
   {"surface", "EXPR|FILE|- NAME=LOW:HIGH [NAME=LOW:HIGH] [NAME=VALUE ...]", "a slice through a function, and its minima", verb_surface,

@@ -106,8 +106,8 @@ static cr_status read_penalty(cr_recipe *r, cr_problem *p) {
     r->l1 = l1 ? cr_number_of(&a, "c", 0) : l2 ? 0 : cr_number_of(&a, "c1", 0);
     r->l2 = l2 ? cr_number_of(&a, "c", 0) : l1 ? 0 : cr_number_of(&a, "c2", 0);
     r->half = cr_number_of(&a, "half", 0) != 0;
-    cr_arguments_free(&a);
   }
+  cr_arguments_free(&a);
   return status;
 }
 
