@@ -61,7 +61,8 @@ static int pull_check(const cr_infer *c) {
 
 static const cr_op pull_op = {
   .name = "pull", .arity = CR_VARIADIC, .attr_size = sizeof(pull_attr), .fields = pull_fields, .check = pull_check,
-  .infer = pull_infer, .eval = pull_eval, .show = pull_show, .pointwise = 1, .rule = "none: it is a derivative that is not differentiated again"};
+  .infer = pull_infer, .eval = pull_eval, .show = pull_show, .pointwise = 1,
+  .rule = "none: it is a derivative that is not differentiated again"};
 
 cr_var cr__pull(cr_tape *t, uint32_t id, int k, cr_var g) {
   const cr_op *op = t->op[cr__op_number(t, id)];

@@ -282,7 +282,8 @@ static cr_var composed_pull(int n, const cr_var *in, const void *attr) {
 static void attention_pull_vjp(cr_vjp_rule *c) { cr__composed_vjp(c, composed_pull); }
 static cr_var attention_pull_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, composed_pull); }
 static const cr_op attention_pull_op = {
-  .name = "attention_pull", .arity = CR_VARIADIC, .attr_size = sizeof(attention_attr), .fields = attention_fields, .infer = attention_pull_infer,
+  .name = "attention_pull", .arity = CR_VARIADIC, .attr_size = sizeof(attention_attr), .fields = attention_fields,
+  .infer = attention_pull_infer,
   .eval = attention_pull_eval, .vjp = attention_pull_vjp, .jvp = attention_pull_jvp, .show = attention_show,
   .rule = "as of the composition of products and softmax"};
 

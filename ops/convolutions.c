@@ -132,7 +132,8 @@ static void add_channels_depend(cr_depend *c) {
   cr_depend_along(c, 1, (int[]){1});
 }
 static const cr_op add_channels_op = {
-  .name = "add_channels", .check = cr__check_floats, .arity = 2, .kind = CR_LINEAR, .prepare = add_channels_prepare, .infer = add_channels_infer,
+  .name = "add_channels", .check = cr__check_floats, .arity = 2, .kind = CR_LINEAR, .prepare = add_channels_prepare,
+  .infer = add_channels_infer,
   .eval = add_channels_eval, .depend = add_channels_depend, .vjp = add_channels_vjp, .infix = "a + b", .latex = "%a + %b",
   .rule = "the cotangent; to the bias, its sum over all axes but 1"};
 

@@ -52,7 +52,8 @@ static cr_var gap_jvp(cr_jvp_rule *c) {
   return cr_mul(difference, cr_square(c->out));
 }
 static const cr_op gap_op = {
-  .name = "reciprocal_gaps", .check = cr__check_floats, .arity = 1, .infer = gap_infer, .eval = gap_eval, .vjp = gap_vjp, .jvp = gap_jvp,
+  .name = "reciprocal_gaps", .check = cr__check_floats, .arity = 1, .infer = gap_infer, .eval = gap_eval,
+  .vjp = gap_vjp, .jvp = gap_jvp,
   .rule = "dF_ij = F_ij^2 (dw_i - dw_j)"};
 static cr_var reciprocal_gaps(cr_var w) { return cr_record(w.tape, &gap_op, 1, &w, NULL); }
 
@@ -101,7 +102,8 @@ static cr_var eigenvalues_jvp(cr_jvp_rule *c) {
   return cr_sum(cr_mul(v, cr_matmul(symmetric(c->dot[0]), v)), 1, (int[]){-2}, 0);
 }
 static const cr_op eigenvalues_op = {
-  .name = "eigvalsh", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = eigenvalues_infer, .eval = eigenvalues_eval, .depend = cr__matrices_depend,
+  .name = "eigvalsh", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = eigenvalues_infer,
+  .eval = eigenvalues_eval, .depend = cr__matrices_depend,
   .vjp = eigenvalues_vjp, .jvp = eigenvalues_jvp, .rule = "V diag(g) V^T"};
 cr_var cr_eigvalsh(cr_var a) { return cr_record(a.tape, &eigenvalues_op, 1, &a, NULL); }
 
@@ -114,7 +116,8 @@ static cr_var eigenvectors_jvp(cr_jvp_rule *c) {
   return cr_matmul(v, cr_mul(f, product3(transposed(v), symmetric(c->dot[0]), v)));
 }
 static const cr_op eigenvectors_op = {
-  .name = "eigenvectors", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = eigenvectors_infer, .eval = eigenvectors_eval, .depend = cr__matrices_depend,
+  .name = "eigenvectors", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices,
+  .infer = eigenvectors_infer, .eval = eigenvectors_eval, .depend = cr__matrices_depend,
   .vjp = eigenvectors_vjp, .jvp = eigenvectors_jvp, .rule = "V (F o V^T g) V^T symmetrised, F_ij = 1/(w_j - w_i) or 0"};
 cr_var cr_eigh_vectors(cr_var a) { return cr_record(a.tape, &eigenvectors_op, 1, &a, NULL); }
 
@@ -168,7 +171,8 @@ static cr_var values_jvp(cr_jvp_rule *c) {
   return cr_sum(cr_mul(left_vectors(c->in[0]), cr_matmul(c->dot[0], right_vectors(c->in[0]))), 1, (int[]){-2}, 0);
 }
 static const cr_op values_op = {
-  .name = "svdvals", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = values_infer, .eval = values_eval, .depend = cr__matrices_depend, .vjp = values_vjp,
+  .name = "svdvals", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = values_infer,
+  .eval = values_eval, .depend = cr__matrices_depend, .vjp = values_vjp,
   .jvp = values_jvp, .rule = "U diag(g) V^T"};
 cr_var cr_svdvals(cr_var a) { return cr_record(a.tape, &values_op, 1, &a, NULL); }
 
@@ -205,11 +209,13 @@ static cr_var right_jvp(cr_jvp_rule *c) {
   return vectors_jvp(c->out, cr_svdvals(c->in[0]), left_vectors(c->in[0]), transposed(c->dot[0]));
 }
 static const cr_op left_op = {
-  .name = "left_singular_vectors", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = left_infer, .eval = left_eval, .depend = cr__matrices_depend,
+  .name = "left_singular_vectors", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices,
+  .infer = left_infer, .eval = left_eval, .depend = cr__matrices_depend,
   .vjp = left_vjp, .jvp = left_jvp,
   .rule = "U (F o (U^T g - g^T U)) S V^T + (I - U U^T) g S^-1 V^T, F_ij = 1/(s_j^2 - s_i^2) or 0"};
 static const cr_op right_op = {
-  .name = "right_singular_vectors", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = right_infer, .eval = right_eval, .depend = cr__matrices_depend,
+  .name = "right_singular_vectors", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices,
+  .infer = right_infer, .eval = right_eval, .depend = cr__matrices_depend,
   .vjp = right_vjp, .jvp = right_jvp, .rule = "that of the left vectors of A^T, transposed"};
 static cr_var left_vectors(cr_var a) { return cr_record(a.tape, &left_op, 1, &a, NULL); }
 static cr_var right_vectors(cr_var a) { return cr_record(a.tape, &right_op, 1, &a, NULL); }

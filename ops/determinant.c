@@ -105,7 +105,8 @@ static cr_var mixed_jvp(cr_jvp_rule *c) {
   return sum;
 }
 static const cr_op mixed_op = {
-  .name = "mixed_cofactor", .arity = CR_VARIADIC, .attr_size = sizeof(mixed_attr), .fields = mixed_fields, .prepare = prepare_matrices,
+  .name = "mixed_cofactor", .arity = CR_VARIADIC, .attr_size = sizeof(mixed_attr), .fields = mixed_fields,
+  .prepare = prepare_matrices,
   .infer = like_first, .eval = mixed_eval, .depend = cr__matrices_depend, .vjp = mixed_vjp, .jvp = mixed_jvp,
   .rule = "the same form with g in place of the operand"};
 
@@ -221,7 +222,8 @@ static cr_var cofactor_slope_jvp(cr_jvp_rule *c) {
   return cr_absent(c->dot[1]) ? sum : cr__plus(sum, cofactor_slope(c->in[0], c->dot[1]));
 }
 static const cr_op cofactor_slope_op = {
-  .name = "cofactor_slope", .check = cr__check_alike, .arity = 2, .prepare = prepare_matrices, .infer = like_first, .eval = cofactor_slope_eval, .depend = cr__matrices_depend,
+  .name = "cofactor_slope", .check = cr__check_alike, .arity = 2, .prepare = prepare_matrices, .infer = like_first,
+  .eval = cofactor_slope_eval, .depend = cr__matrices_depend,
   .vjp = cofactor_slope_vjp, .jvp = cofactor_slope_jvp,
   .rule = "D: cofactor_slope(A, g); A: that of det(A) (<A^-T, D> A^-T - A^-T D^T A^-T), not for a singular A"};
 static cr_var cofactor_slope(cr_var a, cr_var d) { return cr_record(a.tape, &cofactor_slope_op, 2, (cr_var[]){a, d}, NULL); }
@@ -229,7 +231,8 @@ static cr_var cofactor_slope(cr_var a, cr_var d) { return cr_record(a.tape, &cof
 static void cofactor_vjp(cr_vjp_rule *c) { c->d[0] = cofactor_slope(c->in[0], c->g); }
 static cr_var cofactor_jvp(cr_jvp_rule *c) { return cofactor_slope(c->in[0], c->dot[0]); }
 static const cr_op cofactor_op = {
-  .name = "cofactor", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = like_first, .eval = cofactor_eval, .depend = cr__matrices_depend,
+  .name = "cofactor", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = like_first,
+  .eval = cofactor_eval, .depend = cr__matrices_depend,
   .vjp = cofactor_vjp, .jvp = cofactor_jvp, .rule = "cofactor_slope(A, g)"};
 
 cr_var cr_cofactor(cr_var a) {
@@ -261,7 +264,8 @@ static cr_status det_eval(cr_eval *c) {
 static void det_vjp(cr_vjp_rule *c) { c->d[0] = times_matrix(c->g, cr_cofactor(c->in[0])); }
 static cr_var det_jvp(cr_jvp_rule *c) { return cr__sum_last(cr_mul(cr_cofactor(c->in[0]), c->dot[0]), 2, 0); }
 static const cr_op det_op = {
-  .name = "det", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = one_number, .eval = det_eval, .depend = cr__matrices_depend, .vjp = det_vjp,
+  .name = "det", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = one_number,
+  .eval = det_eval, .depend = cr__matrices_depend, .vjp = det_vjp,
   .jvp = det_jvp, .latex = "\\det\\left(%a\\right)", .rule = "g times the cofactors of A"};
 
 cr_var cr_det(cr_var a) { return cr_record(a.tape, &det_op, 1, &a, NULL); }
@@ -299,12 +303,15 @@ static cr_var log_det_jvp(cr_jvp_rule *c) {
 }
 static cr_var no_jvp(cr_jvp_rule *c) { return cr_poison(c->tape); }
 static const cr_op det_sign_op = {
-  .name = "sign_det", .check = cr__check_floats, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(slogdet_attr), .fields = slogdet_fields,
+  .name = "sign_det", .check = cr__check_floats, .arity = 1, .kind = CR_PIECEWISE_CONSTANT,
+  .attr_size = sizeof(slogdet_attr), .fields = slogdet_fields,
   .prepare = prepare_matrices, .infer = one_number, .eval = slogdet_eval, .jvp = no_jvp,
   .latex = "\\operatorname{sgn}\\det\\left(%a\\right)", .rule = "none"};
 static const cr_op log_det_op = {
-  .name = "log_abs_det", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(slogdet_attr), .fields = slogdet_fields, .prepare = prepare_matrices, .infer = one_number,
-  .eval = slogdet_eval, .depend = cr__matrices_depend, .vjp = log_det_vjp, .jvp = log_det_jvp, .latex = "\\ln\\left|\\det\\left(%a\\right)\\right|",
+  .name = "log_abs_det", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(slogdet_attr),
+  .fields = slogdet_fields, .prepare = prepare_matrices, .infer = one_number,
+  .eval = slogdet_eval, .depend = cr__matrices_depend, .vjp = log_det_vjp, .jvp = log_det_jvp,
+  .latex = "\\ln\\left|\\det\\left(%a\\right)\\right|",
   .rule = "g A^-T"};
 
 cr_var cr_slogdet(cr_var a, cr_var *sign) {

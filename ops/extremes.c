@@ -67,10 +67,12 @@ static unsigned mask_in(const cr_emit_context *c) { return ((const cr__axes *)c-
 static void argmax_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "argmax_row($0, $2)"); }
 static void argmin_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "argmin_row($0, $2)"); }
 static const cr_op argmax_op = {
-  .name = "argmax", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = arg_infer,
+  .name = "argmax", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT,
+  .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = arg_infer,
   .eval = argmax_eval, .emit = argmax_emit, .show = cr__axes_show, .latex = "\\operatorname{argmax} %a"};
 static const cr_op argmin_op = {
-  .name = "argmin", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = arg_infer,
+  .name = "argmin", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT,
+  .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = arg_infer,
   .eval = argmin_eval, .emit = argmin_emit, .show = cr__axes_show, .latex = "\\operatorname{argmin} %a"};
 
 static cr_var record_over(cr_var x, const cr_op *op, int n_axes, const int *axes, int keepdim) {
@@ -104,7 +106,8 @@ static cr_status shares_eval(cr_eval *c) {
 }
 static void shares_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__WHOLE_ROW, "shares_row($0, $2, $4)"); }
 static const cr_op shares_op = {
-  .name = "extreme_shares", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields,
+  .name = "extreme_shares", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes),
+  .fields = cr__axes_fields,
   .infer = cr__same_shape,
   .eval = shares_eval, .emit = shares_emit, .vjp = cr__no_vjp, .jvp = cr__no_jvp, .show = cr__axes_show};
 
@@ -140,11 +143,13 @@ static uint64_t extreme_decide(int n, const cr_array *in, const cr_array *out, c
 static void amax_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "$0[argmax_row($0, $2)]"); }
 static void amin_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "$0[argmin_row($0, $2)]"); }
 static const cr_op amax_op = {
-  .name = "amax", .check = cr__check_numbers, .arity = 1, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = value_infer, .eval = amax_eval, .depend = cr__rows_depend, .emit = amax_emit, .vjp = extreme_vjp,
+  .name = "amax", .check = cr__check_numbers, .arity = 1, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields,
+  .infer = value_infer, .eval = amax_eval, .depend = cr__rows_depend, .emit = amax_emit, .vjp = extreme_vjp,
   .jvp = extreme_jvp, .decide = extreme_decide, .show = cr__axes_show, .latex = "\\max %a",
   .rule = "an even share to each largest element"};
 static const cr_op amin_op = {
-  .name = "amin", .check = cr__check_numbers, .arity = 1, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = value_infer, .eval = amin_eval, .depend = cr__rows_depend, .emit = amin_emit, .vjp = extreme_vjp,
+  .name = "amin", .check = cr__check_numbers, .arity = 1, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields,
+  .infer = value_infer, .eval = amin_eval, .depend = cr__rows_depend, .emit = amin_emit, .vjp = extreme_vjp,
   .jvp = extreme_jvp, .decide = extreme_decide, .show = cr__axes_show, .latex = "\\min %a",
   .rule = "an even share to each smallest element"};
 

@@ -204,8 +204,10 @@ static void take_depend(cr_depend *c) {
   else cr_depend_selection(c);
 }
 static const cr_op index_select_op = {
-  .name = "index_select", .check = index_check, .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .fields = axis_fields, .prepare = index_select_prepare,
-  .infer = index_select_infer, .eval = index_select_eval, .depend = take_depend, .emit = take_emit, .vjp = index_select_vjp, .show = show_axis, .latex = "%a_{[%b]}",
+  .name = "index_select", .check = index_check, .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr),
+  .fields = axis_fields, .prepare = index_select_prepare,
+  .infer = index_select_infer, .eval = index_select_eval, .depend = take_depend, .emit = take_emit,
+  .vjp = index_select_vjp, .show = show_axis, .latex = "%a_{[%b]}",
   .rule = "the cotangent added at the positions it came from"};
 
 cr_var cr_index_select(cr_var x, int axis, cr_var index) {
@@ -277,8 +279,10 @@ static void index_add_depend(cr_depend *c) {
   }
 }
 static const cr_op index_add_op = {
-  .name = "index_add", .check = index_check, .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .fields = axis_fields, .prepare = index_add_prepare,
-  .infer = index_add_infer, .eval = index_add_eval, .depend = index_add_depend, .emit = add_emit, .vjp = index_add_vjp, .show = show_axis,
+  .name = "index_add", .check = index_check, .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr),
+  .fields = axis_fields, .prepare = index_add_prepare,
+  .infer = index_add_infer, .eval = index_add_eval, .depend = index_add_depend, .emit = add_emit, .vjp = index_add_vjp,
+  .show = show_axis,
   .rule = "the cotangent; to the source, the cotangent at the positions"};
 
 cr_var cr_index_add(cr_var x, int axis, cr_var index, cr_var source) {
@@ -344,7 +348,8 @@ static void gather_vjp(cr_vjp_rule *c) {
   c->d[0] = cr_scatter_add(cr_zeros_like(c->in[0]), axis_in(c->attr), c->in[1], c->g);
 }
 static const cr_op gather_op = {
-  .name = "gather", .check = axis_check, .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .fields = axis_fields, .prepare = index_select_prepare,
+  .name = "gather", .check = axis_check, .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr),
+  .fields = axis_fields, .prepare = index_select_prepare,
   .infer = gather_infer, .eval = gather_eval, .depend = take_depend, .emit = take_emit, .vjp = gather_vjp, .show = show_axis,
   .rule = "the cotangent added at the positions it came from"};
 
@@ -399,8 +404,10 @@ static void scatter_add_depend(cr_depend *c) {
   }
 }
 static const cr_op scatter_add_op = {
-  .name = "scatter_add", .check = axis_check, .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .fields = axis_fields, .prepare = index_add_prepare,
-  .infer = scatter_infer, .eval = scatter_add_eval, .depend = scatter_add_depend, .emit = add_emit, .vjp = scatter_add_vjp, .show = show_axis,
+  .name = "scatter_add", .check = axis_check, .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr),
+  .fields = axis_fields, .prepare = index_add_prepare,
+  .infer = scatter_infer, .eval = scatter_add_eval, .depend = scatter_add_depend, .emit = add_emit,
+  .vjp = scatter_add_vjp, .show = show_axis,
   .rule = "the cotangent; to the source, the cotangent at the positions"};
 
 static cr_status scatter_eval(cr_eval *c) {
@@ -447,8 +454,10 @@ static void scatter_vjp(cr_vjp_rule *c) {
   c->d[2] = cr_where(wins, cr_gather(c->g, axis, c->in[1]), zero);
 }
 static const cr_op scatter_op = {
-  .name = "scatter", .check = axis_check, .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr), .fields = axis_fields, .prepare = index_add_prepare,
-  .infer = scatter_infer, .eval = scatter_eval, .depend = cr_depend_selection, .emit = write_emit, .vjp = scatter_vjp, .show = show_axis,
+  .name = "scatter", .check = axis_check, .arity = 3, .kind = CR_LINEAR, .attr_size = sizeof(axis_attr),
+  .fields = axis_fields, .prepare = index_add_prepare,
+  .infer = scatter_infer, .eval = scatter_eval, .depend = cr_depend_selection, .emit = write_emit, .vjp = scatter_vjp,
+  .show = show_axis,
   .rule = "the cotangent with zeros at the positions; to the source, the cotangent there, for the last writer only"};
 
 /* A source larger than the index is used as far as the index goes, a single number everywhere. */

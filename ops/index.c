@@ -44,7 +44,8 @@ static cr_status ravel_eval(cr_eval *c) {
   return CR_OK;
 }
 static const cr_op ravel_op = {
-  .name = "ravel_index", .arity = CR_VARIADIC, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(dims_attr), .fields = dims_fields,
+  .name = "ravel_index", .arity = CR_VARIADIC, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(dims_attr),
+  .fields = dims_fields,
   .prepare = ravel_prepare, .infer = ravel_infer, .eval = ravel_eval};
 
 /* one_hot: integers to rows of a unit matrix */
@@ -76,7 +77,8 @@ static cr_status one_hot_eval(cr_eval *c) {
   return CR_OK;
 }
 static const cr_op one_hot_op = {
-  .name = "one_hot", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(dims_attr), .fields = dims_fields, .infer = one_hot_infer,
+  .name = "one_hot", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(dims_attr), .fields = dims_fields,
+  .infer = one_hot_infer,
   .eval = one_hot_eval, .show = one_hot_show};
 
 /* One more than the largest integer: the number of classes or segments where none is given. */

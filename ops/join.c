@@ -89,8 +89,10 @@ static void concatenate_emit(cr_emit_context *c) {
 }
 
 static const cr_op concatenate_op = {
-  .name = "concatenate", .check = concatenate_check, .arity = CR_VARIADIC, .kind = CR_LINEAR, .attr_size = sizeof(join_attr), .fields = join_fields, .prepare = join_prepare,
-  .infer = concatenate_infer, .eval = concatenate_eval, .depend = cr_depend_selection, .emit = concatenate_emit, .vjp = concatenate_vjp, .show = join_show,
+  .name = "concatenate", .check = concatenate_check, .arity = CR_VARIADIC, .kind = CR_LINEAR,
+  .attr_size = sizeof(join_attr), .fields = join_fields, .prepare = join_prepare,
+  .infer = concatenate_infer, .eval = concatenate_eval, .depend = cr_depend_selection, .emit = concatenate_emit,
+  .vjp = concatenate_vjp, .show = join_show,
   .rule = "to each operand its slice of the cotangent"};
 
 cr_var cr_concatenate(int n, const cr_var *x, int axis) {
@@ -149,8 +151,10 @@ static void stack_emit(cr_emit_context *c) {
 }
 
 static const cr_op stack_op = {
-  .name = "stack", .check = stack_check, .arity = CR_VARIADIC, .kind = CR_LINEAR, .attr_size = sizeof(join_attr), .fields = join_fields, .prepare = join_prepare,
-  .infer = stack_infer, .eval = stack_eval, .depend = cr_depend_selection, .emit = stack_emit, .vjp = stack_vjp, .show = join_show,
+  .name = "stack", .check = stack_check, .arity = CR_VARIADIC, .kind = CR_LINEAR, .attr_size = sizeof(join_attr),
+  .fields = join_fields, .prepare = join_prepare,
+  .infer = stack_infer, .eval = stack_eval, .depend = cr_depend_selection, .emit = stack_emit, .vjp = stack_vjp,
+  .show = join_show,
   .rule = "to each operand its position of the cotangent"};
 
 cr_var cr_stack(int n, const cr_var *x, int axis) {

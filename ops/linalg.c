@@ -61,7 +61,8 @@ static cr_var solve_jvp(cr_jvp_rule *c) {
   return solve_columns(c->in[0], right);
 }
 static const cr_op solve_op = {
-  .name = "solve", .check = cr__check_floats, .arity = 2, .prepare = prepare_matrices, .infer = like_second, .eval = solve_eval, .depend = cr__matrices_depend, .vjp = solve_vjp,
+  .name = "solve", .check = cr__check_floats, .arity = 2, .prepare = prepare_matrices, .infer = like_second,
+  .eval = solve_eval, .depend = cr__matrices_depend, .vjp = solve_vjp,
   .jvp = solve_jvp, .latex = "%a^{-1} \\, %b", .rule = "B: W = A^-T g; A: -W X^T"};
 
 static cr_var solve_columns(cr_var a, cr_var b) { return cr_record(a.tape, &solve_op, 2, (cr_var[]){a, b}, NULL); }
@@ -143,8 +144,10 @@ static cr_var triangular_jvp(cr_jvp_rule *c) {
   return triangular_columns(c->in[0], right, r->upper, r->unit);
 }
 static const cr_op triangular_op = {
-  .name = "solve_triangular", .check = cr__check_floats, .arity = 2, .attr_size = sizeof(triangle_attr), .fields = triangle_fields, .prepare = prepare_matrices,
-  .infer = like_second, .eval = triangular_eval, .depend = cr__matrices_depend, .vjp = triangular_vjp, .jvp = triangular_jvp, .show = triangle_show,
+  .name = "solve_triangular", .check = cr__check_floats, .arity = 2, .attr_size = sizeof(triangle_attr),
+  .fields = triangle_fields, .prepare = prepare_matrices,
+  .infer = like_second, .eval = triangular_eval, .depend = cr__matrices_depend, .vjp = triangular_vjp,
+  .jvp = triangular_jvp, .show = triangle_show,
   .latex = "%a^{-1} \\, %b", .rule = "B: W = T^-T g; T: the triangle of -W X^T"};
 
 static cr_var triangular_columns(cr_var t, cr_var b, int upper, int unit) {
@@ -188,7 +191,8 @@ static cr_var cholesky_jvp(cr_jvp_rule *c) {
   return cr_matmul(c->out, half_lower(right_divide(p, c->out, true)));
 }
 static const cr_op cholesky_op = {
-  .name = "cholesky", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = like_first, .eval = cholesky_eval, .depend = cr__matrices_depend,
+  .name = "cholesky", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = like_first,
+  .eval = cholesky_eval, .depend = cr__matrices_depend,
   .vjp = cholesky_vjp, .jvp = cholesky_jvp,
   .rule = "sym(L^-T S L^-1) with S the lower triangle of L^T g, its diagonal halved"};
 
@@ -270,7 +274,8 @@ static cr_var lstsq_jvp(cr_jvp_rule *c) {
   return cr__plus(cr_lstsq(a, right), more);
 }
 static const cr_op lstsq_op = {
-  .name = "lstsq", .check = cr__check_floats, .arity = 2, .prepare = prepare_matrices, .infer = lstsq_infer, .eval = lstsq_eval, .depend = cr__matrices_depend, .vjp = lstsq_vjp,
+  .name = "lstsq", .check = cr__check_floats, .arity = 2, .prepare = prepare_matrices, .infer = lstsq_infer,
+  .eval = lstsq_eval, .depend = cr__matrices_depend, .vjp = lstsq_vjp,
   .jvp = lstsq_jvp, .latex = "%a^{+} \\, %b",
   .rule = "B: W = A^+T g; A: -W X^T + (B - A X) (A^+ W)^T for tall A, -W X^T + A^+T X (g - A^T W)^T for wide A"};
 

@@ -163,7 +163,8 @@ static void matmul_depend(cr_depend *c) {
 }
 
 static const cr_op matmul_op = {
-  .name = "matmul", .check = cr__check_numbers, .arity = 2, .kind = CR_BILINEAR, .prepare = matmul_prepare, .infer = matmul_infer, .eval = matmul_eval, .depend = matmul_depend, .emit = matmul_emit,
+  .name = "matmul", .check = cr__check_numbers, .arity = 2, .kind = CR_BILINEAR, .prepare = matmul_prepare,
+  .infer = matmul_infer, .eval = matmul_eval, .depend = matmul_depend, .emit = matmul_emit,
   .vjp = matmul_vjp, .infix = "a @ b", .latex = "%a \\, %b", .rule = "g B^T for A, A^T g for B"};
 
 cr_var cr_matmul(cr_var a, cr_var b) {

@@ -32,8 +32,10 @@ static void center_emit(cr_emit_context *c) {
 }
 static void center_vjp(cr_vjp_rule *c) { c->d[0] = center(c->g, c->attr); }
 static const cr_op center_op = {
-  .name = "center", .check = cr__check_floats, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .prepare = cr__prepare_float,
-  .infer = cr__same_shape, .eval = center_eval, .depend = cr__rows_depend, .emit = center_emit, .vjp = center_vjp, .show = cr__axes_show,
+  .name = "center", .check = cr__check_floats, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes),
+  .fields = cr__axes_fields, .prepare = cr__prepare_float,
+  .infer = cr__same_shape, .eval = center_eval, .depend = cr__rows_depend, .emit = center_emit, .vjp = center_vjp,
+  .show = cr__axes_show,
   .latex = "\\left(%a - \\overline{%a}\\right)",
   .rule = "the cotangent minus its mean"};
 
@@ -131,8 +133,10 @@ static cr_var norm_jvp(cr_jvp_rule *c) {
   return cr_sum(terms, n, axes, a->axes.keepdim);
 }
 static const cr_op norm_op = {
-  .name = "vector_norm", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(norm_attr), .fields = norm_fields, .prepare = cr__prepare_float, .infer = norm_infer,
-  .eval = norm_eval, .depend = cr__rows_depend, .emit = norm_emit, .vjp = norm_vjp, .jvp = norm_jvp, .show = norm_show, .latex = "\\left\\|%a\\right\\|",
+  .name = "vector_norm", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(norm_attr), .fields = norm_fields,
+  .prepare = cr__prepare_float, .infer = norm_infer,
+  .eval = norm_eval, .depend = cr__rows_depend, .emit = norm_emit, .vjp = norm_vjp, .jvp = norm_jvp, .show = norm_show,
+  .latex = "\\left\\|%a\\right\\|",
   .rule = "sign(x) |x / y|^(p - 1), 0 at 0"};
 
 cr_var cr_vector_norm(cr_var x, double p, int n_axes, const int *axes, int keepdim) {

@@ -122,7 +122,8 @@ static cr_var cast_jvp(cr_jvp_rule *c) {
   return cr_cast(c->dot[0], cr_dtype_of(c->out));
 }
 static const cr_op cast_op = {
-  .name = "cast", .check = cr__check_nothing, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .fields = cast_fields, .infer = cast_infer, .eval = copy_eval, .emit = value_emit, .pointwise = 1,
+  .name = "cast", .check = cr__check_nothing, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr),
+  .fields = cast_fields, .infer = cast_infer, .eval = copy_eval, .emit = value_emit, .pointwise = 1,
   .vjp = cast_vjp, .jvp = cast_jvp, .show = cast_show, .latex = "%a",
   .rule = "the cotangent cast back; none through integers"};
 
@@ -141,7 +142,8 @@ static cr_status same_view(cr_infer *c) {
 static void no_vjp(cr_vjp_rule *c) { (void)c; }
 static cr_var no_jvp(cr_jvp_rule *c) { return cr_poison(c->tape); }
 static const cr_op stop_gradient_op = {
-  .name = "stop_gradient", .check = cr__check_nothing, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .infer = same_view, .vjp = no_vjp, .jvp = no_jvp,
+  .name = "stop_gradient", .check = cr__check_nothing, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .infer = same_view,
+  .vjp = no_vjp, .jvp = no_jvp,
   .latex = "\\operatorname{stop}\\left(%a\\right)", .rule = "none: the path is cut here"};
 
 cr_var cr_stop_gradient(cr_var x) { return cr_record(x.tape, &stop_gradient_op, 1, &x, NULL); }
@@ -154,7 +156,8 @@ static cr_status copy_infer(cr_infer *c) {
 }
 static void copy_vjp(cr_vjp_rule *c) { c->d[0] = c->g; }
 static const cr_op copy_op = {
-  .name = "copy", .check = cr__check_nothing, .arity = 1, .kind = CR_LINEAR, .infer = copy_infer, .eval = copy_eval, .depend = cr_depend_selection, .emit = value_emit, .vjp = copy_vjp, .latex = "%a",
+  .name = "copy", .check = cr__check_nothing, .arity = 1, .kind = CR_LINEAR, .infer = copy_infer, .eval = copy_eval,
+  .depend = cr_depend_selection, .emit = value_emit, .vjp = copy_vjp, .latex = "%a",
   .rule = "the cotangent"};
 
 cr_var cr_copy(cr_var x) { return cr_record(x.tape, &copy_op, 1, &x, NULL); }
@@ -221,8 +224,10 @@ static cr_var reshape_jvp(cr_jvp_rule *c) {
   return cr_absent(c->dot[0]) ? c->dot[0] : cr_reshape(c->dot[0], y.rank, y.dim);
 }
 static const cr_op reshape_op = {
-  .name = "reshape", .check = reshape_check, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .fields = dims_fields, .infer = reshape_infer,
-  .eval = copy_eval, .depend = cr_depend_selection, .emit = copy_emit, .vjp = reshape_vjp, .jvp = reshape_jvp, .show = show_dims,
+  .name = "reshape", .check = reshape_check, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr),
+  .fields = dims_fields, .infer = reshape_infer,
+  .eval = copy_eval, .depend = cr_depend_selection, .emit = copy_emit, .vjp = reshape_vjp, .jvp = reshape_jvp,
+  .show = show_dims,
   .latex = "\\operatorname{reshape}\\left(%a\\right)", .rule = "the cotangent in the operand's shape"};
 
 cr_var cr_reshape(cr_var x, int rank, const int64_t *dims) {
@@ -284,7 +289,8 @@ static cr_var permute_by(cr_var x, const dims_attr *d, int inverse) {
 static void permute_vjp(cr_vjp_rule *c) { c->d[0] = permute_by(c->g, c->attr, 1); }
 static cr_var permute_jvp(cr_jvp_rule *c) { return cr_absent(c->dot[0]) ? c->dot[0] : permute_by(c->dot[0], c->attr, 0); }
 static const cr_op permute_op = {
-  .name = "permute", .check = permute_check, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .fields = permute_fields, .infer = permute_infer,
+  .name = "permute", .check = permute_check, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr),
+  .fields = permute_fields, .infer = permute_infer,
   .vjp = permute_vjp, .jvp = permute_jvp, .show = show_dims, .latex = "%a^{\\top}",
   .rule = "the cotangent with the axes put back"};
 
@@ -338,7 +344,8 @@ static cr_var broadcast_jvp(cr_jvp_rule *c) {
   return cr_absent(c->dot[0]) ? c->dot[0] : cr_broadcast_to(c->dot[0], y.rank, y.dim);
 }
 static const cr_op broadcast_op = {
-  .name = "broadcast_to", .check = broadcast_check, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr), .fields = dims_fields, .infer = broadcast_infer,
+  .name = "broadcast_to", .check = broadcast_check, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(dims_attr),
+  .fields = dims_fields, .infer = broadcast_infer,
   .vjp = broadcast_vjp, .jvp = broadcast_jvp, .show = show_dims, .latex = "%a",
   .rule = "the cotangent summed over the axes that were expanded"};
 

@@ -122,12 +122,16 @@ static cr_var pull_jvp(cr_jvp_rule *c) {
 }
 
 static const cr_op standardize_op = {
-  .name = "standardize", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(norm_attr), .fields = norm_fields, .prepare = cr__prepare_float, .infer = cr__same_shape,
-  .eval = norm_eval, .depend = cr__rows_depend, .emit = norm_emit, .vjp = standardize_vjp, .jvp = standardize_jvp, .show = norm_show,
+  .name = "standardize", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(norm_attr), .fields = norm_fields,
+  .prepare = cr__prepare_float, .infer = cr__same_shape,
+  .eval = norm_eval, .depend = cr__rows_depend, .emit = norm_emit, .vjp = standardize_vjp, .jvp = standardize_jvp,
+  .show = norm_show,
   .latex = "\\operatorname{standardize}\\left(%a\\right)", .rule = "s (g - mean(g) - y mean(g y)), s = 1 / sqrt(var + eps)"};
 static const cr_op pull_op = {
-  .name = "standardize_pull", .check = cr__check_alike, .arity = 2, .attr_size = sizeof(norm_attr), .fields = norm_fields, .prepare = cr__prepare_float,
-  .infer = cr__same_shape, .eval = norm_eval, .depend = cr__rows_depend, .emit = norm_emit, .vjp = pull_vjp, .jvp = pull_jvp, .show = norm_show};
+  .name = "standardize_pull", .check = cr__check_alike, .arity = 2, .attr_size = sizeof(norm_attr),
+  .fields = norm_fields, .prepare = cr__prepare_float,
+  .infer = cr__same_shape, .eval = norm_eval, .depend = cr__rows_depend, .emit = norm_emit, .vjp = pull_vjp,
+  .jvp = pull_jvp, .show = norm_show};
 
 static cr_var standardize(cr_var x, const norm_attr *a) { return cr_record(x.tape, &standardize_op, 1, &x, a); }
 static cr_var pull(cr_var g, cr_var x, const norm_attr *a) { return cr_record(x.tape, &pull_op, 2, (cr_var[]){g, x}, a); }

@@ -129,8 +129,10 @@ static void pad_vjp(cr_vjp_rule *c) {
 }
 
 static const cr_op pad_op = {
-  .name = "pad", .check = pad_check, .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(pad_attr), .fields = pad_fields, .prepare = pad_prepare, .infer = pad_infer,
-  .eval = pad_eval, .depend = cr_depend_selection, .emit = pad_emit, .vjp = pad_vjp, .show = pad_show, .latex = "\\operatorname{pad}\\left(%a, %b\\right)",
+  .name = "pad", .check = pad_check, .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(pad_attr), .fields = pad_fields,
+  .prepare = pad_prepare, .infer = pad_infer,
+  .eval = pad_eval, .depend = cr_depend_selection, .emit = pad_emit, .vjp = pad_vjp, .show = pad_show,
+  .latex = "\\operatorname{pad}\\left(%a, %b\\right)",
   .rule = "the cotangent without the padding; to the value, its sum over the padding"};
 
 /* Cropping alone is a view. */

@@ -114,12 +114,15 @@ static void plane_add_depend(cr_depend *c) {
 static void plane_take_vjp(cr_vjp_rule *c);
 static void plane_add_vjp(cr_vjp_rule *c);
 static const cr_op plane_take_op = {
-  .name = "plane_take", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(plane_attr), .fields = plane_fields, .infer = plane_take_infer,
+  .name = "plane_take", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(plane_attr), .fields = plane_fields,
+  .infer = plane_take_infer,
   .eval = plane_take_eval, .depend = plane_take_depend, .vjp = plane_take_vjp, .show = plane_show, .latex = "%a_{[%b]}",
   .rule = "the cotangent added where the element came from"};
 static const cr_op plane_add_op = {
-  .name = "plane_add", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(plane_attr), .fields = plane_fields, .infer = plane_add_infer,
-  .eval = plane_add_eval, .depend = plane_add_depend, .vjp = plane_add_vjp, .show = plane_show, .rule = "the cotangent at the positions"};
+  .name = "plane_add", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(plane_attr), .fields = plane_fields,
+  .infer = plane_add_infer,
+  .eval = plane_add_eval, .depend = plane_add_depend, .vjp = plane_add_vjp, .show = plane_show,
+  .rule = "the cotangent at the positions"};
 
 static void plane_take_vjp(cr_vjp_rule *c) {
   c->d[0] = cr_record(c->tape, &plane_add_op, 2, (cr_var[]){c->g, c->in[1]}, c->attr);

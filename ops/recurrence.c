@@ -284,7 +284,8 @@ static cr_var pull_composed(int n, const cr_var *in, const void *attr) {
 static void pull_vjp(cr_vjp_rule *c) { cr__composed_vjp(c, pull_composed); }
 static cr_var pull_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, pull_composed); }
 static const cr_op pull_op = {
-  .name = "recurrence_pull", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .fields = sequence_fields, .infer = pull_infer,
+  .name = "recurrence_pull", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .fields = sequence_fields,
+  .infer = pull_infer,
   .eval = pull_eval, .vjp = pull_vjp, .jvp = pull_jvp, .show = show, .rule = "as of the steps one after the other"};
 
 /* The next n numbers of a vector, in the shape of x. */
@@ -312,11 +313,13 @@ static void recurrence_vjp(cr_vjp_rule *c) {
 static cr_var recurrence_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, composed); }
 
 static const cr_op trace_op = {
-  .name = "recurrence_trace", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .fields = sequence_fields, .infer = trace_infer,
+  .name = "recurrence_trace", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .fields = sequence_fields,
+  .infer = trace_infer,
   .eval = trace_eval, .vjp = cr__no_vjp, .jvp = cr__no_jvp, .show = show,
   .rule = "none: the recurrence that looks at it has it"};
 static const cr_op recurrence_op = {
-  .name = "recurrence", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .fields = sequence_fields, .infer = recurrence_infer,
+  .name = "recurrence", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .fields = sequence_fields,
+  .infer = recurrence_infer,
   .vjp = recurrence_vjp, .jvp = recurrence_jvp, .show = show,
   .rule = "backward in time: dz through the gates, dz U^T to the state before; sum of h^T dz to U, of dz to b"};
 

@@ -196,8 +196,10 @@ static void any_emit(cr_emit_context *c) {
 
 static void sum_vjp(cr_vjp_rule *c) { c->d[0] = cr__spread(c->g, c->in[0], c->attr); }
 static const cr_op sum_op = {
-  .name = "sum", .check = cr__check_numbers, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = reduce_infer, .eval = sum_eval, .depend = cr__rows_depend, .emit = sum_emit,
-  .vjp = sum_vjp, .fold = &sum_fold, .show = cr__axes_show, .latex = "\\sum %a", .rule = "the cotangent spread over the axes that went"};
+  .name = "sum", .check = cr__check_numbers, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes),
+  .fields = cr__axes_fields, .infer = reduce_infer, .eval = sum_eval, .depend = cr__rows_depend, .emit = sum_emit,
+  .vjp = sum_vjp, .fold = &sum_fold, .show = cr__axes_show, .latex = "\\sum %a",
+  .rule = "the cotangent spread over the axes that went"};
 
 cr_var cr_sum(cr_var x, int n_axes, const int *axes, int keepdim) {
   cr__axes a = {0, keepdim};
@@ -261,7 +263,8 @@ static cr_var prod_jvp(cr_jvp_rule *c) {
   return cr_record(c->tape, &sum_op, 1, &terms, a);
 }
 static const cr_op prod_op = {
-  .name = "prod", .check = cr__check_numbers, .arity = 1, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = reduce_infer, .eval = prod_eval, .depend = cr__rows_depend, .emit = prod_emit, .vjp = prod_vjp,
+  .name = "prod", .check = cr__check_numbers, .arity = 1, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields,
+  .infer = reduce_infer, .eval = prod_eval, .depend = cr__rows_depend, .emit = prod_emit, .vjp = prod_vjp,
   .jvp = prod_jvp, .show = cr__axes_show, .latex = "\\prod %a", .rule = "the product of all other elements"};
 
 cr_var cr_prod(cr_var x, int n_axes, const int *axes, int keepdim) {
@@ -292,10 +295,12 @@ static cr_status count_nonzero(cr_eval *c, bool all) {
 static cr_status all_eval(cr_eval *c) { return count_nonzero(c, true); }
 static cr_status any_eval(cr_eval *c) { return count_nonzero(c, false); }
 static const cr_op all_op = {
-  .name = "all", .check = cr__check_nothing, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = logic_infer,
+  .name = "all", .check = cr__check_nothing, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes),
+  .fields = cr__axes_fields, .infer = logic_infer,
   .eval = all_eval, .emit = all_emit, .show = cr__axes_show, .latex = "\\bigwedge %a"};
 static const cr_op any_op = {
-  .name = "any", .check = cr__check_nothing, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = logic_infer,
+  .name = "any", .check = cr__check_nothing, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes),
+  .fields = cr__axes_fields, .infer = logic_infer,
   .eval = any_eval, .emit = any_emit, .show = cr__axes_show, .latex = "\\bigvee %a"};
 
 static cr_var logic(cr_var x, const cr_op *op, int n_axes, const int *axes, int keepdim) {

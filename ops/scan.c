@@ -123,7 +123,8 @@ static void scan_depend(cr_depend *c) {
   }
 }
 static const cr_op scan_op = {
-  .name = "linear_scan", .check = cr__check_alike, .arity = 2, .attr_size = sizeof(scan_attr), .fields = scan_fields, .prepare = prepare_scan, .infer = cr__same_shape,
+  .name = "linear_scan", .check = cr__check_alike, .arity = 2, .attr_size = sizeof(scan_attr), .fields = scan_fields,
+  .prepare = prepare_scan, .infer = cr__same_shape,
   .eval = scan_eval, .depend = scan_depend, .emit = scan_emit, .vjp = scan_vjp, .jvp = scan_jvp, .show = scan_show,
   .rule = "to b, the scan of the cotangent in the other direction; to a, that times the previous state"};
 
@@ -206,7 +207,8 @@ static cr_var logcumsumexp_pull(cr_var x, cr_var v, const scan_attr *s) {
 static void logcumsumexp_vjp(cr_vjp_rule *c) { c->d[0] = logcumsumexp_pull(c->in[0], c->g, c->attr); }
 static cr_var logcumsumexp_jvp(cr_jvp_rule *c) { return logcumsumexp_push(c->in[0], c->dot[0], c->attr); }
 static const cr_op logcumsumexp_op = {
-  .name = "logcumsumexp", .check = cr__check_alike, .arity = 1, .attr_size = sizeof(scan_attr), .fields = scan_fields, .prepare = cr__prepare_float, .infer = cr__same_shape,
+  .name = "logcumsumexp", .check = cr__check_alike, .arity = 1, .attr_size = sizeof(scan_attr), .fields = scan_fields,
+  .prepare = cr__prepare_float, .infer = cr__same_shape,
   .eval = logcumsumexp_eval, .depend = scan_depend, .vjp = logcumsumexp_vjp, .jvp = logcumsumexp_jvp, .show = scan_show,
   .rule = "the shares of the terms in each sum"};
 
@@ -222,7 +224,8 @@ static cr_var gap_jvp(cr_jvp_rule *c) {
   return cr_sub(here, cr__shift(logcumsumexp_push(c->in[0], c->dot[0], s), s->axis, 0));
 }
 static const cr_op gap_op = {
-  .name = "logcumsumexp_gap", .check = cr__check_alike, .arity = 1, .attr_size = sizeof(scan_attr), .fields = scan_fields, .infer = cr__same_shape, .eval = gap_eval, .depend = scan_depend,
+  .name = "logcumsumexp_gap", .check = cr__check_alike, .arity = 1, .attr_size = sizeof(scan_attr),
+  .fields = scan_fields, .infer = cr__same_shape, .eval = gap_eval, .depend = scan_depend,
   .vjp = gap_vjp, .jvp = gap_jvp, .show = scan_show, .rule = "that of x_t - logcumsumexp(x)_{t-1}"};
 
 static cr_var gap_of(cr_var x, const scan_attr *s) { return cr_record(x.tape, &gap_op, 1, &x, s); }
@@ -264,10 +267,12 @@ static cr_status running_extreme(cr_eval *c, int sign) {
 static cr_status cummax_eval(cr_eval *c) { return running_extreme(c, 1); }
 static cr_status cummin_eval(cr_eval *c) { return running_extreme(c, -1); }
 static const cr_op cummax_op = {
-  .name = "cummax_index", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(scan_attr), .fields = scan_fields, .infer = extreme_infer,
+  .name = "cummax_index", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT,
+  .attr_size = sizeof(scan_attr), .fields = scan_fields, .infer = extreme_infer,
   .eval = cummax_eval, .show = scan_show};
 static const cr_op cummin_op = {
-  .name = "cummin_index", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(scan_attr), .fields = scan_fields, .infer = extreme_infer,
+  .name = "cummin_index", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT,
+  .attr_size = sizeof(scan_attr), .fields = scan_fields, .infer = extreme_infer,
   .eval = cummin_eval, .show = scan_show};
 
 static cr_var extreme_so_far(cr_var x, const cr_op *op, const char *name, int axis, cr_var *index) {

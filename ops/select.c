@@ -75,7 +75,8 @@ static void where_vjp(cr_vjp_rule *c) {
 static void where_emit(cr_emit_context *c) { cr_emit_value(c, "$0 ? $1 : $2"); }
 
 static const cr_op where_op = {
-  .name = "where", .check = cr__check_nothing, .arity = 3, .kind = CR_LINEAR, .prepare = where_prepare, .infer = where_infer, .eval = where_eval, .emit = where_emit, .pointwise = 1,
+  .name = "where", .check = cr__check_nothing, .arity = 3, .kind = CR_LINEAR, .prepare = where_prepare,
+  .infer = where_infer, .eval = where_eval, .emit = where_emit, .pointwise = 1,
   .vjp = where_vjp, .latex = "\\begin{cases} %b & \\text{if } %a \\\\ %c & \\text{else} \\end{cases}",
   .rule = "the cotangent where the value was taken, 0 elsewhere; none to the condition"};
 

@@ -74,7 +74,8 @@ static void slice_vjp(cr_vjp_rule *c) {
 }
 
 static const cr_op slice_op = {
-  .name = "slice", .check = slice_check, .arity = 1, .kind = CR_LINEAR, .window = 1, .attr_size = sizeof(slice_attr), .fields = slice_fields, .infer = slice_infer,
+  .name = "slice", .check = slice_check, .arity = 1, .kind = CR_LINEAR, .window = 1, .attr_size = sizeof(slice_attr),
+  .fields = slice_fields, .infer = slice_infer,
   .vjp = slice_vjp, .show = slice_show, .latex = "%a_{[\\,:\\,]}",
   .rule = "the cotangent padded with zeros where nothing was taken"};
 
@@ -197,7 +198,8 @@ static void select_vjp(cr_vjp_rule *c) {
   c->d[0] = cr_pad(cr_unsqueeze(c->g, s->axis), lo, hi, NULL, cr_const(c->tape, 0));
 }
 static const cr_op select_op = {
-  .name = "select", .check = select_check, .arity = 1, .kind = CR_LINEAR, .window = 1, .attr_size = sizeof(select_attr), .fields = select_fields, .infer = select_infer,
+  .name = "select", .check = select_check, .arity = 1, .kind = CR_LINEAR, .window = 1, .attr_size = sizeof(select_attr),
+  .fields = select_fields, .infer = select_infer,
   .vjp = select_vjp, .show = select_show, .latex = "%a_{i}", .rule = "the cotangent at its position, zeros elsewhere"};
 
 cr_var cr_select(cr_var x, int axis, int64_t index) {

@@ -218,11 +218,14 @@ static void logsumexp_emit(cr_emit_context *c) {
 }
 
 static const cr_op deviate_op = {
-  .name = "deviate", .check = cr__check_alike, .arity = 2, .attr_size = sizeof(softmax_attr), .fields = softmax_fields, .infer = cr__same_shape, .eval = deviate_eval, .depend = cr__rows_depend, .emit = deviate_emit,
+  .name = "deviate", .check = cr__check_alike, .arity = 2, .attr_size = sizeof(softmax_attr), .fields = softmax_fields,
+  .infer = cr__same_shape, .eval = deviate_eval, .depend = cr__rows_depend, .emit = deviate_emit,
   .vjp = deviate_vjp, .jvp = deviate_jvp, .show = softmax_show, .latex = "\\left(%a - \\langle %b, %a\\rangle\\right)"};
 static const cr_op deviate_transposed_op = {
-  .name = "deviate_transposed", .check = cr__check_alike, .arity = 2, .attr_size = sizeof(softmax_attr), .fields = softmax_fields, .infer = cr__same_shape,
-  .eval = deviate_transposed_eval, .depend = cr__rows_depend, .emit = deviate_transposed_emit, .vjp = deviate_transposed_vjp, .jvp = deviate_transposed_jvp, .show = softmax_show,
+  .name = "deviate_transposed", .check = cr__check_alike, .arity = 2, .attr_size = sizeof(softmax_attr),
+  .fields = softmax_fields, .infer = cr__same_shape,
+  .eval = deviate_transposed_eval, .depend = cr__rows_depend, .emit = deviate_transposed_emit,
+  .vjp = deviate_transposed_vjp, .jvp = deviate_transposed_jvp, .show = softmax_show,
   .latex = "\\left(%a - %b \\sum %a\\right)"};
 
 static cr_var deviate(cr_var v, cr_var p, unsigned mask) {
@@ -240,8 +243,10 @@ static cr_var softmax_through(cr_var p, cr_var v, const softmax_attr *s) {
 static void softmax_vjp(cr_vjp_rule *c) { c->d[0] = softmax_through(c->out, c->g, c->attr); }
 static cr_var softmax_jvp(cr_jvp_rule *c) { return softmax_through(c->out, c->dot[0], c->attr); }
 static const cr_op softmax_op = {
-  .name = "softmax", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(softmax_attr), .fields = softmax_fields, .prepare = cr__prepare_float, .infer = cr__same_shape,
-  .eval = softmax_eval, .depend = cr__rows_depend, .emit = softmax_emit, .vjp = softmax_vjp, .jvp = softmax_jvp, .show = softmax_show,
+  .name = "softmax", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(softmax_attr), .fields = softmax_fields,
+  .prepare = cr__prepare_float, .infer = cr__same_shape,
+  .eval = softmax_eval, .depend = cr__rows_depend, .emit = softmax_emit, .vjp = softmax_vjp, .jvp = softmax_jvp,
+  .show = softmax_show,
   .latex = "\\operatorname{softmax}\\left(%a\\right)",
   .rule = "y (g - sum(y g))"};
 
@@ -258,9 +263,11 @@ static cr_var log_softmax_jvp(cr_jvp_rule *c) {
   return deviate(c->dot[0], softmax_over(c->in[0], mask, 0), mask);
 }
 static const cr_op log_softmax_op = {
-  .name = "log_softmax", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(softmax_attr), .fields = softmax_fields, .prepare = cr__prepare_float,
+  .name = "log_softmax", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(softmax_attr),
+  .fields = softmax_fields, .prepare = cr__prepare_float,
   .infer = cr__same_shape,
-  .eval = log_softmax_eval, .depend = cr__rows_depend, .emit = log_softmax_emit, .vjp = log_softmax_vjp, .jvp = log_softmax_jvp, .show = softmax_show,
+  .eval = log_softmax_eval, .depend = cr__rows_depend, .emit = log_softmax_emit, .vjp = log_softmax_vjp,
+  .jvp = log_softmax_jvp, .show = softmax_show,
   .latex = "\\ln\\operatorname{softmax}\\left(%a\\right)", .rule = "g - exp(y) sum(g)"};
 
 static cr_status logsumexp_infer(cr_infer *c) {
@@ -277,8 +284,10 @@ static cr_var logsumexp_jvp(cr_jvp_rule *c) {
   return cr_sum(cr_guarded_mul(softmax_over(c->in[0], a->mask, 1), c->dot[0]), n, axes, a->keepdim);
 }
 static const cr_op logsumexp_op = {
-  .name = "logsumexp", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .prepare = cr__prepare_float, .infer = logsumexp_infer,
-  .eval = logsumexp_eval, .depend = cr__rows_depend, .emit = logsumexp_emit, .vjp = logsumexp_vjp, .jvp = logsumexp_jvp, .show = cr__axes_show, .latex = "\\ln\\sum e^{%a}",
+  .name = "logsumexp", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields,
+  .prepare = cr__prepare_float, .infer = logsumexp_infer,
+  .eval = logsumexp_eval, .depend = cr__rows_depend, .emit = logsumexp_emit, .vjp = logsumexp_vjp, .jvp = logsumexp_jvp,
+  .show = cr__axes_show, .latex = "\\ln\\sum e^{%a}",
   .rule = "the softmax of x"};
 
 /* Constructors */

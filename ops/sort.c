@@ -95,7 +95,8 @@ static cr_status sort_eval(cr_eval *c) {
 }
 
 static const cr_op argsort_op = {
-  .name = "argsort", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(sort_attr), .fields = sort_fields, .infer = sort_infer,
+  .name = "argsort", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT,
+  .attr_size = sizeof(sort_attr), .fields = sort_fields, .infer = sort_infer,
   .eval = sort_eval, .show = sort_show, .rule = "none: the result is integers"};
 
 /* A tensor of rank 0 is sorted as a vector of one element. */

@@ -48,7 +48,8 @@ static void betainc_emit(cr_emit_context *c) {
   cr_emit_map(c, &c->out, 3, c->in, c->out.array.dtype == CR_FLOAT32 ? "(float)betainc((double)$0, (double)$1, (double)$2)" : "betainc($0, $1, $2)");
 }
 static const cr_op betainc_op = {
-  .name = "betainc", .check = cr__check_floats, .arity = 3, .prepare = betainc_prepare, .infer = betainc_infer, .eval = betainc_eval, .emit = betainc_emit,
+  .name = "betainc", .check = cr__check_floats, .arity = 3, .prepare = betainc_prepare, .infer = betainc_infer,
+  .eval = betainc_eval, .emit = betainc_emit,
   .vjp = betainc_vjp, .jvp = betainc_jvp, .latex = "I_{%c}\\left(%a, %b\\right)",
   .rule = "x: g x^(a-1) (1-x)^(b-1) / B(a, b); a, b: NaN"};
 

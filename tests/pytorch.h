@@ -42,7 +42,7 @@ static inline void assert_fine(const cr_tape *t, const char *what) {
 
 /* The entry HEAD|WHAT, NULL without one. */
 static inline const cr_array *golden(const char *head, const char *what) {
-  char key[800];
+  char key[1000];
   snprintf(key, sizeof key, "%s|%s", head, what);
   return cr_archive_find(&goldens, key);
 }
