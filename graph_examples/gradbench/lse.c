@@ -31,7 +31,7 @@ static cr_fn *capture(const state *s, cr_tape *t, int function, int64_t from, in
   return fn;
 }
 
-/* Runs it on the blocks of length numbers: a number of slopes, and results, to each. */
+/* Runs it on the blocks of that length between from and to: values of blocks into result, or their parts of the gradient. */
 static void run_blocks(const state *s, cr_tape *t, int function, int64_t from, int64_t to, int64_t length, double *result) {
   cr_fn *fn = capture(s, t, function, from, length);
   cr_workspace *space = fn ? cr_workspace_new(fn) : NULL;

@@ -61,10 +61,11 @@ static int clear(const context *c, const char *folder) {
 
 int verb_cache(context *c) {
   char folder[1000], note[400];
-  listing l = {.entries = has(c, OPT_JSON) ? json_array() : NULL};
+  listing l = {.entries = NULL};
   if (c->n_arguments || c->n_assignments) return complain("cache takes no arguments"), STATUS_USAGE;
   if (!cache_folder(folder, sizeof folder)) return STATUS_USAGE;
   if (has(c, OPT_CLEAR)) return clear(c, folder);
+  if (has(c, OPT_JSON)) l.entries = json_array();
   int n = cr_jit_cache_list(folder, visit, &l, note, sizeof note);
   if (n < 0) {
     json_decref(l.entries);

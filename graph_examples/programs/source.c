@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <data/data.h>
 
@@ -54,9 +53,8 @@ bool open_source(context *c) {
     return complain("%s needs an expression, a .chain file, or - for standard input", c->verb->name), false;
   if (c->n_arguments > 1) return complain("one expression is expected; '%s' is one too many", c->argument[1]), false;
   const char *s = c->argument[0];
-  struct stat about;
   if (!strcmp(s, "-")) return read_source(c, stdin, "standard input");
-  if (ends_in(s, ".chain") && (strchr(s, '/') || !stat(s, &about))) {
+  if (ends_in(s, ".chain")) {
     FILE *f = fopen(s, "r");
     if (!f) return complain("cannot open %s: %s", s, strerror(errno)), false;
     bool good = read_source(c, f, s);
