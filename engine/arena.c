@@ -98,29 +98,15 @@ static int add_chunk(cr_arena *a, size_t bytes) {
   return 1;
 }
 
-static char *take_here(cr_arena *a, size_t bytes, size_t align) {
-  if (a->current >= a->n_chunks) return NULL;
-  const cr_chunk *c = &a->chunk[a->current];
-  uintptr_t start = ((uintptr_t)c->base + a->used + align - 1) & ~(uintptr_t)(align - 1);
-  size_t offset = (size_t)(start - (uintptr_t)c->base);
-  if (offset > c->size || bytes > c->size - offset) return NULL;
-  a->used = offset + bytes;
-  return c->base + offset;
-}
-
-void *cr__arena_take(cr_arena *a, size_t bytes, size_t align) {
+void *cr__arena_next(cr_arena *a, size_t bytes, size_t align) {
   if (bytes > SIZE_MAX / 2) return NULL;
-  char *p = take_here(a, bytes, align);
-  while (!p && a->current + 1 < a->n_chunks) {
-    a->current++;
-    a->used = 0;
-    p = take_here(a, bytes, align);
+  while (a->current + 1 < a->n_chunks) {
+    cr__arena_reset(a, a->current + 1, 0);
+    if (bytes + CR__GRAIN + align <= a->size) return cr__arena_take(a, bytes, align);
   }
-  if (p) return p;
-  if (!add_chunk(a, bytes + align)) return NULL;
-  a->current = a->n_chunks - 1;
-  a->used = 0;
-  return take_here(a, bytes, align);
+  if (!add_chunk(a, bytes + CR__GRAIN + align)) return NULL;
+  cr__arena_reset(a, a->n_chunks - 1, 0);
+  return cr__arena_take(a, bytes, align);
 }
 
 char *cr__arena_text(cr_arena *a, const char *text, size_t length) {
@@ -134,6 +120,7 @@ char *cr__arena_text(cr_arena *a, const char *text, size_t length) {
 void cr__arena_reset(cr_arena *a, uint32_t chunk, size_t used) {
   a->current = chunk;
   a->used = used;
+  if (chunk < a->n_chunks) a->base = a->chunk[chunk].base, a->size = a->chunk[chunk].size;
 }
 
 void cr__arena_free(cr_arena *a) {

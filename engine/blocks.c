@@ -11,7 +11,7 @@ typedef struct blocks_run {
 
 /* Where the numbers of a node are. */
 static uintptr_t address_of(const cr_tape *t, uint32_t id) {
-  return cr__is_record(t, id) ? (uintptr_t)t->slot[id].tensor->array.data : (uintptr_t)&t->slot[id].num;
+  return cr__is_record(t, id) ? (uintptr_t)t->slot[id].tensor->data : (uintptr_t)&t->slot[id].num;
 }
 
 static cr__cell cell_of(const cr_tape *t, const cr__blocks *b, uint32_t id, int32_t slot, int64_t step) {
@@ -59,36 +59,70 @@ static cr_array run_of(cr_dtype dtype, void *data, int64_t step, int64_t n) {
   return a;
 }
 
+/* Elements of one row of a strided array need no copy. */
+static bool within_row(const cr_array *a, int64_t at, int64_t n, void **data, int64_t *step) {
+  const int last = a->rank - 1;
+  if (at % a->dim[last] + n > a->dim[last]) return false;
+  *data = (char *)a->data + cr_array_offset(a, at) * (int64_t)cr_dtype_size((cr_dtype)a->dtype);
+  *step = a->stride[last];
+  return true;
+}
+
 /* An op that is pointwise without being a row, by its kernel: its arrays are short enough that it stays on this thread. */
-static void run_kernel(const blocks_run *r, const cr__line *l, const cr__cell *c, void *const *data, int64_t n) {
+static void run_kernel(const blocks_run *r, const cr__line *l, const int64_t *step, void *const *data, int64_t n) {
   cr_array arrays[3], result = run_of(l->out_dtype, data[CR__CELLS - 1], 1, n);
   for (int k = 0; k < l->n; k++)
-    arrays[k] = run_of((cr_dtype)cr__array_of(r->t, l->in[k].id).dtype, data[k], c[k].step, n);
-  cr_eval e = {NULL, l->op, l->n, arrays, cr__attr_of(r->t, l->id), &result};
+    arrays[k] = run_of((cr_dtype)cr__array_of(r->t, l->in[k].id).dtype, data[k], step[k], n);
+  cr_eval e = {NULL, l->op, l->n, arrays, cr__attr_of(r->t, l->id), &result, NULL};
   l->op->eval(&e);
 }
 
-static void run_line(const blocks_run *r, int i, char *space, int64_t block) {
+/* Line i on n elements; part: of its fold. */
+static void run_line(const blocks_run *r, int i, char *space, int64_t at, int64_t n, double *part) {
   const cr__blocks *b = r->b;
   const cr__line *l = &b->line[i];
   const cr__cell *c = r->cells + (ptrdiff_t)i * CR__CELLS;
-  const int64_t at = b->start[block], n = b->start[block + 1] - at;
   void *data[CR__CELLS];
+  int64_t step[CR__CELLS];
   data[CR__CELLS - 1] = place(&c[CR__CELLS - 1], space, at);
   for (int k = 0; k < l->n; k++) {
     data[k] = place(&c[k], space, at);
-    if (l->in[k].step < 0) cr__gather(&r->t->slot[l->in[k].id].tensor->array, at, n, data[k]);
+    step[k] = c[k].step;
+    if (l->in[k].step >= 0) continue;
+    const cr_array from = cr__array_of(r->t, l->in[k].id);
+    if (!within_row(&from, at, n, &data[k], &step[k])) cr__gather(&from, at, n, data[k]);
   }
-  if (l->fold >= 0) r->partials[l->fold * b->n_blocks + block] = l->op->fold->part(l->dtype, n, data[0]);
-  else if (!l->op->row) run_kernel(r, l, c, data, n);
-  else l->op->row->loop(l->dtype, n, data[0], c[0].step, data[l->n - 1], c[l->n - 1].step, data[CR__CELLS - 1]);
+  if (l->fold >= 0) part[l->fold * b->n_blocks] = l->op->fold->part(l->dtype, n, data[0]);
+  else if (!l->op->row) run_kernel(r, l, step, data, n);
+  else l->op->row->loop(l->dtype, n, data[0], step[0], data[l->n - 1], step[l->n - 1], data[CR__CELLS - 1]);
 }
 
 static void run_blocks(void *context, int64_t from, int64_t to) {
   const blocks_run *r = context;
   _Alignas(64) char space[CR__BLOCK_SPACE];
   for (int64_t block = from; block < to; block++)
-    for (int i = 0; i < r->b->n_lines; i++) run_line(r, i, space, block);
+    for (int i = 0; i < r->b->n_lines; i++) {
+      const cr__line *l = &r->b->line[i];
+      const cr__cell *c = r->cells + (ptrdiff_t)i * CR__CELLS;
+      if (l->few) l->few->loop(r->b->count, place(&c[0], space, 0), place(&c[1], space, 0), place(&c[CR__CELLS - 1], space, 0));
+      else run_line(r, i, space, r->b->start[block], r->b->start[block + 1] - r->b->start[block], r->partials + block);
+    }
+}
+
+void cr__run_range(const struct cr_tail *tail, int64_t from, int64_t n) {
+  const cr__blocks *b = tail->blocks;
+  blocks_run r = {tail->t, b, tail->cells, NULL};
+  _Alignas(64) char space[CR__BLOCK_SPACE];
+  for (int64_t some; n > 0; from += some, n -= some) {
+    some = n < b->length ? n : b->length;
+    if (b->code) cr__run_code_range(tail->t, b, space, from, some);
+    else
+      for (int i = 0; i < b->n_lines; i++) run_line(&r, i, space, from, some, NULL);
+  }
+}
+
+void cr_ready(const cr_eval *c, int64_t from, int64_t n) {
+  if (c->tail) cr__run_range(c->tail, from, n);
 }
 
 /* The parts of n elements joined as the halves were parted; *next moves on. */
@@ -106,7 +140,8 @@ cr_status cr__run_blocks(cr_tape *t, const cr__blocks *b, const cr__cell *cells,
     const cr__line *l = &b->line[i];
     if (l->fold < 0) continue;
     const double *next = r.partials + l->fold * b->n_blocks;
-    cr_array_set(&t->slot[l->id].tensor->array, 0, join(l->op->fold, b->count, b->length, &next));
+    cr_array result = cr__array_of(t, l->id);
+    cr_array_set(&result, 0, join(l->op->fold, b->count, b->length, &next));
   }
   return CR_OK;
 }

@@ -222,6 +222,32 @@ cr_body *cr_body_new(cr_tape *t, const char *what, cr_body_record record, void *
   return make(&r, n, m, true);
 }
 
+cr_body *cr__body_lazily(cr_tape *t, const char *what, cr_body_record record, void *user, int n, const cr_array *like, int m) {
+  recording r = {.t = t, .what = what, .record = record, .user = user, .like = like};
+  return t->error ? NULL : make(&r, n, m, false);
+}
+
+cr_body *cr__body_copy(const cr_body *b) {
+  cr_tape *from = b->source;
+  cr_body *c = new_body(from, b->n, b->m);
+  if (!c) return NULL;
+  size_t bytes = (size_t)(b->n + b->m + 1) * sizeof(cr_var);
+  cr_var *end = cr__resize(&b->allocator, NULL, 0, bytes);
+  bool ok = end != NULL;
+  for (int k = 0; ok && k < b->n; k++) {
+    cr_array like = end_shape(b, k);
+    ok = (end[k] = leaf_like(c->source, &like)).id != 0;
+  }
+  ok = ok && copy_graph(from, b->n, b->m, b->end, c->source, end, end + b->n);
+  for (int k = 0; ok && k < b->n + b->m; k++) c->end[k] = end[k].id;
+  ok = ok && (c->f = cr_capture(c->source, b->n, end, b->m, end + b->n, 0, NULL, CR_FN_EXACT)) != NULL;
+  c->hash = b->hash;
+  cr__resize(&b->allocator, end, end ? bytes : 0, 0);
+  if (ok) return c;
+  cr_body_release(c);
+  return NULL;
+}
+
 /* Derivatives */
 
 static cr_body *find(const cr_body *b, const char *kind, size_t bytes, const void *mask) {

@@ -29,7 +29,7 @@ static cr__value apply(cr__evaluator *e, cr_program *p, const cr_function_argume
   cr__value *arg = cr__take(t, &e->language->scratch, (size_t)(n + 1) * sizeof *arg), none = {0};
   const char **name = cr__take(t, &e->language->scratch, (size_t)(n + 1) * sizeof *name);
   if (!f || !arg || !name) return none;
-  if (outer) p->functions = outer->functions;
+  if (outer) p->functions = outer->functions, p->trusts = outer->trusts;
   e->dtype = p->dtype = a->call->evaluator->dtype;
   for (int k = 0; k < n; k++) {
     arg[k] = (cr__value){.kind = CR__NODE, .as.node = in[k]};

@@ -297,10 +297,12 @@ void cr__add_member(cr_emitter *e, const char *name, cr_dtype dtype, int64_t cou
     e->member = member;
     e->members_capacity = more;
   }
-  e->member[e->n_members++] = (cr__member){name, dtype, count};
+  e->member[e->n_members++] = (cr__member){name, dtype, count, 0};
 }
 
 static bool write_source(cr_emitter *e, cr_buffer *b, int n_out, const cr_var *out) {
+  cr_buffer *all[] = {&e->code, &e->parts, &e->tables, &e->calls, &e->pattern, &e->prototypes};
+  for (size_t k = 0; k < sizeof all / sizeof *all; k++) all[k]->tape = e->t;
   e->n_items = e->t->count;
   if (!cr__make_outputs(e, n_out, out)) return false;
   e->n_items = e->t->count;
@@ -314,8 +316,17 @@ static bool write_source(cr_emitter *e, cr_buffer *b, int n_out, const cr_var *o
     if (!put_nodes(e)) return false;
   }
   if (e->code.failed || e->tables.failed || e->parts.failed) return cr__out_of_memory(e->t), false;
-  cr__put_file(e, b, e->code.text ? e->code.text : "");
-  return true;
+  (e->number ? cr__put_body : cr__put_file)(e, b, e->code.text ? e->code.text : "");
+  return e->t->error == CR_OK;
+}
+
+bool cr__write_source(cr_emitter *e, cr_buffer *b, int n_out, const cr_var *out) {
+  bool good = write_source(e, b, n_out, out);
+  cr_buffer *all[] = {&e->code, &e->parts, &e->tables, &e->calls, &e->pattern, &e->prototypes};
+  cr__resize_on(e->t, e->member, (size_t)e->members_capacity * sizeof *e->member, 0);
+  for (size_t k = 0; k < sizeof all / sizeof *all; k++) cr_buffer_free(all[k]);
+  cr__free_sweeps(e);
+  return good;
 }
 
 cr_status cr_emit_c(cr_buffer *b, cr_tape *t, int n_in, const cr_var *in, int n_out, const cr_var *out,
@@ -324,17 +335,16 @@ cr_status cr_emit_c(cr_buffer *b, cr_tape *t, int n_in, const cr_var *in, int n_
   cr_emit_options o = options ? *options : none;
   if (o.lines <= 0) o.lines = 400;
   cr_emitter e = {.t = t, .options = &o, .n_in = n_in, .in = in, .name = o.name ? o.name : "f"};
-  e.code.tape = e.parts.tape = e.tables.tape = e.calls.tape = e.pattern.tape = e.prototypes.tape = t;
+  cr__bodies bodies = {.t = t, .name = e.name, .options = &o};
+  bodies.types.tape = bodies.tables.tape = bodies.code.tape = bodies.prototypes.tape = t;
+  e.bodies = &bodies;
   cr_mark mark = cr_mark_here(t);
   for (int k = 0; k < n_in + n_out; k++)
     if (!cr__valid(t, k < n_in ? in[k] : out[k - n_in])) return t->error;
   if (n_out < 1) return cr_fail(t, CR_BAD_ARGUMENT, "emit: no output"), t->error;
-  write_source(&e, b, n_out, out);
+  cr__write_source(&e, b, n_out, out);
   if (b->failed) cr__out_of_memory(t);
-  cr__resize_on(t, e.member, (size_t)e.members_capacity * sizeof *e.member, 0);
-  cr_buffer *all[] = {&e.code, &e.parts, &e.tables, &e.calls, &e.pattern, &e.prototypes};
-  for (size_t k = 0; k < sizeof all / sizeof *all; k++) cr_buffer_free(all[k]);
-  cr__free_sweeps(&e);
+  cr__free_bodies(&bodies);
   cr_reset(t, mark);
   return t->error;
 }

@@ -100,6 +100,17 @@ CR_API void cr_emit_store(cr_emit_context *c, const cr_emit_view *v, int level, 
  * pointwise op, cr_emit_value. The value has the dtype of the last. */
 CR_API void cr_emit_map(cr_emit_context *c, const cr_emit_view *to, int n, const cr_emit_view *from, const char *value);
 CR_API void cr_emit_value(cr_emit_context *c, const char *value);
+/* v, or a copy of it that is dense, where it has more than one element. */
+CR_API cr_emit_view cr_emit_dense(cr_emit_context *c, const cr_emit_view *v);
+/* Opens a loop, of one level, over from <= i < to, ints as C, or back; and that variable. */
+CR_API void cr_emit_count(cr_emit_context *c, const char *from, const char *to, int back);
+/* Opens a level of its own for other statements: "if (x > 0) {". */
+CR_API void cr_emit_block(cr_emit_context *c, const char *header);
+CR_API const char *cr_emit_variable(const cr_emit_context *c, int level);
+/* The call of a body (body.h), which becomes a function of the source. in: of each input its value if it is one number, else a pointer.
+ * out: of each result a pointer; but a first result of one number is what the call gives, and out[0] is not looked at. */
+struct cr_body;
+CR_API const char *cr_emit_call(cr_emit_context *c, const struct cr_body *b, const char *const *in, const char *const *out);
 /* An array of the workspace, for this node alone. */
 CR_API const char *cr_emit_space(cr_emit_context *c, cr_dtype dtype, int64_t count);
 /* "double", "float", "int64_t", ... */

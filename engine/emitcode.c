@@ -40,7 +40,10 @@ const char *cr_emit_text(cr_emit_context *c, const char *format, ...) {
 }
 
 static void put_line(cr_emitter *e, const char *text) {
+  size_t from = e->code.length;
   cr_put(&e->code, "%*s%s\n", 2 * e->indent, "", text);
+  if (e->wraps) cr__wrap(&e->code, from, 2 * e->indent + 4);
+  e->wraps = false;
   e->lines++;
   e->statements++;
 }
@@ -207,24 +210,39 @@ const char *cr_emit_space(cr_emit_context *c, cr_dtype dtype, int64_t count) {
 
 int cr_emit_level(const cr_emit_context *c) { return c->emitter->level; }
 
-static void open_loop(cr_emitter *e, int64_t n) {
-  static const char *const names[] = {"i", "j", "k", "l", "m", "n", "o", "p"};
+static void open_level(cr_emitter *e, const char *variable, const char *header) {
   if (e->level == CR__MOST_LEVELS) return;
-  if (n == 1) {
-    e->variable[e->level++] = NULL;
-    return;
-  }
   declare(e);
-  int k = e->n_variables++;
-  const char *name = k < 8 ? names[k] : cr__format(e, "i%d", k);
-  size_t header = e->code.length;
-  cr__statement(e, "for (int %s = 0; %s < %lld; %s++) {", name, name, (long long)n, name);
-  e->open[e->n_open].header = header;
+  size_t at = e->code.length;
+  e->n_variables++;
+  cr__statement(e, "%s", header);
+  e->open[e->n_open].header = at;
   e->open[e->n_open].body = e->code.length;
   e->open[e->n_open++].statements = e->statements;
   e->statements = 0;
-  e->variable[e->level++] = name;
+  e->variable[e->level++] = variable;
   e->indent++;
+}
+
+static void open_counted(cr_emitter *e, const char *from, const char *to, bool back) {
+  static const char *const names[] = {"i", "j", "k", "l", "m", "n", "o", "p"};
+  int k = e->n_variables;
+  const char *name = k < 8 ? names[k] : cr__format(e, "i%d", k);
+  open_level(e, name, back ? cr__format(e, "for (int %s = %s - 1; %s >= %s; %s--) {", name, to, name, from, name)
+                           : cr__format(e, "for (int %s = %s; %s < %s; %s++) {", name, from, name, to, name));
+}
+
+void cr_emit_block(cr_emit_context *c, const char *header) { open_level(c->emitter, "", header); }
+
+static void open_loop(cr_emitter *e, int64_t n) {
+  if (n != 1) open_counted(e, "0", cr__format(e, "%lld", (long long)n), false);
+  else if (e->level < CR__MOST_LEVELS) e->variable[e->level++] = NULL;
+}
+
+void cr_emit_count(cr_emit_context *c, const char *from, const char *to, int back) { open_counted(c->emitter, from, to, back); }
+const char *cr_emit_variable(const cr_emit_context *c, int level) {
+  const char *name = c->emitter->variable[level];
+  return name ? name : "0";
 }
 
 /* A loop over one statement needs no braces: they go again. */
@@ -293,6 +311,14 @@ static const char *filled(cr_emitter *e, const char *template, const char *const
     }
   }
   return text;
+}
+
+cr_emit_view cr_emit_dense(cr_emit_context *c, const cr_emit_view *v) {
+  if (v->array.count == 1 || (!v->number && v->array.contiguous)) return *v;
+  cr_emit_view copy = {.base = cr_emit_space(c, (cr_dtype)v->array.dtype, v->array.count)};
+  cr_array_init(&copy.array, (cr_dtype)v->array.dtype, v->array.rank, v->array.dim);
+  cr_emit_map(c, &copy, 1, v, "$0");
+  return copy;
 }
 
 enum { MOST_OPERANDS = 8 };

@@ -8,6 +8,11 @@
 
 static bool is_word(char c) { return isalnum((unsigned char)c) || c == '_'; }
 
+static bool has_digits_after(const char *name, const char *word) {
+  size_t n = strlen(word);
+  return !strncmp(name, word, n) && name[n] && !name[n + strspn(name + n, "0123456789")];
+}
+
 /* Keywords, names of the C library, and those that emitted code uses itself. */
 static bool is_reserved(const cr_emitter *e, const char *name) {
   static const char words[] =
@@ -15,7 +20,7 @@ static bool is_reserved(const cr_emitter *e, const char *name) {
     " return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false main at i j k l m n o p ws"
     " acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma fmax fmin fmod frexp"
     " hypot ilogb isfinite isinf isnan j0 j1 jn y0 y1 yn gamma lgamma log log10 log1p log2 logb lrint lround modf nan nearbyint"
-    " nextafter pow printf remainder rint round scalbn signbit signgam sin sinh sqrt tan tanh tgamma trunc INFINITY NAN ";
+    " nextafter pow printf remainder rint round scalbn signbit signgam sin sinh sqrt tan tanh tgamma trunc INFINITY NAN residual next factor near settled iteration halving length size ";
   const char *found = words;
   size_t n = strlen(name);
   while ((found = strstr(found, name)))
@@ -23,6 +28,7 @@ static bool is_reserved(const cr_emitter *e, const char *name) {
     else found++;
   for (const cr_helper *h = e->t->table->helpers; h && h->name; h++)
     if (!strcmp(h->name, name)) return true;
+  if (has_digits_after(name, "row") || has_digits_after(name, "body")) return true;
   if (name[0] == 'c' || name[0] == 'v') return name[1] && !name[1 + strspn(name + 1, "0123456789")];
   return !strcmp(name, e->name);
 }
@@ -110,6 +116,7 @@ static bool find_helpers(cr_emitter *e, helpers *h, const char *body) {
   }
   use_helpers(h, body);
   if (e->parts.text) use_helpers(h, e->parts.text);
+  if (e->bodies && e->bodies->code.text) use_helpers(h, e->bodies->code.text); /* compiled functions have none */
   return true;
 }
 
@@ -121,7 +128,9 @@ void cr__put_helpers(cr_emitter *e, cr_buffer *b, const char *body) {
 }
 
 static bool mentions(const cr_emitter *e, const helpers *h, const char *body, const char *word) {
-  if (strstr(body, word) || (e->parts.text && strstr(e->parts.text, word))) return true;
+  const char *parts[] = {body, e->parts.text, e->bodies->code.text, e->bodies->types.text};
+  for (int k = 0; k < 4; k++)
+    if (parts[k] && strstr(parts[k], word)) return true;
   for (int k = 0; k < h->n; k++)
     if (h->used[k] && strstr(h->list[k].text, word)) return true;
   return false;
@@ -205,14 +214,13 @@ static void put_end(cr_buffer *b, const char *name, const cr_array *a, const cha
 static size_t workspace_bytes(const cr_emitter *e) {
   size_t bytes = 0;
   for (int k = 0; k < e->n_members; k++) {
-    const cr__member *m = &e->member[k];
-    bytes += (size_t)(m->count > 1 ? m->count : 1) * cr_dtype_size(m->dtype);
+    bytes += cr__member_bytes(e, &e->member[k]);
   }
   return bytes;
 }
 
 static void put_comment(cr_emitter *e, cr_buffer *b, bool uses_pow) {
-  const bool split = e->options->file_lines && e->part;
+  const bool split = e->options->file_lines && (e->part || e->bodies->n);
   static const char *const derivative[] = {"", " and its gradient", " and its Jacobian", ", its gradient and its Hessian"};
   cr_put(b, "/* %s", e->options->about ? "" : e->name);
   if (e->options->about) put_about(b, e->options->about);
@@ -290,12 +298,20 @@ static void put_workspace(cr_emitter *e, cr_buffer *b) {
   cr_put(b, "\ntypedef struct %s_workspace {\n", e->name);
   for (int k = 0; k < e->n_members; k++) {
     const cr__member *m = &e->member[k];
+    if (m->body) {
+      cr_put(b, "  %s_body%d_workspace body%d;\n", e->bodies->name, m->body, m->body);
+      continue;
+    }
     cr_put(b, "  %s ", cr_emit_type(m->dtype));
     if (m->name) cr_put(b, "%s", m->name);
     else cr_put(b, "row%d", k + 1);
     cr_put(b, m->count ? "[%lld];\n" : ";\n", (long long)m->count);
   }
   cr_put(b, "} %s_workspace;\n", e->name);
+}
+
+static void put_text(cr_buffer *b, const char *before, const cr_buffer *text) {
+  if (text->length) cr_put(b, "%s%s", before, text->text);
 }
 
 /* What comes before the functions. */
@@ -306,18 +322,22 @@ static void put_head(cr_emitter *e, cr_buffer *b, const char *body) {
   if (e->options->file_lines) cr_put(b, "#ifndef CR_EMITTED_%s_H\n#define CR_EMITTED_%s_H\n\n", e->name, e->name);
   if (mentions(e, &h, body, "lgamma_r")) cr_put(b, "#define _DEFAULT_SOURCE 1 /* lgamma_r */\n");
   cr_put(b, "#include <math.h>\n");
+  if (mentions(e, &h, body, "memcpy(")) cr_put(b, "#include <string.h>\n");
   if (mentions(e, &h, body, "bool ")) cr_put(b, "#include <stdbool.h>\n");
   if (mentions(e, &h, body, "size_t")) cr_put(b, "#include <stddef.h>\n");
   cr_put(b, "#include <stdint.h>\n");
+  put_text(b, "", &e->bodies->types);
   put_workspace(e, b);
   for (int k = 0; k < h.n; k++)
     if (h.used[k]) cr_put(b, "\n%s", h.list[k].text);
-  if (e->pattern.text) cr_put(b, "\n%s", e->pattern.text);
-  if (e->tables.text && e->tables.length) cr_put(b, "\n%s", e->tables.text);
+  put_text(b, "\n", &e->pattern);
+  put_text(b, "\n", &e->bodies->tables);
+  put_text(b, "\n", &e->tables);
 }
 
 static void put_function(cr_emitter *e, cr_buffer *b, const char *body) {
   cr_put(b, "\n");
+  if (e->number) cr_put(b, "/* The body of %s */\n%s", e->bodies->of[e->number - 1].op->name, e->options->file_lines ? "" : "static ");
   put_signature(e, b);
   cr_put(b, " {\n");
   for (int k = 0; k < e->n_in; k++)
@@ -326,6 +346,21 @@ static void put_function(cr_emitter *e, cr_buffer *b, const char *body) {
     if (e->out[k].used_in < 0) cr_put(b, "  (void)%s; /* has no elements */\n", e->out[k].name);
   cr_put(b, "%s%s}\n", e->part && e->calls.text ? e->calls.text : "", body);
   if (e->options->main) put_main(e, b);
+}
+
+/* Its parts come with it; tables and the type of its workspace go before all functions, of which the header tells where there is
+ * one. */
+void cr__put_body(cr_emitter *e, cr_buffer *b, const char *body) {
+  cr__bodies *all = e->bodies;
+  put_workspace(e, &all->types);
+  put_text(&all->tables, "", &e->tables);
+  put_text(&all->prototypes, "", &e->prototypes);
+  put_text(b, "", &e->parts);
+  put_function(e, b, body);
+  put_signature(e, &all->prototypes);
+  cr_put(&all->prototypes, ";\n");
+  all->of[e->number - 1].bytes = workspace_bytes(e);
+  if (all->types.failed || all->tables.failed || all->prototypes.failed || b->failed) cr__out_of_memory(e->t);
 }
 
 /* Begins a file of that name; number 0: none. */
@@ -338,14 +373,14 @@ static void begin(cr_emitter *e, cr_buffer *b, int number, const char *suffix) {
 }
 
 /* The parts, as many to a file as its lines hold. A line "}" ends each. */
-static void put_parts(cr_emitter *e, cr_buffer *b) {
-  int lines = 0, files = 0;
-  for (const char *p = e->parts.length ? e->parts.text : ""; *p;) {
+static void put_parts(cr_emitter *e, cr_buffer *b, const cr_buffer *parts, int *files) {
+  int lines = 0, first = *files;
+  for (const char *p = parts->length ? parts->text : ""; *p;) {
     const char *end = strstr(p, "\n}\n");
     int length = 1;
     end = end ? end + 3 : p + strlen(p);
     for (const char *c = p; c < end; c++) length += *c == '\n';
-    if (!files || lines + length > e->options->file_lines) begin(e, b, ++files, ".c"), lines = 1;
+    if (*files == first || lines + length > e->options->file_lines) begin(e, b, ++*files, ".c"), lines = 1;
     cr_put(b, "%.*s", (int)(end - p), p);
     lines += length;
     p = end;
@@ -353,9 +388,11 @@ static void put_parts(cr_emitter *e, cr_buffer *b) {
 }
 
 void cr__put_file(cr_emitter *e, cr_buffer *b, const char *body) {
+  int files = 0;
   if (!e->options->file_lines) {
     put_head(e, b, body);
-    if (e->parts.length) cr_put(b, "%s", e->parts.text);
+    put_text(b, "", &e->bodies->code);
+    put_text(b, "", &e->parts);
     put_function(e, b, body);
     return;
   }
@@ -363,8 +400,13 @@ void cr__put_file(cr_emitter *e, cr_buffer *b, const char *body) {
   put_head(e, b, body);
   cr_put(b, "\n");
   put_signature(e, b);
-  cr_put(b, ";\n%s%s\n#endif\n", e->prototypes.length ? "\n/* Its parts */\n" : "", e->prototypes.length ? e->prototypes.text : "");
-  put_parts(e, b);
+  cr_put(b, ";\n");
+  if (e->prototypes.length || e->bodies->n) cr_put(b, "\n/* Its parts */\n");
+  put_text(b, "", &e->bodies->prototypes);
+  put_text(b, "", &e->prototypes);
+  cr_put(b, "\n#endif\n");
+  put_parts(e, b, &e->bodies->code, &files);
+  put_parts(e, b, &e->parts, &files);
   begin(e, b, 0, ".c");
   put_function(e, b, body);
 }

@@ -30,8 +30,8 @@ static void make_constant(cr_emitter *e, uint32_t id) {
     x->name = cr__literal(e, cr_array_get(&a, 0), (cr_dtype)a.dtype);
     return;
   }
-  const char *name = cr_name_of(cr__handle(e->t, id));
-  x->name = name ? cr__identifier(e, name) : cr__format(e, "c%d", ++e->n_tables);
+  const char *name = e->number ? NULL : cr_name_of(cr__handle(e->t, id)); /* of the whole source */
+  x->name = name ? cr__identifier(e, name) : cr__format(e, "c%d", ++e->bodies->n_tables);
 }
 
 static const char *unnamed(cr_emitter *e) { return cr__format(e, "v%d", ++e->n_names); }

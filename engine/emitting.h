@@ -54,7 +54,23 @@ typedef struct cr__member {
   const char *name;     /* NULL: row and its place in the list */
   cr_dtype dtype;
   int64_t count;        /* 0: one number, no array */
+  int body;             /* not 0: the workspace of the body of this number */
 } cr__member;
+
+/* The functions that the bodies of ops became, callees first; shared by the emitters of a source. */
+typedef struct cr__bodies {
+  cr_tape *t;           /* that gets the errors */
+  const char *name;     /* of the whole function: theirs are NAME_body1, ... */
+  const cr_emit_options *options;
+  struct cr__emitted {
+    const struct cr_body *body;
+    const cr_op *op;    /* whose it is */
+    size_t bytes;       /* of its workspace */
+  } *of;
+  int n, capacity, n_tables;
+  cr_buffer types, tables, code, prototypes;
+} cr__bodies;
+typedef struct cr__emitted cr__emitted;
 
 typedef struct cr_emitter cr_emitter;
 struct cr_emitter {
@@ -70,6 +86,9 @@ struct cr_emitter {
   cr__piece *piece;
   int n_pieces;
   bool returns;           /* the first output */
+  cr__bodies *bodies;
+  int number;             /* of the body that is written; 0: it is none */
+  bool wraps;             /* the next line, which has a call */
   struct cr__sweeps *sweeps; /* a loop over the colours of a sparse matrix, at the end; NULL: none */
 
   cr_buffer code, parts, tables, calls, pattern, prototypes;
@@ -90,7 +109,7 @@ struct cr_emitter {
   uint32_t *pending, n_pending;
   uint32_t *seen, seen_size; /* nodes by hash */
   cr__member *member;
-  int n_members, members_capacity, n_tables, n_names, n_pairs;
+  int n_members, members_capacity, n_names, n_pairs;
   const char **taken;     /* identifiers made of names */
   int n_taken, taken_capacity;
 };
@@ -131,7 +150,14 @@ void cr__end_part(cr_emitter *e);
 /* The parameters that the current part names: "const double *restrict x, double y"; and as arguments. */
 void cr__put_parameters(cr_emitter *e, cr_buffer *b, bool all, bool types);
 
-/* emitfile.c: the file, or files */
+bool cr__write_source(cr_emitter *e, cr_buffer *b, int n_out, const cr_var *out); /* and frees what e has taken */
+
+/* emitbody.c: also the call of a body (emit.h) */
+void cr__free_bodies(cr__bodies *all);
+size_t cr__member_bytes(const cr_emitter *e, const cr__member *m);
+
+/* emitfile.c: the file, or files; the function of a body with what belongs to it */
+void cr__put_body(cr_emitter *e, cr_buffer *b, const char *body);
 void cr__put_file(cr_emitter *e, cr_buffer *b, const char *body);
 /* The definitions of the table's helpers that the body names, and of those that they name. */
 void cr__put_helpers(cr_emitter *e, cr_buffer *b, const char *body);

@@ -144,9 +144,10 @@ typedef enum cr_option {
   CR_FIND_NONFINITE,/* the first NaN or Inf, forward or backward, becomes the tape's error, with op, operands and path */
   CR_ROUND_DIGITS,  /* round every value recorded to this many decimals, as in hand calculation (0: off) */
   CR_MAX_BYTES,     /* memory limit of the tape in MiB (0 = none); beyond it CR_OVER_LIMIT */
-  CR_THREADS,       /* threads that share the work on large tensors (1; 0: one for each core): the same bits whatever it is */
-  CR_LAZY           /* 1: nodes recorded from now on get shapes alone, for graphs that are only captured (function.h). Reading a value
-                     * is an error, save of constants made since; a reset is to take them back before 0 is set again */
+  CR_THREADS,       /* threads that share the work on large tensors (1; 0: one for each core); the bits stay the same */
+  CR_LAZY           /* 1: nodes recorded from now on get shapes alone, for graphs that are only captured (function.h).
+                     * Reading values is an error, save of constants made since; a reset is to take these nodes back before 0
+                     * is set again */
 } cr_option;
 CR_API void cr_set(cr_tape *t, cr_option option, int64_t value);
 CR_API int64_t cr_get(const cr_tape *t, cr_option option);
@@ -225,7 +226,7 @@ CR_API double cr_adjoint(const cr_sweep *s, cr_var x);
 CR_API cr_status cr_adjoint_read(const cr_sweep *s, cr_var x, double *out, int64_t n);
 /* The same as a constant on the tape, of x's shape and dtype. */
 CR_API cr_var cr_adjoint_var(cr_sweep *s, cr_var x);
-/* The sweep's own numbers, not copied: of x's shape and dtype, for as long as the sweep; data NULL when y does not depend on x. */
+/* The sweep's own numbers, not copied: of x's shape and dtype, while the sweep lives; data NULL: y does not depend on x. */
 CR_API cr_array cr_adjoint_view(const cr_sweep *s, cr_var x);
 /* Gives the sweep's memory back before the reset, for loops that do not reset. */
 CR_API void cr_sweep_release(cr_sweep *s);
@@ -265,8 +266,8 @@ CR_API cr_status cr_vjp(cr_var y, cr_var cotangent, int n, const cr_var *x, cr_v
 CR_API cr_status cr_vjp_many(int m, const cr_var *y, const cr_var *cotangent, int n, const cr_var *x, cr_var *out);
 /* The gradient of sum(y). */
 CR_API cr_status cr_grad(cr_var y, int n, const cr_var *x, cr_var *out);
-/* The same with the bits of cr_backward, for captured functions: the reverse step of an elementwise operation is one node, which has
- * no derivative. out[k] is poison, without an error, where y does not depend on x[k]. */
+/* The same with the bits of cr_backward, for captured functions: the reverse step of an elementwise operation is one node,
+ * which has no derivative. out[k] is poison, without an error, where y does not depend on x[k]. */
 CR_API cr_status cr_grad_once(cr_var y, int n, const cr_var *x, cr_var *out);
 /* out[j] = sum_k (d y[j] / d x[k]) tangent[k]: forward mode. */
 CR_API cr_status cr_jvp(int m, const cr_var *y, int n, const cr_var *x, const cr_var *tangent, cr_var *out);

@@ -3,10 +3,11 @@
 
 #include "internal.h"
 
-cr_status cr__run_kernel(cr_tape *t, const cr_op *op, int n, const cr_array *in, cr_tensor *r) {
+cr_status cr__run_kernel(cr_tape *t, const cr_op *op, int n, const cr_array *in, const cr_tensor *r) {
+  cr_array out = cr__lying(r->like, r->data);
   uint32_t chunk = t->arena.current;
   size_t used = t->arena.used; /* scratch that the kernel takes goes back when it returns */
-  cr_eval c = {t, op, n, in, r->attr, &r->array};
+  cr_eval c = {t, op, n, in, r->attr, &out, t->tail};
   cr_status status = op->eval(&c);
   cr__arena_reset(&t->arena, chunk, used);
   return status != CR_OK ? status : t->error;
@@ -32,7 +33,7 @@ cr_status cr__eval_node(cr_tape *t, uint32_t id) {
   int n;
   const uint32_t *in = cr__operands(t, id, &n);
   if (r->view) {
-    if (n && !cr__is_record(t, in[0])) *(double *)r->array.data = t->slot[in[0]].num;
+    if (n && !cr__is_record(t, in[0])) *(double *)r->data = t->slot[in[0]].num;
     return CR_OK;
   }
   uint32_t chunk = t->arena.current;

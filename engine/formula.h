@@ -34,7 +34,8 @@ typedef enum cr_syntax_kind {
   CR_ELLIPSIS,
   CR_MEMBER,   /* child.text, as A.T */
   CR_ASSIGN,   /* name = value, (a, b) = value: child 0 is CR_NAME or CR_TUPLE of names */
-  CR_DEFINE,   /* f(u, v) = body: text is f, children the CR_NAME parameters and last the body */
+  CR_DEFINE,   /* f(u, v) = body: text is f, children the CR_NAME parameters and last the body: an expression,
+                  or in braces a CR_BLOCK whose names are its own */
   CR_PARAM,    /* param value: a leaf to differentiate with respect to */
   CR_BLOCK     /* statements */
 } cr_syntax_kind;
@@ -62,7 +63,8 @@ typedef struct cr_syntax_error {
  * reset to an earlier mark. NULL on failure, described in *error (which may not be NULL). */
 CR_API cr_syntax *cr_parse(cr_tape *t, const char *source, size_t length, cr_syntax_error *error);
 /* The source line with a caret under the place: "line 1, column 7: message\n  sin(x +)\n         ^". Returns text. */
-CR_API const char *cr_syntax_error_text(const cr_syntax_error *e, const char *source, size_t length, char *text, size_t size);
+CR_API const char *cr_syntax_error_text(const cr_syntax_error *e, const char *source, size_t length, char *text,
+                                        size_t size);
 
 /* A growing text buffer on a tape's allocator, for printers. Out of memory sets failed and keeps text valid. */
 typedef struct cr_buffer {
@@ -90,10 +92,10 @@ CR_API void cr_latex_syntax(cr_buffer *b, const cr_syntax *s);
  * deeper ones as v17. Shared subexpressions that are not named are expanded each time, up to 64 KiB in all. */
 CR_API void cr_print_infix(cr_buffer *b, cr_var v, int depth);
 CR_API void cr_print_latex(cr_buffer *b, cr_var v, int depth);
-/* The graph below the results as statements that record it again, in an order in which operands come first: "h = a*b", an op that
- * is no elementwise one as op.sum(h, axes=[0]), constants with all their numbers, the results last. Inputs stand in comments,
- * "# x: float64 (2, 3)": cr_program_run computes the same bits, and cr_hash the same, where they are bound by these names. Nodes
- * whose name is none of the language's, or another's too, are _1, _2, ...: names that begin so name no node. At most
+/* The graph below the results as statements that record it again, in an order in which operands come first: "h = a*b", an op
+ * that is no elementwise one as op.sum(h, axes=[0]), constants with all numbers, the results last. Inputs stand in comments,
+ * "# x: float64 (2, 3)": cr_program_run computes the same bits, and cr_hash the same, where they are bound by these names.
+ * Nodes whose name is none of the language's, or another's too, are _1, _2, ...: names that begin so name no node. At most
  * CR_MAX_RESULTS results. CR_BAD_ARGUMENT for an op whose attributes have no text: one with a body. */
 CR_API cr_status cr_write_graph(cr_buffer *b, int n_out, const cr_var *out);
 /* One line a node: "v3 = mul(v1, v2)  float64 (2, 3)". */
@@ -121,11 +123,12 @@ typedef struct cr_results {
   cr_var value[CR_MAX_RESULTS];
 } cr_results;
 
-/* Lets the program call op.NAME for every op that cr_write_graph writes, for texts that it wrote. Others may name only those ops
- * that check operands and attributes themselves: a wrong position in an attribute of the rest would not be noticed. */
+/* Lets the program call op.NAME for every op that cr_write_graph writes, for texts that it wrote. Others may name only those
+ * ops that check operands and attributes themselves: a wrong position in an attribute of the rest would not be noticed. */
 CR_API void cr_program_trust(cr_program *p);
 /* Runs source. On failure the tape's error says where; *error has the place for a caret (status CR_OK when none). */
-CR_API cr_status cr_program_run(cr_program *p, const char *source, size_t length, cr_results *results, cr_syntax_error *error);
+CR_API cr_status cr_program_run(cr_program *p, const char *source, size_t length, cr_results *results,
+                                cr_syntax_error *error);
 /* Evaluates a parsed tree under the program's names (for rules that are evaluated often). */
 CR_API cr_var cr_program_eval(cr_program *p, const cr_syntax *s);
 /* The variable of that name, poison without an error when there is none. */

@@ -268,6 +268,7 @@ cr_fn *cr_capture_within(cr_tape *t, int n_in, const cr_var *in, int n_out, cons
 void cr_fn_free(cr_fn *f) {
   if (!f) return;
   cr__unload(f->unit);
+  cr__drop_codes(f);
   cr_free(f->graph.tape);
   cr__arena_free(&f->memory);
   cr_allocator allocator = f->allocator;

@@ -28,15 +28,17 @@ extern "C" {
 typedef struct cr_fn cr_fn;
 typedef struct cr_workspace cr_workspace;
 
-/* What is done to a captured graph, as bits. All but the last leave every bit of every result as it was. */
+/* What is done to a captured graph, as bits. All but CR_FN_STABLE leave every bit of every result as it was. */
 typedef enum cr_fn_pass {
   CR_FN_FOLD = 1,     /* what depends on constants alone is computed once */
   CR_FN_MERGE = 2,    /* equal operations on equal operands are one node: common subexpressions */
   CR_FN_SIMPLIFY = 4, /* x * 1, x - 0, -(-x), chains of views: only what is exact for every IEEE number */
   CR_FN_REUSE = 8,    /* memory of results that are no longer needed is used again */
   CR_FN_BLOCK = 16,   /* chains of elementwise operations, and sums that end them, run block by block in the cache */
-  CR_FN_EXACT = 31,   /* all of these */
-  CR_FN_STABLE = 32   /* log of softmax(x), sum(exp(x)), sigmoid(x), 1 + exp(x): in their forms without overflow */
+  CR_FN_STABLE = 32,  /* log of softmax(x), sum(exp(x)), sigmoid(x), 1 + exp(x), named or written out: without overflow */
+  CR_FN_TAIL = 64,    /* such a chain that starts from a matrix product, as its bias and activation, runs on each part of it
+                       * when that is done, without another pass over memory; with CR_FN_BLOCK */
+  CR_FN_EXACT = 95    /* all but CR_FN_STABLE */
 } cr_fn_pass;
 
 /* At the end of a run, when all else is done, the input to takes the value of the node from; all pairs together. */
@@ -52,7 +54,7 @@ CR_API cr_fn *cr_capture(cr_tape *t, int n_in, const cr_var *in, int n_out, cons
                          const cr_assign *assign, unsigned passes);
 /* The same with results computed again instead of stored wherever that keeps the workspace's computed values below this many
  * bytes, or, where no choice does, as low as can be; 0: no bound. The bits stay the same. A chain of n operations and its
- * gradient come down to the order of sqrt(n) results. Each choice is planned, so that this takes some twenty times as long. */
+ * gradient come down to the order of sqrt(n) results. Each choice is planned, so this takes some twenty times as long. */
 CR_API cr_fn *cr_capture_within(cr_tape *t, int n_in, const cr_var *in, int n_out, const cr_var *out, int n_assign,
                                 const cr_assign *assign, unsigned passes, size_t bytes);
 /* After its workspaces. */
@@ -89,13 +91,14 @@ typedef struct cr_fn_stats {
   uint32_t nodes;        /* left after all passes, leaves included */
   uint32_t steps;        /* of a run; a block of elementwise operations is one */
   uint32_t blocks, blocked; /* and how many nodes these hold */
+  uint32_t tails;        /* blocks that run within the kernel before them, and are no steps of their own */
   uint32_t recomputed;   /* nodes that are there a second time, for a bound on memory; bytes_stored: without them */
   size_t bytes_recorded, bytes_stored, bytes;
 } cr_fn_stats;
 CR_API cr_fn_stats cr_fn_stats_of(const cr_fn *f);
 
-/* The graph that is left after the passes, as cr_write_graph has it: results, then assigned values. On b->tape, which has the
- * function's table of ops; see its cr_error. More than CR_MAX_RESULTS in all can be written, but not read in one go. */
+/* The graph that is left after the passes, as cr_write_graph has it: results, then assigned values. On b->tape, which has
+ * the function's table of ops; see its cr_error. More than CR_MAX_RESULTS in all can be written, but not read in one go. */
 CR_API cr_status cr_fn_write_text(cr_buffer *b, const cr_fn *f);
 
 #ifdef __cplusplus

@@ -51,13 +51,14 @@ typedef struct cr__line {
   uint32_t id;
   int32_t slot;              /* of the result; -1: its array */
   const cr_op *op;
+  const cr_few *few;         /* of a row over few dense numbers; NULL: it is none */
   cr_dtype dtype, out_dtype; /* of operand 0, of the result */
   int n, fold;               /* number of the fold among the block's, -1: none */
   cr__feed in[3];
 } cr__line;
 
-/* Where a workspace has an operand or the result of a line: at, or at into the block's space where mask is all ones; bytes and
- * steps of the element type from one element to the next. */
+/* Where a workspace has an operand or the result of a line: at, or at into the block's space where mask is all ones; bytes
+ * and steps of the element type from one element to the next. */
 typedef struct cr__cell {
   uintptr_t at, mask;
   int64_t bytes, step;
@@ -87,11 +88,19 @@ typedef struct cr__blocks {
 
 typedef struct cr__step {
   cr__role role;             /* CR__SCALAR, CR__KERNEL or CR__MEMBER */
+  bool tail;                 /* a block that runs within the kernel before it, on what that has finished */
   uint32_t from, to;         /* nodes */
   cr__blocks *blocks;
   cr_strips *strips;         /* of scalars; NULL: they run by id */
-  void (*code)(double *slot);/* of scalars, compiled; NULL: not */
+  void (*code)(double *slot, double *space, double *ends); /* of scalars, compiled; NULL: not */
 } cr__step;
+
+/* The block that runs within a kernel (cr_ready). */
+struct cr_tail {
+  cr_tape *t;
+  const cr__blocks *blocks;
+  const cr__cell *cells;
+};
 
 typedef struct cr__plan {
   cr__step *step;
@@ -113,6 +122,11 @@ struct cr_fn {
   cr__plan plan;
   cr_fn_stats stats;
   void *unit;                /* the shared object of compiled steps */
+  void *codes;               /* scalars as instructions (machine.h); NULL: none */
+  /* The values and the reverse sweep of a function of scalars: ends has the cotangents of the results, then room for the
+   * gradient. NULL: not compiled. */
+  void (*back)(double *slot, double *space, double *ends);
+  uint32_t space;            /* numbers that these need space for */
 };
 
 /* function.c */
@@ -121,7 +135,7 @@ cr_tape *cr__lazy_tape(const cr_fn *f, const cr_op_table *table);
 uint32_t cr__copy_leaf(cr_fn *f, const cr_tape *from, uint32_t id, cr_tape *to);
 /* The node id of from, with operands by map, recorded on to. 0 on failure. */
 uint32_t cr__copy_node(const cr_tape *from, uint32_t id, const uint32_t *map, cr_tape *to);
-/* The graph on a new tape, with its nodes in this order, and its ends there; its own tape and ends stay. A node may come again. */
+/* The graph on a new tape, with its nodes in this order, and its ends there; its own tape and ends stay. Nodes may recur. */
 cr_tape *cr__ordered(cr_fn *f, uint32_t n, const uint32_t *order, uint32_t *end);
 /* The same in place of its own. */
 bool cr__reorder(cr_fn *f, uint32_t n, const uint32_t *order);
@@ -139,12 +153,18 @@ bool cr__plan_within(cr_fn *f, size_t bound); /* recompute.c */
 /* Cells of all lines, in the memory of the workspace's tape, with the addresses that its nodes have now. */
 cr__cell *cr__make_cells(cr_tape *t, const cr__blocks *b);
 cr_status cr__run_blocks(cr_tape *t, const cr__blocks *b, const cr__cell *cells, char *memory);
+/* Those n elements alone; of blocks without folds. */
+void cr__run_range(const struct cr_tail *tail, int64_t from, int64_t n);
 /* n elements of a strided array from row-major position at, densely. */
 void cr__gather(const cr_array *a, int64_t at, int64_t n, char *to);
 bool cr__is_pointwise(const cr_op *op);
 
+/* jitscalars.c: how many steps of scalars became code; false when memory runs out */
+bool cr__scalars_as_code(cr_fn *f, bool always, uint32_t *n);
+void cr__drop_codes(cr_fn *f);
 /* jitrun.c, jitbuild.c: the blocks by their code, folds up to their parts; closes a shared object */
 void cr__run_code(cr_tape *t, const cr__blocks *b, double *partials);
+void cr__run_code_range(cr_tape *t, const cr__blocks *b, char *space, int64_t from, int64_t n);
 void cr__unload(void *unit);
 /* The space of a block is on the stack. */
 enum { CR__BLOCK_SPACE = 1 << 16, CR__SHORTEST_BLOCK = 128, CR__LONGEST_BLOCK = 2048 };

@@ -1,4 +1,4 @@
-/* Structural hash of a node: equal for equal expressions over equal leaves, whatever tape and order they were recorded in. */
+/* Structural hash of a node: equal for equal expressions over equal leaves, on any tape and in any order of recording. */
 #define XXH_STATIC_LINKING_ONLY /* the state on the stack, so that no memory is taken behind the allocator */
 #include <xxhash.h>
 

@@ -25,14 +25,28 @@ typedef struct cr_node {
 } cr_node;
 _Static_assert(sizeof(cr_node) == 16, "a node is 16 bytes");
 
+/* How the numbers of records lie, shared by those that have the same dimensions, strides and dtype. Rows over a dense float
+ * one go the quick way: record and numbers in one piece of so many bytes, the numbers at (record + reach) & mask. */
+enum { CR__FEW_NUMBERS = 64 };
+typedef enum cr_kernels { CR__FEW_FLOAT, CR__FEW_DOUBLE, CR__MANY } cr_kernels; /* in a table's few */
+typedef struct cr_layout {
+  cr_array array;          /* without data */
+  bool quick;
+  uint8_t kernels;         /* which of a row's */
+  size_t bytes;
+  uintptr_t reach, mask;
+} cr_layout;
+
 typedef struct cr_tensor {
-  cr_array array;
+  void *data;
+  const cr_array *like;    /* of a cr_layout */
   const void *attr;
   const uint32_t *operand; /* of variadic ops, NULL else */
   uint32_t n_operands;
   bool view;               /* data belongs to an operand */
-  bool differentiable;     /* float, and depends on an input */
+  uint8_t differentiable;  /* float, and depends on an input; CR__QUICK: and is a row over records of its own quick layout */
 } cr_tensor;
+enum { CR__QUICK = 2 };
 
 typedef union cr_slot {
   double num;
@@ -78,6 +92,9 @@ struct cr_tape {
   bool over_limit;           /* the last allocation was refused by the limit, not by base */
   cr_place *site;       /* by id when CR_TRACK_SITES */
   uint32_t sites_capacity;
+  const cr_array **layout;   /* shared by records: open addressing */
+  uint32_t n_layouts, layouts_size; /* a power of two */
+  const cr_layout *quick;    /* the latest that was used so */
   cr_name_entry *name;       /* in order of naming */
   uint32_t n_names, names_capacity;
   uint32_t *name_of_id, *id_of_name; /* open addressing into name[], entry + 1 */
@@ -87,6 +104,7 @@ struct cr_tape {
   cr_sweep *spare_sweep;     /* memory of a released sweep, for the next */
   cr_status error;
   char error_text[1024];
+  const struct cr_tail *tail;/* of the kernel that runs now: see graph.h; NULL: none */
   const cr_op *doing;        /* what a failure is about, NULL when nothing is being recorded */
   const cr_var *doing_in;
   int doing_n;
@@ -121,6 +139,20 @@ static inline cr_var cr__push_inline(cr_tape *t, uint32_t op, uint32_t a, uint32
 }
 
 static inline cr_var cr__handle(cr_tape *t, uint32_t id) { return (cr_var){t, id, t->node[id].head}; }
+
+/* layouts.c: what lies like a, shared, without data (or, when a tape has very many, not shared and in this arena); NULL and the
+ * tape's error when memory runs out. */
+const cr_array *cr__layout(cr_tape *t, cr_arena *arena, const cr_array *a);
+/* The same shape and dtype, contiguous. */
+const cr_array *cr__dense_layout(cr_tape *t, cr_arena *arena, const cr_array *like);
+void cr__layouts_free(cr_tape *t);
+extern const cr_layout cr__scalar_layout, cr__no_layout; /* of inline scalars; of nothing */
+static inline const cr_layout *cr__layout_of(const cr_array *like) { return (const cr_layout *)(const void *)like; }
+static inline cr_array cr__lying(const cr_array *like, void *data) {
+  cr_array a = *like;
+  a.data = data;
+  return a;
+}
 
 /* tape.c */
 bool cr__valid(cr_tape *t, cr_var v);                 /* live handle of t, else the tape's error is set */
@@ -162,7 +194,7 @@ void cr__names_free(cr_tape *t);
 
 /* eval.c */
 cr_status cr__eval_node(cr_tape *t, uint32_t id);     /* computes its value in place from its operands */
-cr_status cr__run_kernel(cr_tape *t, const cr_op *op, int n, const cr_array *in, cr_tensor *r);
+cr_status cr__run_kernel(cr_tape *t, const cr_op *op, int n, const cr_array *in, const cr_tensor *r);
 void cr__after_eval(cr_tape *t, uint32_t id);         /* the options that look at every value */
 
 /* reverse.c */
@@ -175,11 +207,9 @@ void cr__row_pull(cr_tape *t, const cr_row *row, int k, const cr_array *a, const
                   cr_array *out);
 void cr__row_loop(cr_tape *t, const cr_row *row, const cr_array *a, const cr_array *b, cr_array *out);
 
-/* quick.c */
-/* Records row number over x and y (x again for one operand), where they are dense small tensors of one shape; else poison, and no
- * error. */
-cr_var cr__record_row(cr_tape *t, uint32_t number, cr_var x, cr_var y);
-void cr__dense_like(cr_array *to, const cr_array *from); /* shape and dtype, not the data */
+/* quick.c: row number over x, or x and y; quickly where they are records of one quick layout. */
+cr_var cr__record_row1(cr_var x, uint32_t number, const cr_few *few);
+cr_var cr__record_row2(cr_var x, cr_var y, uint32_t number, const cr_few *few);
 
 /* grad.c */
 /* Calls the op's rules with their context filled in; d[k] stays poison where not wanted or zero. */

@@ -1,9 +1,10 @@
-/* cr_fn_compile: from a plan to loaded code, or the reason why not. */
+/* From a plan to loaded code, or the reason why not; jitbody.c calls it for a function and the bodies of its nodes. */
 #include "cr_config.h"
 
 #include <stdio.h>
 
 #include "jitting.h"
+#include "machine.h"
 
 /* Math functions set no errno and no flags, and nothing is contracted or reassociated, as in the library itself. Loops stay
  * without branches: a function is computed where it is written, a sine apart from a cosine. */
@@ -30,6 +31,8 @@ typedef struct job {
   cr__compiler compiler;
   cr__key key;
   char path[CR__PATH_LENGTH], flags[400];
+  uint32_t codes;            /* steps of scalars that are done without the compiler */
+  int64_t times;             /* that a run of f is run */
 } job;
 
 /* Everything that the object depends on, and its name. */
@@ -68,14 +71,18 @@ static void attach(job *j, void *const *table, void *handle) {
   }
 }
 
+static void say_steps(job *j, const char *how, unsigned n) {
+  const unsigned all = j->unit.n_steps + j->unit.n_skipped + j->codes;
+  cr__say(&j->note, how, n, all, all == 1 ? "" : "s");
+}
+
 static bool load(job *j, const char *how) {
   void *handle = NULL;
   void *const *table = cr__load(j->path, &handle, &j->note);
   if (!table) return false;
   attach(j, table, handle);
-  const unsigned all = j->unit.n_steps + j->unit.n_skipped;
   if (j->note.size && *j->note.text && !strncmp(j->note.text, "not kept", 8)) return true;
-  cr__say(&j->note, how, j->unit.n_steps, all, all == 1 ? "" : "s");
+  say_steps(j, how, j->unit.n_steps + j->codes);
   return true;
 }
 
@@ -104,40 +111,60 @@ static void find_or_build(job *j) {
   build(j, cache);
 }
 
-cr_status cr_fn_compile(cr_fn *f, const cr_jit_options *options, char *note, size_t size) {
-  static const cr_jit_options none = {0};
-  job j = {.f = f, .o = options ? options : &none, .note = {note, note ? size : 0}};
-  cr__say(&j.note, "%s", "");
-  if (!cr__find_compiler(j.o->compiler, &j.compiler, &j.note)) return CR_OK;
-  cr_clear_error(f->graph.tape);
-  bool ok = cr__write_unit(f, j.o->exact, &j.unit);
-  choose_flags(&j);
-  if (ok && !j.unit.n_steps) {
-    cr__say(&j.note, "not compiled: no step computes element by element");
-  } else if (ok && j.unit.work < LEAST_WORK && !j.o->always) {
-    cr__say(&j.note, "not compiled: a run computes %lld number%s, too few to pay", (long long)j.unit.work,
-            j.unit.work == 1 ? "" : "s");
-  } else if (ok && (ok = make_key(&j))) {
-    find_or_build(&j);
+/* The steps that need the compiler. False when memory runs out. */
+static bool compile_unit(job *j) {
+  choose_flags(j);
+  if (!j->unit.n_steps && j->codes) return true;
+  if (!j->unit.n_steps) {
+    cr__say(&j->note, "not compiled: no step computes element by element%s", j->unit.n_skipped ? " and is small enough" : "");
+  } else if (j->unit.work < LEAST_WORK / j->times && !j->o->always) {
+    cr__say(&j->note, "not compiled: a run computes %lld number%s, too few to pay", (long long)j->unit.work,
+            j->unit.work == 1 ? "" : "s");
+  } else if (cr__find_compiler(j->o->compiler, &j->compiler, &j->note)) {
+    if (!make_key(j)) return false;
+    find_or_build(j);
   }
+  return true;
+}
+
+/* Scalars are compiled whatever became of the rest. */
+static void say_codes(job *j) {
+  static const char failed[] = "not compiled: ";
+  char why[300] = "";
+  if (!j->codes || !j->note.size) return;
+  if (!strncmp(j->note.text, failed, sizeof failed - 1)) snprintf(why, sizeof why, "%s", j->note.text + sizeof failed - 1);
+  if (*why || !*j->note.text) say_steps(j, "compiled %u of %u step%s", j->codes);
+  size_t n = strlen(j->note.text);
+  if (*why) cr__say(&(cr__note){j->note.text + n, j->note.size - n}, "; not the others: %s", why);
+}
+
+cr_status cr__compile_steps(cr_fn *f, const cr_jit_options *options, int64_t times, char *note, size_t size) {
+  job j = {.f = f, .o = options, .note = {note, size}, .times = times};
+  cr__say(&j.note, "%s", "");
+  cr_clear_error(f->graph.tape);
+  cr__drop_codes(f);
+  bool ok = j.o->scalars_as_c || cr__scalars_as_code(f, j.o->always || times > 1, &j.codes);
+  ok = ok && cr__write_unit(f, j.o->exact, CR__OTHER_SCALARS, &j.unit) && compile_unit(&j);
   if (j.key.text) cr__resize(j.key.allocator, j.key.text, j.key.length, 0);
   cr__unit_free(&j.unit);
-  if (!ok) cr__say(&j.note, "out of memory");
+  if (ok) say_codes(&j);
+  else cr__say(&j.note, "out of memory");
   return ok ? CR_OK : CR_NO_MEMORY;
 }
 #else
-cr_status cr_fn_compile(cr_fn *f, const cr_jit_options *options, char *note, size_t size) {
+cr_status cr__compile_steps(cr_fn *f, const cr_jit_options *options, int64_t times, char *note, size_t size) {
   cr__compiler compiler;
-  (void)f, (void)options;
-  cr__find_compiler(NULL, &compiler, &(cr__note){note, note ? size : 0});
+  (void)f, (void)options, (void)times;
+  cr__find_compiler(NULL, &compiler, &(cr__note){note, size});
   return CR_OK;
 }
 #endif
 
 const char *cr_fn_jit_source(cr_fn *f, const cr_jit_options *options) {
+  const bool all = !CR__HAVE_MACHINE || (options && options->scalars_as_c);
   cr__unit u = {0};
   cr_clear_error(f->graph.tape);
-  if (!cr__write_unit(f, options && options->exact, &u)) return NULL;
+  if (!cr__write_unit(f, options && options->exact, all ? CR__ALL_SCALARS : CR__NO_SCALARS, &u)) return NULL;
   const char *text = u.n_steps ? cr__arena_text(&f->memory, u.source.text, u.source.length) : NULL;
   cr__unit_free(&u);
   return text;

@@ -5,9 +5,11 @@
  *     cr_fn_compile(f, &(cr_jit_options){.cache = "/home/me/.cache/chainrule"}, note, sizeof note);
  *     ... cr_fn_run(f, w, in, out) ...
  *
- * Scalars and blocks of elementwise operations become one C function each; products, convolutions and the like stay the
- * kernels that they are. Where there is nothing to gain, or no compiler, the function runs as before, and the note says
- * why. */
+ * Blocks of elementwise operations become one C function each. Steps of scalars, of which there may be a million, become
+ * instructions of the processor at once, without a compiler; cr_fn_backward of a function of scalars does, too. Products,
+ * convolutions and the like stay the kernels that they are; the bodies of loops and branches (body.h) are functions, which
+ * are compiled as such. Where there is nothing to gain, or no compiler, the function runs
+ * as before, and the note says why. */
 #ifndef CR_JIT_H
 #define CR_JIT_H
 
@@ -22,10 +24,11 @@ typedef struct cr_jit_options {
   const char *flags;    /* separated by spaces, in place of cr_jit_flags(); NULL: those */
   const char *cache;    /* folder that keeps what was compiled, made if it is not there; NULL: nothing is kept */
   int64_t cache_bytes;  /* what was not used for longest goes when the folder holds more; 0: 256 MiB */
-  int exact;            /* 1: the bits of replay. 0: float32 is computed in float, by vector functions of the C library,
-                           and sums of float32 are taken in another (fixed) order: a few ulp from replay. float64 is
-                           exact always. */
+  int exact;            /* 1: the bits of replay. 0: rows of float32 that replay computes in double (pow, sin, ...) are
+                           computed in float, by vector functions of the C library, and sums of float32 are taken in
+                           another (fixed) order: a few ulp from replay. float64 is exact always. */
   int always;           /* compile also what is so small that it would not pay */
+  int scalars_as_c;     /* 1: scalars, too, go through the compiler, as they do on other processors than x86-64 */
 } cr_jit_options;
 
 /* Compiles f, before or between runs, never while a run goes on. CR_OK also when f stays as it was: the note, at most size

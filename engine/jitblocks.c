@@ -39,6 +39,12 @@ static uint32_t root_of(const cr_tape *t, uint32_t id) {
   return id;
 }
 
+/* The constant of which the node is a view; 0: there is none. */
+static uint32_t constant_of(const cr_tape *t, uint32_t id) {
+  while (id && t->op[cr__op_number(t, id)] && cr__is_record(t, id) && t->slot[id].tensor->view) id = t->node[id].in[0];
+  return cr__op_number(t, id) == CR__CONST ? id : 0;
+}
+
 static bool lies_flat(const cr_tape *t, uint32_t view, uint32_t of) {
   cr_array a = cr__array_of(t, view), b = cr__array_of(t, of);
   return view == of || (a.contiguous && b.contiguous && a.count == b.count && a.data == b.data);
@@ -56,7 +62,9 @@ static bool is_plain_row(cr__writer *w, const cr__line *l) {
   return l->op->row && !strstr(cr__row_text(w, l->id, CR__ROW_EXACT), "(double)\1");
 }
 
-static bool is_single(const cr__writer *w, const cr__line *l) { return !w->exact && l->op->row && l->dtype == CR_FLOAT32; }
+static bool is_single(const cr__writer *w, const cr__line *l) {
+  return l->op->row && l->dtype == CR_FLOAT32 && (!w->exact || cr__is_native(w, l->op->row));
+}
 
 /* Whether the line has a form in C that gives the bits, or is as near, as asked. */
 static bool can_write(cr__writer *w, const cr__line *l) {
@@ -70,13 +78,23 @@ static bool can_write(cr__writer *w, const cr__line *l) {
 /* Calls of vector functions may be in it. */
 static bool is_vector(cr__writer *w, const cr__line *l) {
   if (l->fold >= 0 || l->dtype != CR_FLOAT32) return false;
-  return l->op->row ? is_single(w, l) && !is_plain_row(w, l) : !l->op->emit;
+  if (l->op->row) return !cr__is_native(w, l->op->row) && !is_plain_row(w, l);
+  int k;
+  const int32_t *at;
+  const cr_op *pulled = l->op->emit ? NULL : cr__pull_of(l->op, cr__attr_of(w->t, l->id), &k, &at);
+  return pulled && !cr__is_native(w, pulled->row);
 }
 
 static const char *operand_name(cr__writer *w, block *k, const cr__feed *f, char *name) {
   uint32_t own = inside(w, k, f);
   if (own) {
     snprintf(name, CR__NAME, "v%u", own);
+    return name;
+  }
+  const uint32_t one = f->step ? 0 : constant_of(w->t, f->id);
+  if (one) { /* the compiler may know what comes of it */
+    const cr_array a = cr__array_of(w->t, one);
+    snprintf(name, CR__NAME, "%s", cr__literal(&w->e, cr_array_get(&a, 0), (cr_dtype)a.dtype));
     return name;
   }
   int at = add_operand(k, f);
@@ -272,7 +290,7 @@ bool cr__put_block(cr__writer *w, uint32_t step) {
   put_loop(w, &k);
   if (!w->failed && (size_t)k.n_buffers * b->slot_bytes <= CR__BLOCK_SPACE) {
     put_block_function(w, &k);
-    k.code->whole = k.padded && !k.n_buffers ? LANES : 1;
+    k.code->whole = k.n_buffers ? 1 : LANES;
     for (int i = 0; i < b->n_folds; i++)
       if (k.code->fold[i] >= 0) k.code->whole = 1;
     w->u->code[w->u->n_steps] = k.code;

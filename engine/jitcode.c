@@ -3,7 +3,7 @@
 
 #include "jitwriting.h"
 
-enum { NODES_A_FUNCTION = 400 };
+enum { NODES_A_FUNCTION = 400, MOST_NODES = 20000 }; /* a compiler takes 50 us and more for each */
 
 /* Scalars */
 
@@ -75,32 +75,34 @@ static void put_scalars(cr__writer *w, uint32_t step) {
     cr__arena_reset(&t->arena, chunk, used);
     w->u->work++;
   }
-  cr_put(&w->body, "}\n\nstatic void step%u(double *s) {\n", step);
+  cr_put(&w->body, "}\n\nstatic void step%u(double *s, double *space, double *ends) {\n", step);
   for (uint32_t k = first; k <= w->n_parts; k++) cr_put(&w->body, "  scalars%u(s);\n", k);
   cr_put(&w->body, "}\n");
 }
 
 /* The whole unit */
 
-/* Sinking would move a call behind a branch, where it is not vectorised. */
+/* Sinking would move a call behind a branch, where it is not vectorised; long chains of multiply-adds want to be interleaved. */
 static const char head[] =
-    "#define _DEFAULT_SOURCE 1\n#include <math.h>\n#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n"
-    "#if defined(__GNUC__) && !defined(__clang__)\n#pragma GCC optimize(\"no-tree-sink\")\n#endif\n"
+    "#define _DEFAULT_SOURCE 1\n#include <math.h>\n#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n"
+    "#if defined(__GNUC__) && !defined(__clang__)\n#pragma GCC optimize(\"no-tree-sink\", \"schedule-insns\")\n#endif\n"
     "#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)\n"
     "#define SIMD __attribute__((simd(\"notinbranch\"), const))\n#else\n#define SIMD\n#endif\n";
 
-static bool put_all(cr__writer *w) {
+static bool put_all(cr__writer *w, cr__scalars scalars) {
   cr__unit *u = w->u;
   const cr__plan *plan = &w->f->plan;
   for (uint32_t k = 0; k < plan->n_steps && !w->failed; k++) {
     if (plan->step[k].role == CR__KERNEL) continue;
+    if (plan->step[k].role == CR__SCALAR && scalars != CR__ALL_SCALARS && (!scalars || plan->step[k].code)) continue;
     u->code[u->n_steps] = NULL;
     bool written = plan->step[k].role == CR__MEMBER && cr__put_block(w, k);
-    if (plan->step[k].role == CR__SCALAR) put_scalars(w, k), written = true;
+    if (plan->step[k].role == CR__SCALAR && (written = plan->step[k].to - plan->step[k].from <= MOST_NODES)) put_scalars(w, k);
     if (written) u->step[u->n_steps++] = k;
     else u->n_skipped++;
   }
   if (w->failed || w->body.failed) return false;
+  if (!u->n_steps) return w->t->error == CR_OK;
   cr_put(&u->source, "%s", head);
   cr__put_helpers(&w->e, &u->source, w->body.text ? w->body.text : "");
   cr_put(&u->source, "%s\nextern void *const %s[];\nvoid *const %s[] = {", w->body.text ? w->body.text : "", CR__UNIT_TABLE,
@@ -112,7 +114,7 @@ static bool put_all(cr__writer *w) {
 
 static size_t map_bytes(const cr_tape *t) { return t->count * (2 * sizeof(uint32_t) + 1); }
 
-bool cr__write_unit(cr_fn *f, bool exact, cr__unit *u) {
+bool cr__write_unit(cr_fn *f, bool exact, cr__scalars scalars, cr__unit *u) {
   static const cr_emit_options none = {0};
   cr_tape *t = f->graph.tape;
   cr__writer w = {.f = f, .t = t, .u = u, .exact = exact, .e = {.t = t, .options = &none}};
@@ -132,7 +134,7 @@ bool cr__write_unit(cr_fn *f, bool exact, cr__unit *u) {
     w.seen = w.part + t->count;
     w.stored = (unsigned char *)(w.seen + t->count);
     divide_scalars(&w);
-    ok = put_all(&w);
+    ok = put_all(&w, scalars);
   }
   if (w.part) cr__resize_on(t, w.part, map_bytes(t), 0);
   if (w.template) cr__resize_on(t, w.template, templates, 0);

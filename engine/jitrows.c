@@ -5,12 +5,13 @@
 
 static bool is_word(char c) { return isalnum((unsigned char)c) || c == '_'; }
 
-static const char *single_name(const cr__writer *w, const char *word, size_t n) {
-  static const char prefix[] = "single_";
+/* A form in float: as replay has it, or near it. */
+static const char native[] = "single_", near[] = "near_";
+
+static const char *single_name(const cr__writer *w, const char *prefix, const char *word, size_t n) {
+  const size_t m = strlen(prefix);
   for (const cr_helper *h = w->t->table->helpers; h && h->name; h++)
-    if (!strncmp(h->name, prefix, sizeof prefix - 1) && strlen(h->name) == n + sizeof prefix - 1 &&
-        !strncmp(h->name + sizeof prefix - 1, word, n))
-      return h->name;
+    if (!strncmp(h->name, prefix, m) && strlen(h->name) == n + m && !strncmp(h->name + m, word, n)) return h->name;
   return NULL;
 }
 
@@ -20,20 +21,48 @@ static const char *exact_name(const cr__writer *w, const char *word, size_t n) {
   return NULL;
 }
 
-/* What a word of a row is in C; *own: it stays. NULL: there is no form in float. */
-static const char *name_of(const cr__writer *w, const char *word, size_t n, bool single, bool *own) {
-  static const struct {
-    const char *name, *single, *exact;
-  } words[] = {{"a", "\1", "\1"},
-               {"b", "\2", "\2"},
-               {"y", "\3", "\3"},
-               {"inf", "INFINITY", "(double)INFINITY"},
-               {"nan", "NAN", "(double)NAN"},
-               {"pi", "3.14159265f", "3.141592653589793"},
-               {"abs", "fabsf", "fabs"}};
+typedef struct word {
+  const char *name, *single, *exact;
+} word;
+
+static const word *known_word(const char *text, size_t n) {
+  static const word words[] = {{"a", "\1", "\1"},
+                               {"b", "\2", "\2"},
+                               {"y", "\3", "\3"},
+                               {"inf", "INFINITY", "(double)INFINITY"},
+                               {"nan", "NAN", "(double)NAN"},
+                               {"pi", "3.14159265f", "3.141592653589793"},
+                               {"abs", "fabsf", "fabs"}};
   for (size_t k = 0; k < sizeof words / sizeof *words; k++)
-    if (strlen(words[k].name) == n && !strncmp(words[k].name, word, n)) return single ? words[k].single : words[k].exact;
-  const char *name = single ? single_name(w, word, n) : exact_name(w, word, n);
+    if (strlen(words[k].name) == n && !strncmp(words[k].name, text, n)) return &words[k];
+  return NULL;
+}
+
+static bool all_native(const cr__writer *w, const char *text) {
+  for (const char *p = text; p && *p;) {
+    size_t n = 1;
+    if (isdigit((unsigned char)*p)) {
+      n = strspn(p, "0123456789.e");
+    } else if (is_word(*p)) {
+      while (is_word(p[n])) n++;
+      if (!known_word(p, n) && !single_name(w, native, p, n)) return false;
+    }
+    p += n;
+  }
+  return true;
+}
+
+/* Whether replay computes the row in float: make_singles.py decides alike. */
+bool cr__is_native(const cr__writer *w, const cr_row *row) {
+  return all_native(w, row->value_text) && all_native(w, row->partial_text[0]) && all_native(w, row->partial_text[1]);
+}
+
+/* What a word of a row is in C; *own: it stays. NULL: there is no form in float. */
+static const char *name_of(const cr__writer *w, const char *text, size_t n, bool single, bool *own) {
+  const word *known = known_word(text, n);
+  if (known) return single ? known->single : known->exact;
+  const char *name = single ? single_name(w, native, text, n) : exact_name(w, text, n);
+  if (single && !name) name = single_name(w, near, text, n);
   *own = !single && !name;
   return name;
 }
@@ -107,7 +136,7 @@ const char *cr__pull_text(cr__writer *w, const cr__line *l, const int32_t **at) 
   int k = 0;
   const cr_op *of = cr__pull_of(l->op, cr__attr_of(w->t, l->id), &k, at);
   bool single = l->dtype == CR_FLOAT32;
-  if (!of || (single && w->exact) || !strncmp(of->row->value_text, "a == 0 ?", 8))
+  if (!of || (single && w->exact && !cr__is_native(w, of->row)) || !strncmp(of->row->value_text, "a == 0 ?", 8))
     return ""; /* guards have steps of their own */
   const char *partial = c_text(w, of->row->partial_text[k], single);
   return *partial ? cr__format(&w->e, "\4 == 0 ? 0 : \4 * %s(%s)", single ? "(float)" : "(double)", partial) : "";

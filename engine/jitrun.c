@@ -9,14 +9,17 @@ typedef struct code_run {
 } code_run;
 
 static char *data_of(const cr_tape *t, uint32_t id) {
-  return cr__is_record(t, id) ? t->slot[id].tensor->array.data : (char *)&t->slot[id].num;
+  return cr__is_record(t, id) ? t->slot[id].tensor->data : (char *)&t->slot[id].num;
 }
 
 static void *array_of(const code_run *r, const cr__feed *f, char *space, int64_t at, int64_t n) {
   char *slot = f->slot < 0 ? NULL : space + (size_t)f->slot * r->b->slot_bytes;
-  if (f->step < 0) cr__gather(&r->t->slot[f->id].tensor->array, at, n, slot);
+  if (f->step < 0) {
+    const cr_array from = cr__array_of(r->t, f->id);
+    cr__gather(&from, at, n, slot);
+  }
   if (slot) return slot;
-  size_t size = cr_dtype_size(cr__is_record(r->t, f->id) ? (cr_dtype)r->t->slot[f->id].tensor->array.dtype : CR_FLOAT64);
+  size_t size = cr_dtype_size(cr__is_record(r->t, f->id) ? (cr_dtype)r->t->slot[f->id].tensor->like->dtype : CR_FLOAT64);
   return data_of(r->t, f->id) + (size_t)(at * f->step) * size;
 }
 
@@ -25,14 +28,19 @@ static int64_t start_of(const cr__blocks *b, int64_t block) {
   return start < b->count ? start : b->count;
 }
 
+static void run_at(const code_run *r, char *space, int64_t at, int64_t n, void **array, double *part) {
+  const cr__code *c = r->b->code;
+  for (int k = 0; k < c->n_arrays; k++) array[k] = array_of(r, &c->array[k], space, at, n);
+  c->run(array, (int)n, part);
+}
+
 static void run_block(const code_run *r, char *space, int64_t block) {
   const cr__blocks *b = r->b;
   const cr__code *c = b->code;
   const int64_t at = start_of(b, block), n = start_of(b, block + 1) - at;
   void *array[CR__MOST_ARRAYS];
   double part[CR__MOST_FOLDS];
-  for (int k = 0; k < c->n_arrays; k++) array[k] = array_of(r, &c->array[k], space, at, n);
-  c->run(array, (int)n, part);
+  run_at(r, space, at, n, array, part);
   for (int i = 0; b->n_folds && i < b->n_lines; i++) {
     const cr__line *l = &b->line[i];
     if (l->fold < 0) continue;
@@ -44,6 +52,12 @@ static void run_block(const code_run *r, char *space, int64_t block) {
 static void run_blocks(void *context, int64_t from, int64_t to) {
   _Alignas(64) char space[CR__BLOCK_SPACE];
   for (int64_t block = from; block < to; block++) run_block(context, space, block);
+}
+
+void cr__run_code_range(cr_tape *t, const cr__blocks *b, char *space, int64_t from, int64_t n) {
+  void *array[CR__MOST_ARRAYS];
+  double part[CR__MOST_FOLDS];
+  run_at(&(code_run){t, b, NULL}, space, from, n, array, part);
 }
 
 void cr__run_code(cr_tape *t, const cr__blocks *b, double *partials) {

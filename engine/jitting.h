@@ -17,11 +17,16 @@ typedef struct cr__unit {
   int64_t work;            /* of what was written: about how many numbers one run computes */
 } cr__unit;
 
-#define CR__UNIT_TABLE "chainrule_unit_1" /* changes with what the functions are given */
+#define CR__UNIT_TABLE "chainrule_unit_2" /* changes with what the functions are given */
 
+/* Which steps of scalars are written: those without code, when the others have become that. */
+typedef enum cr__scalars { CR__NO_SCALARS, CR__OTHER_SCALARS, CR__ALL_SCALARS } cr__scalars;
 /* False when memory runs out. The texts are freed by cr__unit_free; the rest is the function's. */
-bool cr__write_unit(cr_fn *f, bool exact, cr__unit *u);
+bool cr__write_unit(cr_fn *f, bool exact, cr__scalars scalars, cr__unit *u);
 void cr__unit_free(cr__unit *u);
+
+/* jit.c: the steps of f, a run of which is run so often */
+cr_status cr__compile_steps(cr_fn *f, const cr_jit_options *options, int64_t times, char *note, size_t size);
 
 /* jitbuild.c */
 

@@ -29,6 +29,7 @@ typedef struct cr__writer {
 /* jitrows.c: rows as texts in which \1 and \2 stand for the operands, \3 for the result, \4 for its cotangent; "": no such
  * form */
 const char *cr__row_text(cr__writer *w, uint32_t id, cr__form form);
+bool cr__is_native(const cr__writer *w, const cr_row *row);
 const char *cr__template_of(cr__writer *w, uint32_t id, cr__form form); /* the same, kept */
 const char *cr__pull_text(cr__writer *w, const cr__line *l, const int32_t **at);
 void cr__put_template(cr_buffer *b, const char *text, const char *const *operand);

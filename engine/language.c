@@ -231,30 +231,41 @@ static bool read_parameters(cr_tape *t, cr_arena *arena, const cr_syntax *s, con
   return true;
 }
 
+/* Names that the statements of a body assign become locals behind the parameters. */
+static bool read_locals(cr_tape *t, cr_arena *arena, cr__callable *f) {
+  uint32_t n = 0;
+  for (const cr_syntax *k = f->body->first; k; k = k->next)
+    if (k->kind == CR_ASSIGN) n += k->first->kind == CR_NAME ? 1 : count(k->first->first);
+  const char **local = cr__take(t, arena, n * sizeof *local);
+  f->local = local;
+  if (!local) return false;
+  for (const cr_syntax *k = f->body->first; k; k = k->next) {
+    const cr_syntax *target = k->kind == CR_ASSIGN ? k->first : NULL;
+    if (target && target->kind == CR_NAME) *local++ = target->text;
+    else if (target)
+      for (target = target->first; target; target = target->next) *local++ = target->text;
+  }
+  f->n_names += n;
+  return true;
+}
+
 bool cr__read_definition(cr_tape *t, cr_arena *arena, const cr_syntax *s, cr__callable *f) {
   const cr_syntax *body = s->first;
   while (body->next) body = body->next;
   f->body = body;
   f->read = true;
-  return read_parameters(t, arena, s->first, body, f);
+  return read_parameters(t, arena, s->first, body, f) && (body->kind != CR_BLOCK || read_locals(t, arena, f));
 }
 
-/* Names that the statements of a body assign become locals behind the parameters. */
 static bool read_body(cr_tape *t, cr__callable *f) {
   cr_syntax_error error;
   const char *text = f->function->formula;
   const cr_syntax *s = cr__parse(t, &t->lasting, text, strlen(text), false, &error);
   if (!s) return broken(t, f, "formula", error.message);
   f->body = s;
-  const char **local = cr__take(t, &t->lasting, count(s->first) * sizeof *local);
-  f->local = local;
-  if (!local) return false;
-  for (const cr_syntax *k = s->first; k; k = k->next) {
-    if (k->kind == CR_DEFINE || (k->kind == CR_ASSIGN && k->first->kind != CR_NAME))
-      return broken(t, f, "formula", "only names can be assigned here");
-    if (k->kind == CR_ASSIGN) local[f->n_names++ - f->n_params] = k->first->text;
-  }
-  return true;
+  for (const cr_syntax *k = s->first; k; k = k->next)
+    if (k->kind == CR_DEFINE) return broken(t, f, "formula", "a function is defined within another");
+  return read_locals(t, &t->lasting, f);
 }
 
 bool cr__read_callable(cr_tape *t, cr__callable *f) {

@@ -21,8 +21,9 @@ static const struct {
   char letter;
   const char *accent;
 } accented[] = {
-  {0x177, 'y', "hat"}, {0x233, 'y', "bar"},  {0x175, 'w', "hat"}, {0xF4, 'o', "hat"}, {0xF5, 'o', "tilde"}, {0x14D, 'o', "bar"},
-  {0xE2, 'a', "hat"},  {0x101, 'a', "bar"},  {0xEA, 'e', "hat"},  {0xFB, 'u', "hat"}, {0xFC, 'u', "ddot"},  {0x16B, 'u', "bar"},
+  {0x177, 'y', "hat"},  {0x233, 'y', "bar"}, {0x175, 'w', "hat"}, {0xF4, 'o', "hat"},
+  {0xF5, 'o', "tilde"}, {0x14D, 'o', "bar"}, {0xE2, 'a', "hat"},  {0x101, 'a', "bar"},
+  {0xEA, 'e', "hat"},   {0xFB, 'u', "hat"},  {0xFC, 'u', "ddot"}, {0x16B, 'u', "bar"},
 };
 
 /* lambda and Lambda; the capitals that look Latin are plain letters, as in LaTeX. */

@@ -14,6 +14,7 @@ static const struct {
   {"+", "+"}, {"-", "-"}, {"*", "*"}, {"/", "/"}, {"%", "%"}, {"^", "^"}, {"@", "@"}, {"<", "<"}, {">", ">"},
   {"=", "="},
   {"!", "!"}, {"?", "?"}, {":", ":"}, {",", ","}, {".", "."}, {"(", "("}, {")", ")"}, {"[", "["}, {"]", "]"},
+  {"{", "{"}, {"}", "}"},
 };
 static const struct {
   const char *word, *mark;
@@ -81,7 +82,8 @@ static bool take_word(cr__lexer *x) {
   while ((more = name_character(s + n, x->length - x->next - n, !n)) != 0) n += more;
   if (!n) return false;
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-    if (words[i].word[0] == *s && strlen(words[i].word) == n && !memcmp(words[i].word, s, n)) return take_mark(x, words[i].mark, n);
+    if (words[i].word[0] == *s && strlen(words[i].word) == n && !memcmp(words[i].word, s, n))
+      return take_mark(x, words[i].mark, n);
   x->kind = CR__WORD;
   x->next += n;
   return true;

@@ -12,11 +12,8 @@ const uint32_t *cr__operands(const cr_tape *t, uint32_t id, int *n) {
 }
 
 cr_array cr__array_of(const cr_tape *t, uint32_t id) {
-  if (cr__is_record(t, id)) return t->slot[id].tensor->array;
-  cr_array a;
-  cr_array_init(&a, CR_FLOAT64, 0, NULL);
-  a.data = &t->slot[id].num;
-  return a;
+  if (cr__is_record(t, id)) return cr__lying(t->slot[id].tensor->like, t->slot[id].tensor->data);
+  return cr__lying(&cr__scalar_layout.array, &t->slot[id].num);
 }
 
 const void *cr__attr_of(const cr_tape *t, uint32_t id) { return cr__is_record(t, id) ? t->slot[id].tensor->attr : NULL; }
@@ -32,7 +29,7 @@ cr_array cr_view(cr_var v) {
 double cr_value(cr_var v) {
   if (!live(v)) return (double)NAN;
   if (!cr__is_record(v.tape, v.id)) return v.tape->slot[v.id].num;
-  cr_array a = v.tape->slot[v.id].tensor->array;
+  cr_array a = cr__array_of(v.tape, v.id);
   if (v.tape->lazy && !cr_knows(v)) return (double)NAN;
   if (a.count == 1) return cr_array_get(&a, 0);
   char shape[200];

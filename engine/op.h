@@ -18,7 +18,7 @@ enum { CR_VARIADIC = -1 };
 /* Linear in all operands together: its JVP is the op on the tangents. Bilinear: linear in each of the first two. */
 typedef enum cr_kind { CR_NONLINEAR, CR_LINEAR, CR_BILINEAR, CR_PIECEWISE_CONSTANT } cr_kind;
 
-/* Shape rule: read in[], write out (dtype, rank, dim). A view, of in[0], sets out->data and out->stride too and needs no eval. */
+/* Shape rule: read in[], write out (dtype, rank, dim). A view of in[0] sets out->data and out->stride too; no eval. */
 typedef struct cr_infer {
   cr_tape *tape;
   const cr_op *op;
@@ -36,6 +36,7 @@ typedef struct cr_eval {
   const cr_array *in;
   const void *attr;
   cr_array *out;
+  const struct cr_tail *tail; /* what runs on elements of the result while they are in the cache (cr_ready), or NULL */
 } cr_eval;
 
 /* Reverse rule: given the cotangent g of out, set d[k] to the cotangent of in[k] for each k that is wanted, built from
@@ -62,6 +63,13 @@ typedef struct cr_jvp_rule {
   const cr_var *dot;
 } cr_jvp_rule;
 
+/* A row over a few numbers of one dtype that lie densely: value, into a result that may be an operand; and what pull gives,
+ * [k][0] stored, [k][1] added, where nothing overlaps. NULL: by cr_row's functions. */
+typedef struct cr_few {
+  void (*loop)(int64_t n, const void *a, const void *b, void *y);
+  void (*pull[2][2])(int64_t n, const void *a, const void *b, const void *y, const void *g, void *to);
+} cr_few;
+
 /* An elementwise op: a row of ops/elementwise.def. The texts are infix over a, b (operands) and y (result). */
 typedef struct cr_row {
   const char *value_text, *partial_text[2];
@@ -73,11 +81,12 @@ typedef struct cr_row {
   void (*loop)(cr_dtype dtype, int64_t n, const void *a, int64_t sa, const void *b, int64_t sb, void *y);
   void (*pull[2])(cr_dtype dtype, int64_t n, const void *a, int64_t sa, const void *b, int64_t sb, const void *y, int64_t sy,
                   const void *g, int64_t sg, void *out);
+  char same[2];             /* the partial is 1: the cotangent is handed on as it is */
   char result;              /* 'f' float, 'i' also on integers, 'b' bool */
 } cr_row;
 
-/* A reduction of all elements to one number that runs over a fixed tree: part(n) is join(part(n / 2), part(n - n / 2)) wherever n
- * exceeds most, and may be taken directly below. Numbers lie densely. */
+/* A reduction of all elements to one number that runs over a fixed tree: part(n) is join(part(n / 2), part(n - n / 2)) where
+ * n exceeds most, and may be taken directly below. Numbers lie densely and are of the result's dtype, a float one. */
 typedef struct cr_fold {
   double (*part)(cr_dtype dtype, int64_t n, const void *x);
   double (*join)(double left, double right);
@@ -85,8 +94,8 @@ typedef struct cr_fold {
   int sums;                 /* join adds: compiled code may add the numbers in an order of its own */
 } cr_fold;
 
-/* For sparse derivatives (sparse.h): what tells which elements of its operands each element of a result depends on. Shapes, and the
- * numbers of integer operands, may be looked at. */
+/* For sparse derivatives (sparse.h): what tells which elements of its operands each element of a result depends on. Shapes,
+ * and the numbers of integer operands, may be looked at. */
 typedef struct cr_depend {
   int n;
   const cr_array *in, *out;
@@ -95,16 +104,24 @@ typedef struct cr_depend {
 } cr_depend;
 /* Each is an element of an operand, or a constant: eval moves numbers and looks at none. May be the member itself. */
 CR_API void cr_depend_selection(cr_depend *c);
-/* On the elements of operand k at the same place along axis[i] of the result, for each axis i of the operand, and on all along the
- * axes i with axis[i] = -1. */
+/* On the elements of operand k at the same place along axis[i] of the result, for each axis i of the operand, and on all
+ * along the axes i with axis[i] = -1. */
 CR_API void cr_depend_along(cr_depend *c, int k, const int *axis);
-/* Whether operand k, an index, was computed from the inputs, and so may be another at other values: then its numbers tell nothing. */
+/* Whether operand k, an index, was computed from the inputs: it may differ at other values, so its numbers tell nothing. */
 CR_API int cr_depend_moves(const cr_depend *c, int k);
 /* All elements on all. */
 CR_API void cr_depend_all(cr_depend *c);
 /* One element of the result on what an earlier one depends on; and on one of operand k. */
 CR_API void cr_depend_as(cr_depend *c, int64_t element, int64_t earlier);
 CR_API void cr_depend_on(cr_depend *c, int64_t element, int k, int64_t of);
+/* One run of a body (body.h): its input k is the elements of an operand from one on, in row-major order, or of the result as far as
+ * it is known (operand -1), or depends on nothing (-2). What its result k depends on is added to the result from out[k] on. */
+typedef struct cr_depend_part {
+  int operand;
+  int64_t at;
+} cr_depend_part;
+struct cr_body;
+CR_API void cr_depend_body(cr_depend *c, const struct cr_body *b, const cr_depend_part *in, const int64_t *out);
 
 /* A member of an op's attributes, for the text of graphs (cr_write_graph): its name there, what it is, and where. */
 typedef enum cr_field_kind {
@@ -113,7 +130,9 @@ typedef enum cr_field_kind {
   CR_FIELD_AXES,   /* unsigned: a bit for each axis of operand 0 */
   CR_FIELD_LIST,   /* int64_t[], as many as another member says */
   CR_FIELD_DTYPE,
-  CR_FIELD_ROW     /* const cr_op *, of a row */
+  CR_FIELD_ROW,    /* const cr_op *, of a row */
+  CR_FIELD_BODY,   /* cr_body *, NULL: none */
+  CR_FIELD_STEPS   /* an int: how often the bodies are run */
 } cr_field_kind;
 typedef struct cr_field {
   const char *name;         /* NULL ends a list of fields */
@@ -121,8 +140,9 @@ typedef struct cr_field {
   size_t at, size, count_at, count_size;
 } cr_field;
 #define CR_FIELD(type, member, kind, name) {name, kind, offsetof(type, member), sizeof(((type *)0)->member), 0, 0}
-#define CR_LIST(type, count, member, name)                                                                                     \
-  {name, CR_FIELD_LIST, offsetof(type, member), sizeof(((type *)0)->member), offsetof(type, count), sizeof(((type *)0)->count)}
+#define CR_LIST(type, count, member, name)                                                                  \
+  {name, CR_FIELD_LIST, offsetof(type, member), sizeof(((type *)0)->member), offsetof(type, count),         \
+   sizeof(((type *)0)->count)}
 
 typedef struct cr_emit_context cr_emit_context;
 
@@ -143,18 +163,19 @@ struct cr_op {
   const char *rule;         /* the derivative in words or symbols, for struct ops; rows have texts */
   void (*show)(char *text, size_t size, const void *attr); /* attributes as "dim=1, keepdim=True" */
   const cr_row *row;        /* elementwise ops only */
-  void (*emit)(cr_emit_context *c); /* writes C that computes the result: emit.h; NULL for rows, for views, and where there is none */
+  void (*emit)(cr_emit_context *c); /* writes C that computes the result (emit.h); NULL for rows, views, and where none is */
   const cr_fold *fold;      /* when one number is left of a dense operand, eval does this */
-  int pointwise;            /* like a row: element k of the result needs elements k of operands of its shape alone; no scratch */
+  int pointwise;            /* like a row: element k of the result needs elements k of operands of its shape; no scratch */
   /* An attribute that points to memory with holders, as a body (body.h): told when a node has a copy, and when that goes. */
   void (*hold)(const void *attr);
   void (*release)(const void *attr);
-  /* The attribute for float64 operands in place of float32 ones, for the checker; it need not be held. 0 on failure. NULL: the same. */
+  /* The attribute for float64 operands in place of float32 ones, for the checker; not held. 0 on failure. NULL: the same. */
   int (*widen)(cr_tape *t, const void *attr, void *wide);
-  int window;               /* a view of part of its one operand: the sweep adds its cotangent there instead of calling vjp */
-  void (*depend)(cr_depend *c); /* calls the functions above; NULL: all elements on all, but for rows, pointwise ops and views */
+  int tails;                /* eval calls cr_ready on every element of the result */
+  int window;               /* a view of part of its one operand: the sweep adds its cotangent there, and calls no vjp */
+  void (*depend)(cr_depend *c); /* calls the functions above; NULL: all on all, save of rows, pointwise ops and views */
   const cr_field *fields;   /* the attributes by name, for text; NULL: there are none, or they have no text */
-  int (*check)(const cr_infer *c); /* before infer, when a text names operands and attributes: 0 where no constructor passes these */
+  int (*check)(const cr_infer *c); /* before infer, of what a text passes to the op: 0 where no constructor passes it */
 };
 
 /* Recording. The generic constructor checks handles, infers, evaluates, pushes. attr may be NULL when attr_size is 0. */
@@ -162,17 +183,23 @@ CR_API cr_var cr_record(cr_tape *t, const cr_op *op, int n, const cr_var *in, co
 /* The op of v on other operands, with v's attributes. */
 CR_API cr_var cr_record_like(cr_var v, int n, const cr_var *in);
 
-/* Says that a constant was filled from the values of a node while recording: a captured function would not follow that node. */
+/* Says that a constant was filled from a node's values while recording: a captured function would not follow that node. */
 CR_API void cr_filled_from(cr_var constant, cr_var source);
 
-/* For constructors that read an operand's values while recording: 0, with the error set, where these may not be read (CR_LAZY). */
+/* For constructors that read an operand's values while recording: 0, and the error is set, where they may not (CR_LAZY). */
 CR_API int cr_knows(cr_var v);
 
 /* For kernels: memory until the kernel returns; NULL when memory runs out. */
 CR_API void *cr_scratch(cr_eval *c, size_t bytes);
-/* Calls body on [0, n) in blocks of grain (the last one shorter), on the tape's threads (CR_THREADS), and returns when all are done. The blocks do
- * not depend on the threads. Bodies run at once: they write to places of their own and never touch the tape. */
-CR_API void cr_parallel(cr_tape *t, int64_t n, int64_t grain, void (*body)(void *context, int64_t from, int64_t to), void *context);
+/* Elements from, ..., from + n - 1 of the result, in row-major order, are final, and eval looks at them no more. Ops with
+ * the member tails call it once for each element, in any order, on any of the threads; captured functions then go on with
+ * what is computed from them element by element. */
+CR_API void cr_ready(const cr_eval *c, int64_t from, int64_t n);
+/* Calls body on [0, n) in blocks of grain (the last one shorter), on the tape's threads (CR_THREADS), and returns when all
+ * are done. The blocks do not depend on the threads. Bodies run at once: they write to places of their own and never touch
+ * the tape. */
+CR_API void cr_parallel(cr_tape *t, int64_t n, int64_t grain, void (*body)(void *context, int64_t from, int64_t to),
+                        void *context);
 
 /* Arrays */
 
@@ -209,14 +236,14 @@ struct cr_function {
   const char *kinks;        /* "0 at x = 0", NULL: none */
   const char *samples;      /* test cases: "softmax(x:(2,3), dim=-1); ..." see tests/README.md */
   const char *family;       /* "reduction", "linear algebra", ... */
-  const cr_op *const *ops;  /* NULL-terminated: ops that the text of a graph may call, as op.name(...); once for each is enough */
+  const cr_op *const *ops;  /* NULL-terminated: ops that the text of a graph may call, as op.name(...); once for each */
 };
 
 /* Arguments by position in the signature; defaults are filled in. Failures go to the tape and name function and argument. */
 CR_API cr_tape *cr_call_tape(const cr_call *c);
 CR_API const cr_function *cr_call_function(const cr_call *c);
-CR_API cr_dtype cr_call_dtype(const cr_call *c);                /* of literals: for results that nothing else decides */
-CR_API int cr_arg_given(const cr_call *c, int k);             /* not None */
+CR_API cr_dtype cr_call_dtype(const cr_call *c);               /* of literals: for results that nothing else decides */
+CR_API int cr_arg_given(const cr_call *c, int k);              /* not None */
 CR_API cr_var cr_arg_var(cr_call *c, int k);                   /* tensor; numbers and lists become constants */
 CR_API cr_var cr_arg_index(cr_call *c, int k);                 /* integer tensor */
 CR_API double cr_arg_number(cr_call *c, int k);
@@ -236,8 +263,8 @@ CR_API int cr_arg_is_tuple(cr_call *c, int k);
 /* Appends a result; several make a tuple. */
 CR_API void cr_return(cr_call *c, cr_var v);
 
-/* A simplification of captured graphs (function.h): what may be recorded instead of op over in, or poison without an error where the
- * rule does not apply. pass is the bit that asks for it. Values can be read of constants alone. */
+/* A simplification of captured graphs (function.h): what may be recorded instead of op over in, or poison without an error
+ * where the rule does not apply. pass is the bit that asks for it. Values can be read of constants alone. */
 typedef struct cr_rewrite {
   const char *op;
   unsigned pass;
@@ -251,8 +278,8 @@ typedef struct cr_helper {
   const char *real, *integer; /* the name by dtype of the operands */
 } cr_helper;
 
-/* Inline scalar nodes as runs of one row each, in an order in which operands come first. node[k] is a result and its operands; the
- * strips lie one after another in it. */
+/* Inline scalar nodes as runs of one row each, in an order in which operands come first. node[k] is a result and its
+ * operands; the strips lie one after another in it. */
 typedef struct cr_strip {
   uint32_t row, n;
 } cr_strip;
@@ -266,6 +293,7 @@ typedef struct cr_strips {
 struct cr_op_table {
   const cr_op *const *rows;
   const int *n_rows;
+  const cr_few (*few)[3];    /* by row: of float32, of float64, none; NULL: none at all */
   /* Reverse sweep over inline scalar nodes: see internal.h. NULL: the engine's generic one, through row->partial. */
   uint32_t (*scalar_sweep)(cr_tape *t, double *adjoint, uint32_t from, uint32_t to);
   /* Computes the inline scalar nodes from <= id < to again. NULL: through row->value. */

@@ -1,7 +1,8 @@
-/* Calls of ops by their own names, as the text of a graph has them: op.sum(h, axes=[0]), with attributes by their members' names;
- * those left out are 0. */
+/* Calls of ops by their own names, as the text of a graph has them: op.sum(h, axes=[0]), with attributes by their members'
+ * names; those left out are 0. */
 #include <stdlib.h>
 
+#include "bodyfields.h"
 #include "evaluate.h"
 
 int64_t cr__integer_at(const void *attr, size_t at, size_t size) {
@@ -73,7 +74,8 @@ static bool read_field(const reader *r, const cr_field *f, const cr__value *v) {
   int64_t x;
   const cr__callable *row;
   switch (f->kind) {
-    case CR_FIELD_INT: case CR_FIELD_AXIS: case CR_FIELD_FLAG:
+    case CR_FIELD_BODY: return refuse(r, f->name, "a function at the types of its parameters", v);
+    case CR_FIELD_INT: case CR_FIELD_AXIS: case CR_FIELD_FLAG: case CR_FIELD_STEPS:
       if (!integer_of(v, &x) || (f->size == sizeof(int32_t) && x != (int32_t)x)) return refuse(r, f->name, "an integer", v);
       if (f->kind == CR_FIELD_FLAG && x != 0 && x != 1) return refuse(r, f->name, "True or False", v);
       return set_integer(r, f->at, f->size, x), true;
@@ -93,12 +95,64 @@ static bool read_field(const reader *r, const cr_field *f, const cr__value *v) {
   return false;
 }
 
+/* "float64 (2, 3)" */
+static bool read_type(const reader *r, const cr_syntax *s, cr_array *a) {
+  char name[16] = "";
+  int64_t dim[CR_MAX_RANK];
+  const char *text = s->kind == CR_TEXT ? s->text : "";
+  size_t length = strcspn(text, " ");
+  int rank = 0, dtype;
+  if (length < sizeof name) memcpy(name, text, length), name[length] = 0;
+  bool good = (dtype = cr_dtype_of_name(name)) >= 0;
+  text += length;
+  for (good = good && (!*text || !strncmp(text, " (", 2)), text += *text ? 2 : 0; good && *text && strcmp(text, ")");) {
+    char *end;
+    good = rank < CR_MAX_RANK && *text >= '0' && *text <= '9' && (dim[rank++] = strtoll(text, &end, 10)) <= INT32_MAX;
+    if (good) text = end + strspn(end, ", ");
+  }
+  int64_t count = 1;
+  for (int i = 0; i < rank && good; i++) good = (count *= dim[i] + 1) < INT64_C(1) << 40;
+  if (!good || (rank && !*text)) return cr__stop(r->e, s, CR_BAD_ARGUMENT, "expected a type, as 'float64 (2, 3)'"), false;
+  cr_array_init(a, (cr_dtype)dtype, rank, dim);
+  return true;
+}
+
+/* f('float64', 'int64 (3,)') as the value of an attribute. */
+static bool read_body(const reader *r, const cr_field *f, const cr_syntax *s) {
+  cr__evaluator *e = r->e;
+  int n = 0;
+  for (const cr_syntax *k = s->first; k; k = k->next) n++;
+  const cr_program *p = e->program;
+  cr__callable *function = s->kind == CR_CALL && p ? cr__dict_find(&p->functions, s->text, strlen(s->text)) : NULL;
+  cr_array *like = cr__take(e->tape, &e->language->scratch, (size_t)(n + 1) * sizeof *like);
+  if (!function)
+    return cr__stop(e, s, CR_BAD_ARGUMENT, "op.%s: argument '%s' must be a function at the types of its parameters", r->op->name,
+                    f->name), false;
+  if (!like) return cr__node_value(e, s, cr_poison(e->tape)), false;
+  n = 0;
+  for (const cr_syntax *k = s->first; k; k = k->next)
+    if (!read_type(r, k, &like[n++])) return false;
+  cr__value v = {.kind = CR__FUNCTION, .as.function = function};
+  cr_call call = {.evaluator = e, .arg = &v};
+  cr_function_argument a = {&call, 0};
+  int m = cr_argument_results(&a, n, like);
+  if (m < 1 && e->tape->error == CR_OK) cr_fail(e->tape, CR_BAD_ARGUMENT, "the function has no result");
+  cr_body *b = m > 0 ? cr__body_lazily(e->tape, function->name, cr_record_argument, &a, n, like, m) : NULL;
+  if (!b) return cr__node_value(e, s, cr_poison(e->tape)), false;
+  cr_body_release(cr__body_at(r->attr, f)); /* given twice */
+  memcpy(r->attr + f->at, &b, sizeof b);
+  return true;
+}
+
 static bool read_keyword(reader *r, const cr_syntax *s) {
+  const cr_field *f = r->op->fields;
+  while (f && f->name && strcmp(f->name, s->text)) f++;
+  r->at = s;
+  if (f && f->name && f->kind == CR_FIELD_BODY) return read_body(r, f, s->first);
   cr__value v = cr__evaluate(r->e, s->first);
   r->at = s;
   if (r->e->failed) return false;
-  for (const cr_field *f = r->op->fields; f && f->name; f++)
-    if (!strcmp(f->name, s->text)) return read_field(r, f, &v);
+  if (f && f->name) return read_field(r, f, &v);
   cr__stop(r->e, s, CR_BAD_ARGUMENT, "op.%s has no argument '%.60s'", r->op->name, s->text);
   return false;
 }
@@ -127,11 +181,13 @@ static bool is_sound(const reader *r, const cr_syntax *s, uint32_t n, const cr_v
   for (const cr_field *f = r->op->fields; f && f->name; f++) {
     int64_t axis = f->kind == CR_FIELD_AXIS ? cr__integer_at(r->attr, f->at, f->size) : -1;
     if (f->kind == CR_FIELD_AXIS && (axis < 0 || axis >= r->rank))
-      return cr__stop(r->e, s, CR_BAD_ARGUMENT, "op.%s: axis %lld of an operand of %d axes", r->op->name, (long long)axis, r->rank), false;
+      return cr__stop(r->e, s, CR_BAD_ARGUMENT, "op.%s: axis %lld of an operand of %d axes", r->op->name, (long long)axis,
+                      r->rank), false;
   }
   if (!r->op->check && r->e->program && r->e->program->trusts) return true;
   if (!r->op->check) {
-    cr__stop(r->e, s, CR_BAD_ARGUMENT, "op.%s may only be called by a program that is trusted: cr_program_trust", r->op->name);
+    cr__stop(r->e, s, CR_BAD_ARGUMENT, "op.%s may only be called by a program that is trusted: cr_program_trust",
+             r->op->name);
     return false;
   }
   cr_array *a = cr__take(r->e->tape, &r->e->language->scratch, (n + 1) * sizeof *a);
@@ -159,12 +215,12 @@ cr__value cr__record_named(cr__evaluator *e, const cr_syntax *s) {
   r.attr = in ? cr__take(e->tape, scratch, r.op->attr_size + 1) : NULL;
   if (!r.attr) return cr__node_value(e, s, cr_poison(e->tape));
   memset(r.attr, 0, r.op->attr_size + 1);
-  if (!read_operands(&r, s, n, in)) return (cr__value){0};
-  for (const cr_syntax *k = s->first; k; k = k->next)
-    if (k->kind == CR_KEYWORD && !read_keyword(&r, k)) return (cr__value){0};
-  if (!is_sound(&r, s, n, in)) return (cr__value){0};
-  cr__value v = cr__node_value(e, s, cr_record(e->tape, r.op, (int)n, in, r.attr));
-  cr__back_to(scratch, spot);
+  bool good = read_operands(&r, s, n, in);
+  for (const cr_syntax *k = s->first; good && k; k = k->next) good = k->kind != CR_KEYWORD || read_keyword(&r, k);
+  cr__value v = {0};
+  if (good && is_sound(&r, s, n, in)) v = cr__node_value(e, s, cr_record(e->tape, r.op, (int)n, in, r.attr));
+  for (const cr_field *f = r.op->fields; f && f->name; f++) cr_body_release(cr__body_at(r.attr, f));
+  if (v.kind == CR__NODE) cr__back_to(scratch, spot);
   return v;
 }
 

@@ -53,7 +53,7 @@ typedef struct parser {
   cr__lexer x;
   uint32_t end;     /* of the token before the current one */
   uint32_t depth;
-  bool signature;
+  bool signature, in_body;
   cr_syntax_error *error;
 } parser;
 
@@ -426,6 +426,31 @@ static bool are_parameters(parser *p, const cr_syntax *first) {
   return true;
 }
 
+static cr_syntax *statement(parser *p);
+
+/* { statements } of a definition: names, which are its own, and last its value. */
+static cr_syntax *body_of(parser *p) {
+  cr_syntax *s = make(p, CR_BLOCK, p->x.at), **tail = s ? &s->first : NULL, *last = NULL;
+  if (p->in_body) return fail(p, p->x.at, CR_BAD_SYNTAX, "a function is defined within another");
+  p->in_body = true;
+  next(p);
+  while (s && !is(p, "}")) {
+    if (p->x.kind == CR__LINE) {
+      next(p);
+      continue;
+    }
+    if (p->x.kind == CR__END) return expected(p, "'}'");
+    last = statement(p);
+    if (!last) return NULL;
+    if (last->kind == CR_DEFINE) return fail(p, last->at, CR_BAD_SYNTAX, "a function is defined within another");
+    tail = append(tail, last);
+  }
+  if (s && (!last || last->kind == CR_ASSIGN)) return expected(p, "a value before '}'");
+  next(p);
+  p->in_body = false;
+  return s ? seal(p, s) : NULL;
+}
+
 static cr_syntax *assignment(parser *p, cr_syntax *target) {
   bool defines = target->kind == CR_CALL && !strchr(target->text, '.') &&
                  !strncmp(p->x.source + target->at, target->text, strlen(target->text));
@@ -444,7 +469,7 @@ static cr_syntax *assignment(parser *p, cr_syntax *target) {
     tail = append(tail, target);
   }
   next(p);
-  cr_syntax *value = expression(p, CR__LOWEST);
+  cr_syntax *value = defines && is(p, "{") ? body_of(p) : expression(p, CR__LOWEST);
   if (!value) return NULL;
   append(tail, value);
   return seal(p, s);
@@ -469,7 +494,7 @@ static cr_syntax *statement(parser *p) {
   cr_syntax *s = expression(p, CR__LOWEST);
   if (s && is(p, ",")) s = open_tuple(p, s);
   if (s && is(p, "=")) s = assignment(p, s);
-  if (!s || p->x.kind == CR__END || p->x.kind == CR__LINE) return s;
+  if (!s || p->x.kind == CR__END || p->x.kind == CR__LINE || (p->in_body && is(p, "}"))) return s;
   if (p->x.kind == CR__WORD && p->end == p->x.at) return expected(p, "an operator, as in 3*x");
   return expected(p, "an operator or the end of the statement");
 }

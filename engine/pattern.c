@@ -1,24 +1,8 @@
 /* The pattern of a Jacobian: for every element of every node, the set of input elements that it depends on. A set is a
  * number (sets.c), held as a float64, so that ops which move elements carry sets with the kernel that moves numbers. */
-#include "lanes.h"
-#include "sparsity.h"
+#include "tracing.h"
 
-struct cr__tracing {
-  cr_tape *t;
-  cr__sets *sets;
-  cr_slopes slopes;
-  cr_arena memory;
-  double **of, *one;              /* by node: a set for each element; or NULL, and one for all */
-  unsigned char *needed, *varies; /* varies: computed from a float input */
-  uint32_t *list;                 /* scratch, of list_size */
-  int64_t list_size;
-  uint32_t id;        /* the node whose op tells what it depends on, with */
-  const uint32_t *in; /* these operands, */
-  double *out;        /* into here; NULL: not yet */
-};
-typedef struct cr__tracing tracing;
-
-static void *take(tracing *p, size_t bytes) {
+void *cr__trace_take(tracing *p, size_t bytes) {
   void *memory = cr__arena_take(&p->memory, bytes ? bytes : 1, 64);
   if (!memory) cr__out_of_memory(p->t);
   return memory;
@@ -27,7 +11,7 @@ static void *take(tracing *p, size_t bytes) {
 static bool is_float(const tracing *p, uint32_t id) { return cr__array_of(p->t, id).dtype >= CR_FLOAT32; }
 
 /* The sets of a node's elements as an array of its shape. */
-static cr_array sets_of(const tracing *p, uint32_t id) {
+cr_array cr__trace_sets(const tracing *p, uint32_t id) {
   cr_array like = cr__array_of(p->t, id), a;
   cr_array_init(&a, CR_FLOAT64, like.rank, like.dim);
   a.data = p->of[id] ? p->of[id] : &p->one[id];
@@ -41,7 +25,7 @@ static uint32_t set_at(const cr_array *a, int64_t k) { return (uint32_t)((const 
 static uint32_t joined(tracing *p, uint32_t a, uint32_t b) { return cr__set_union(p->sets, a, b); }
 
 static uint32_t *list_of(tracing *p, int64_t n) {
-  if (n > p->list_size) p->list = take(p, (size_t)(p->list_size = 2 * n) * sizeof *p->list);
+  if (n > p->list_size) p->list = cr__trace_take(p, (size_t)(p->list_size = 2 * n) * sizeof *p->list);
   return p->list;
 }
 
@@ -61,13 +45,13 @@ static bool matters(const tracing *p, uint32_t id, int k, uint32_t operand) {
 }
 
 static bool own_sets(tracing *p, int64_t count) {
-  p->out = take(p, (size_t)count * sizeof *p->out);
+  p->out = cr__trace_take(p, (size_t)count * sizeof *p->out);
   for (int64_t k = 0; p->out && k < count; k++) p->out[k] = 0;
   return p->out != NULL;
 }
 
 static bool add_operand(tracing *p, int64_t count, uint32_t operand) {
-  cr_array a = sets_of(p, operand);
+  cr_array a = cr__trace_sets(p, operand);
   bool first = !p->of[p->id] && p->one[p->id] == 0;
   if (a.count != 1 && a.count != count) return cr_fail(p->t, CR_INTERNAL, "sparse: operands of two shapes"), false;
   if (!p->of[operand] && !p->of[p->id]) {
@@ -75,7 +59,7 @@ static bool add_operand(tracing *p, int64_t count, uint32_t operand) {
   } else if (first && p->of[operand] && a.count == count) {
     p->of[p->id] = p->of[operand];
   } else {
-    cr_array have = sets_of(p, p->id);
+    cr_array have = cr__trace_sets(p, p->id);
     if (!own_sets(p, count)) return false;
     for (int64_t k = 0; k < count; k++) p->out[k] = joined(p, set_at(&have, k), set_at(&a, a.count == 1 ? 0 : k));
     p->of[p->id] = p->out;
@@ -97,14 +81,14 @@ static void on_all(tracing *p, int n) {
   uint32_t set = 0;
   for (int k = 0; k < n; k++) {
     if (!is_float(p, p->in[k])) continue;
-    cr_array a = sets_of(p, p->in[k]);
+    cr_array a = cr__trace_sets(p, p->in[k]);
     set = joined(p, set, all_of(p, &a));
   }
   p->one[p->id] = set;
 }
 
 static cr_array operand_sets(const tracing *p, uint32_t id) {
-  return is_float(p, id) ? sets_of(p, id) : cr__array_of(p->t, id);
+  return is_float(p, id) ? cr__trace_sets(p, id) : cr__array_of(p->t, id);
 }
 
 /* Looks through the op at the operands' sets: at a view of them, or at what its kernel makes of them. */
@@ -120,7 +104,7 @@ static cr_status look(tracing *p, const cr_op *op, int n, const cr_array *in, cr
     return CR_OK;
   }
   out->data = p->out;
-  return op->eval(&(cr_eval){t, op, n, in, attr, out});
+  return op->eval(&(cr_eval){t, op, n, in, attr, out, NULL});
 }
 
 void cr_depend_all(cr_depend *c) { on_all(c->inside, c->n); }
@@ -151,17 +135,17 @@ void cr_depend_selection(cr_depend *c) {
   if (status != CR_OK && t->error == CR_OK) cr_fail(t, status, "sparse: %s", cr_status_text(status));
 }
 
-static bool begun(cr_depend *c) { return c->inside->out || own_sets(c->inside, c->out->count); }
+bool cr__trace_begun(cr_depend *c) { return c->inside->out || own_sets(c->inside, c->out->count); }
 
 void cr_depend_on(cr_depend *c, int64_t element, int k, int64_t of) {
   tracing *p = c->inside;
-  cr_array a = sets_of(p, p->in[k]);
-  if (begun(c)) p->out[element] = joined(p, (uint32_t)p->out[element], set_at(&a, of));
+  cr_array a = cr__trace_sets(p, p->in[k]);
+  if (cr__trace_begun(c)) p->out[element] = joined(p, (uint32_t)p->out[element], set_at(&a, of));
 }
 
 void cr_depend_as(cr_depend *c, int64_t element, int64_t earlier) {
   tracing *p = c->inside;
-  if (begun(c)) p->out[element] = joined(p, (uint32_t)p->out[element], (uint32_t)p->out[earlier]);
+  if (cr__trace_begun(c)) p->out[element] = joined(p, (uint32_t)p->out[element], (uint32_t)p->out[earlier]);
 }
 
 /* The operand's sets, united along the axes without a place in the result; strided over the result's shape. */
@@ -176,7 +160,7 @@ static bool reduced(tracing *p, const cr_array *a, const int *axis, const cr_arr
     to->stride[to->rank] = a->stride[i];
     to->count *= to->dim[to->rank++] = a->dim[i];
   }
-  double *sets = r->data = take(p, (size_t)kept.count * sizeof *sets);
+  double *sets = r->data = cr__trace_take(p, (size_t)kept.count * sizeof *sets);
   uint32_t *list = sets ? list_of(p, rest.count) : NULL;
   int64_t step = kept.count;
   for (int i = 0; i < a->rank; i++) {
@@ -194,8 +178,8 @@ static bool reduced(tracing *p, const cr_array *a, const int *axis, const cr_arr
 
 void cr_depend_along(cr_depend *c, int k, const int *axis) {
   tracing *p = c->inside;
-  cr_array a = sets_of(p, p->in[k]), r;
-  if (!begun(c)) return;
+  cr_array a = cr__trace_sets(p, p->in[k]), r;
+  if (!cr__trace_begun(c)) return;
   if (!p->of[p->in[k]]) {
     r = *c->out;
     r.data = &p->one[p->in[k]];
@@ -221,7 +205,7 @@ static void ask(tracing *p, const cr_op *op, int n) {
   p->of[p->id] = p->out;
 }
 
-static bool trace_node(tracing *p, uint32_t id) {
+bool cr__trace_node(tracing *p, uint32_t id) {
   cr_tape *t = p->t;
   const cr_op *op = t->op[cr__op_number(t, id)];
   bool view = cr__is_record(t, id) && t->slot[id].tensor->view, any = false;
@@ -287,7 +271,7 @@ static bool room_for(cr_tape *t, cr__pattern *p, int64_t nonzeros) {
 static bool write_rows(tracing *p, int m, const cr_var *y, cr__pattern *out) {
   int64_t row = 0;
   for (int k = 0; k < m; k++) {
-    cr_array a = sets_of(p, y[k].id);
+    cr_array a = cr__trace_sets(p, y[k].id);
     const int32_t *columns = NULL;
     for (int64_t i = 0; i < a.count; i++, row++) {
       int64_t at = out->start[row], n = cr__set_columns(p->sets, set_at(&a, i), &columns);
@@ -301,15 +285,15 @@ static bool write_rows(tracing *p, int m, const cr_var *y, cr__pattern *out) {
 
 static bool trace(tracing *p, int m, const cr_var *y, int n, const cr_var *x, cr__pattern *out) {
   uint32_t count = p->t->count;
-  p->of = take(p, count * sizeof *p->of);
-  p->one = take(p, count * sizeof *p->one);
-  p->needed = take(p, 2 * (size_t)count);
+  p->of = cr__trace_take(p, count * sizeof *p->of);
+  p->one = cr__trace_take(p, count * sizeof *p->one);
+  p->needed = cr__trace_take(p, 2 * (size_t)count);
   if (!p->of || !p->one || !p->needed || !cr__slopes_make(p->t, &p->slopes)) return false;
   p->varies = p->needed + count;
   for (uint32_t id = 0; id < count; id++) p->of[id] = NULL, p->one[id] = 0;
   if (!mark(p, m, y) || !seed(p, n, x)) return false;
   for (uint32_t id = 1; id < count; id++)
-    if (p->needed[id] && !trace_node(p, id)) return false;
+    if (p->needed[id] && !cr__trace_node(p, id)) return false;
   return write_rows(p, m, y, out);
 }
 
@@ -348,6 +332,7 @@ bool cr__pattern_make(cr_tape *t, int m, const cr_var *y, int n, const cr_var *x
   cr__arena_init(&p.memory, &t->counted);
   bool good = p.sets && trace(&p, m, y, n, x, out) && t->error == CR_OK;
   if (p.slopes.of) cr__slopes_free(t, &p.slopes);
+  cr__traced_free(p.bodies);
   cr__arena_free(&p.memory);
   cr__sets_free(p.sets);
   if (!good) cr__pattern_free(t, out);

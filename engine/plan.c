@@ -33,7 +33,7 @@ static void classify(cr__planning *p, uint32_t id) {
     return;
   }
   bool blocks = p->f->passes & CR_FN_BLOCK && a.count > 0;
-  bool tree = op->fold && op->fold->most <= CR__SHORTEST_BLOCK && a.count == 1;
+  bool tree = op->fold && op->fold->most <= CR__SHORTEST_BLOCK && a.count == 1 && a.dtype >= CR_FLOAT32;
   if (blocks && tree && cr__in_block(first->role) && cr__array_of(t, in[0]).contiguous) {
     f->role = CR__FOLD;
     f->level = first->level;
@@ -43,7 +43,7 @@ static void classify(cr__planning *p, uint32_t id) {
   for (int k = 0; k < n; k++) {
     const cr__fact *o = &p->fact[in[k]];
     bool together = f->role == CR__MEMBER && cr__in_block(o->role) && cr__array_of(t, in[k]).count == a.count;
-    uint32_t level = o->level + !together;
+    uint32_t level = o->level + !(together || t->slot[id].tensor->view); /* views of inline scalars, which come first */
     f->level = level > f->level ? level : f->level;
   }
   uint32_t after = p->f->after ? p->f->after[id] : 0;
@@ -78,7 +78,7 @@ static void sink(cr__planning *p) {
 /* Sorting into levels: leaves and scalars, kernels, blocks by size, views */
 
 typedef struct place_in_order {
-  uint32_t level, rank, id;
+  uint32_t level, rank, after, part, id; /* after: the kernel that it is or follows, part by part; the chain of a member */
   int64_t count;
 } place_in_order;
 
@@ -87,6 +87,8 @@ static int compare(const void *x, const void *y) {
   if (a->level != b->level) return a->level < b->level ? -1 : 1;
   if (a->rank != b->rank) return a->rank < b->rank ? -1 : 1;
   if (a->count != b->count) return a->count < b->count ? -1 : 1;
+  if (a->after != b->after) return a->after < b->after ? -1 : 1;
+  if (a->part != b->part) return a->part < b->part ? -1 : 1;
   return a->id < b->id ? -1 : a->id > b->id;
 }
 
@@ -112,9 +114,20 @@ static bool renumber(cr__planning *p, uint32_t n, const uint32_t *ids, uint32_t 
   return true;
 }
 
-static bool order(cr__planning *p) {
+/* Views of leaves come with them; those of kernels, and tails, right behind these. */
+static place_in_order place_of(const cr__planning *p, uint32_t id) {
   static const uint32_t rank[] = {
       [CR__LEAF] = 0, [CR__SCALAR] = 1, [CR__KERNEL] = 2, [CR__MEMBER] = 3, [CR__ALIAS] = 3, [CR__FOLD] = 3, [CR__VIEW] = 4};
+  const cr__fact *f = &p->fact[id], *root = &p->fact[f->root];
+  const uint32_t kernel = rank[CR__KERNEL];
+  if (f->tail) return (place_in_order){p->fact[f->tail].level, kernel, f->tail, 2, id, 0};
+  if (f->role == CR__KERNEL) return (place_in_order){f->level, kernel, id, 0, id, 0};
+  if (f->role == CR__VIEW && root->role == CR__KERNEL) return (place_in_order){f->level, kernel, f->root, 1, id, 0};
+  if (f->role == CR__VIEW && root->role == CR__LEAF) return (place_in_order){f->level, rank[CR__LEAF], 0, 0, id, 0};
+  return (place_in_order){f->level, rank[f->role], f->chain, 0, id, rank[f->role] == 3 ? cr__block_count(p, id) : 0};
+}
+
+static bool order(cr__planning *p) {
   size_t bytes = p->count * (sizeof(place_in_order) + sizeof(uint32_t));
   place_in_order *o = cr__resize_on(p->t, NULL, 0, bytes);
   uint32_t n = 0, *ids = (uint32_t *)(o + p->count);
@@ -123,10 +136,7 @@ static bool order(cr__planning *p) {
   cr__mark_needed(p->t, p->f->graph.n_ends, p->f->graph.end, needed);
   bool blocks = p->f->passes & CR_FN_BLOCK;
   for (uint32_t id = 1; id < p->count; id++) {
-    const cr__fact *f = &p->fact[id];
-    if (!needed[id]) continue;
-    uint32_t r = rank[f->role];
-    o[n++] = blocks ? (place_in_order){f->level, r, id, r == 3 ? cr__block_count(p, id) : 0} : (place_in_order){0, 0, id, 0};
+    if (needed[id]) o[n++] = blocks ? place_of(p, id) : (place_in_order){.id = id};
   }
   if (blocks) qsort(o, n, sizeof *o, compare);
   for (uint32_t k = 0; k < n; k++) ids[k] = o[k].id;
@@ -147,7 +157,8 @@ static bool begins_step(const cr__planning *p, uint32_t id) {
   if (f->role == CR__KERNEL || id == 1) return true;
   if (f->role == CR__SCALAR) return before->role != CR__SCALAR;
   bool block = cr__in_block(before->role) || before->role == CR__FOLD;
-  return !block || before->level != f->level || cr__block_count(p, id) != cr__block_count(p, id - 1);
+  if (!block || before->level != f->level || before->tail != f->tail || before->chain != f->chain) return true;
+  return cr__block_count(p, id) != cr__block_count(p, id - 1);
 }
 
 static bool make_steps(cr__planning *p) {
@@ -160,7 +171,7 @@ static bool make_steps(cr__planning *p) {
     cr__fact *f = &p->fact[id];
     bool idle = f->role == CR__LEAF || f->role == CR__VIEW;
     cr__role role = f->role == CR__ALIAS || f->role == CR__FOLD ? CR__MEMBER : f->role;
-    if (begins_step(p, id)) plan->step[n++] = (cr__step){.role = role, .from = id, .to = id + 1};
+    if (begins_step(p, id)) plan->step[n++] = (cr__step){.role = role, .tail = f->tail != 0, .from = id, .to = id + 1};
     else if (!idle) plan->step[n - 1].to = id + 1;
     f->step = n ? n - 1 : 0;
     if (f->role == CR__KERNEL) p->last_kernel = n;
@@ -170,10 +181,14 @@ static bool make_steps(cr__planning *p) {
 
 /* Lives: who reads what, last when */
 
+static void live_until(cr__fact *root, uint32_t step) {
+  if (root->dies != CR__NEVER && step > root->dies) root->dies = step;
+}
+
 static void read_by(cr__planning *p, uint32_t id, uint32_t reader) {
   const cr__fact *r = &p->fact[reader];
   cr__fact *root = &p->fact[p->fact[id].root];
-  if (root->dies != CR__NEVER && r->step > root->dies) root->dies = r->step;
+  live_until(root, r->step);
   bool inside =
       (r->role == CR__MEMBER || r->role == CR__FOLD) && cr__in_block(p->fact[id].role) && r->step == p->fact[id].step;
   if (!inside) root->stored = true;
@@ -189,6 +204,9 @@ static void find_lives(cr__planning *p) {
     if (f->role != CR__MEMBER) f->stored = true;
     if (f->role == CR__SCALAR || f->role == CR__VIEW || f->role == CR__ALIAS) continue; /* views read nothing themselves */
     for (int k = 0; k < n; k++) read_by(p, in[k], id);
+    if (!f->tail) continue;
+    in = cr__operands(p->t, f->tail, &n);
+    for (int k = 0; k < n; k++) live_until(&p->fact[p->fact[in[k]].root], f->step);
   }
   for (int k = g->n_in; k < g->n_ends; k++) {
     cr__fact *root = &p->fact[p->fact[g->end[k]].root];
@@ -222,9 +240,10 @@ static bool plan_ordered(cr__planning *p) {
   for (uint32_t k = 0; k < plan->n_steps; k++) {
     cr__step *s = &plan->step[k];
     if (s->role == CR__MEMBER && !cr__make_blocks(p, s)) return false;
+    p->f->stats.tails += s->tail;
     if (s->role == CR__SCALAR && !cr__make_strips(p, s)) return false;
   }
-  p->f->stats.steps = plan->n_steps;
+  p->f->stats.steps = plan->n_steps - p->f->stats.tails;
   p->f->stats.nodes = p->count - 1;
   p->f->stats.bytes = p->f->stats.bytes_stored = plan->bytes;
   return note_moving(p);
@@ -241,6 +260,7 @@ static bool take_facts(cr__planning *p) {
   p->mark = (unsigned char *)(p->fact + p->count);
   for (uint32_t id = 1; id < p->count; id++) classify(p, id);
   if (p->f->passes & CR_FN_BLOCK) sink(p);
+  if (p->f->passes & CR_FN_BLOCK) cr__find_chains(p);
   return true;
 }
 

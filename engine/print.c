@@ -77,8 +77,9 @@ static void print_definition(cr_buffer *b, const cr_syntax *s) {
     print(b, k, CR__LOWEST);
     if (k->next->next) cr_put(b, ", ");
   }
-  cr_put(b, ") = ");
+  cr_put(b, k->kind == CR_BLOCK ? ") = {\n" : ") = ");
   print(b, k, CR__LOWEST);
+  if (k->kind == CR_BLOCK) cr_put(b, "\n}");
 }
 
 static void print_open(cr_buffer *b, const cr_syntax *s) {

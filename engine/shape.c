@@ -74,7 +74,9 @@ static void store(void *p, int64_t i, cr_dtype d, double x) {
 }
 
 double cr_array_get(const cr_array *a, int64_t k) { return load(a->data, cr_array_offset(a, k), (cr_dtype)a->dtype); }
-int64_t cr_array_get_int(const cr_array *a, int64_t k) { return load_int(a->data, cr_array_offset(a, k), (cr_dtype)a->dtype); }
+int64_t cr_array_get_int(const cr_array *a, int64_t k) {
+  return load_int(a->data, cr_array_offset(a, k), (cr_dtype)a->dtype);
+}
 void cr_array_set(cr_array *a, int64_t k, double x) { store(a->data, cr_array_offset(a, k), (cr_dtype)a->dtype, x); }
 
 static void copy_run(cr_array *to, int64_t to_at, int64_t to_step, const cr_array *from, int64_t at, int64_t step,

@@ -6,7 +6,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-#include "body.h"
+#include "bodyfields.h"
 #include "graph.h"
 
 typedef struct cr__derived {
@@ -27,6 +27,9 @@ struct cr_body {
   uint64_t hash;
   cr__derived *derived;
 };
+
+/* The same function once more, held once; NULL when memory runs out. */
+cr_body *cr__body_copy(const cr_body *b);
 
 /* The tape's shelf, made at the first call; NULL when memory runs out: it is done without. */
 struct cr_shelf *cr__shelf_of(cr_tape *t);

@@ -69,6 +69,7 @@ static bool dies_here(const cr__planning *p, uint32_t u, uint32_t id, uint32_t s
  * input. */
 static bool place_at_input(cr__planning *p, uint32_t id, uint32_t step) {
   const cr_fn *f = p->f;
+  if (p->fact[id].tail) return false; /* a kernel is running */
   for (int k = 0; k < f->n_assign; k++) {
     if (f->graph.end[f->graph.n_in + f->n_out + k] != id) continue;
     uint32_t input = f->graph.end[f->to[k]];

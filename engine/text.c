@@ -1,8 +1,8 @@
 /* Graphs as statements of the expression language that record the same nodes again; opcall.c reads them. */
 #include <stdio.h>
 
-#include "graph.h"
 #include "language.h"
+#include "shelf.h"
 
 enum { FEW_NUMBERS = 12 };
 
@@ -12,6 +12,11 @@ typedef struct writer {
   unsigned char *needed;
   uint32_t *number;          /* by node: _7; 0: it goes by its name */
   cr__dict names;
+  struct bodies {
+    const cr_body **of;
+    int n, capacity;
+  } *bodies;                 /* those written, _f1, _f2, ... */
+  const char *indent;
 } writer;
 
 /* A name that reads back as this node and nothing else: of letters, and no word of the language. */
@@ -90,18 +95,43 @@ static void put_mask(writer *w, unsigned mask) {
   put_sizes(w, n, axis);
 }
 
+/* Bodies are functions, which come before the graph. Equal ones are one. */
+
+static int number_of(const writer *w, const cr_body *b) {
+  for (int k = 0; k < w->bodies->n; k++) {
+    const cr_body *a = w->bodies->of[k];
+    if (a->hash == b->hash && a->n == b->n && a->m == b->m) return k + 1;
+  }
+  return 0;
+}
+
+/* "_f1('float64 (2, 3)', 'int64')" */
+static void put_body(writer *w, const cr_body *b) {
+  char shape[200];
+  cr_put(w->b, "_f%d(", number_of(w, b));
+  for (int k = 0; k < b->n; k++) {
+    cr_array a = cr_body_input(b, k);
+    cr_put(w->b, "%s'%s%s%s'", k ? ", " : "", cr_dtype_name((cr_dtype)a.dtype), a.rank ? " " : "",
+           a.rank ? cr_shape_text(&a, shape, sizeof shape) : "");
+  }
+  cr_put(w->b, ")");
+}
+
 /* An attribute that is 0 is left out. */
 static void put_field(writer *w, const cr_field *f, const void *attr) {
   char number[32];
   const char *at = (const char *)attr + f->at;
   const cr_op *op;
+  const cr_body *body = cr__body_at(attr, f);
   double x;
-  int64_t n = f->kind == CR_FIELD_LIST ? cr__integer_at(attr, f->count_at, f->count_size)
+  int64_t n = f->kind == CR_FIELD_BODY ? body != NULL
+            : f->kind == CR_FIELD_LIST ? cr__integer_at(attr, f->count_at, f->count_size)
             : f->kind == CR_FIELD_REAL || f->kind == CR_FIELD_ROW ? 1 : cr__integer_at(attr, f->at, f->size);
   if (!n) return;
   cr_put(w->b, ", %s=", f->name);
   switch (f->kind) {
-    case CR_FIELD_INT: case CR_FIELD_AXIS: cr_put(w->b, "%lld", (long long)n); break;
+    case CR_FIELD_BODY: put_body(w, body); break;
+    case CR_FIELD_INT: case CR_FIELD_AXIS: case CR_FIELD_STEPS: cr_put(w->b, "%lld", (long long)n); break;
     case CR_FIELD_FLAG: cr_put(w->b, "True"); break;
     case CR_FIELD_REAL: memcpy(&x, at, sizeof x), cr_put(w->b, "%s", cr_number_text(x, 0, number)); break;
     case CR_FIELD_AXES: put_mask(w, (unsigned)n); break;
@@ -134,8 +164,7 @@ static bool put_op(writer *w, cr_var v, const cr_op *op) {
   int n = cr_operand_count(v);
   if (is_row(w, op)) return put_row(w, v, op), true;
   if ((op->attr_size && !op->fields) || cr__op_named(w->b->tape, op->name) != op) {
-    cr_fail(w->b->tape, CR_BAD_ARGUMENT, op->hold ? "cr_write_graph: '%s' has a body, which has no text"
-                                            : "cr_write_graph: no function lists the op '%s' with fields for its attributes",
+    cr_fail(w->b->tape, CR_BAD_ARGUMENT, "cr_write_graph: no function lists the op '%s' with fields for its attributes",
             op->name);
     return false;
   }
@@ -153,6 +182,7 @@ static bool put_statement(writer *w, uint32_t id) {
   cr_var v = cr__handle(w->t, id);
   const cr_op *op = cr_op_of(v);
   if (!op && (!cr_is_const(v) || is_inline(v))) return true;
+  cr_put(w->b, "%s", w->indent);
   put_name(w, id);
   cr_put(w->b, " = ");
   if (!op) put_constant(w, v);
@@ -188,12 +218,10 @@ static bool give_names(writer *w, uint32_t last) {
   return true;
 }
 
-static bool put_graph(writer *w, int n_out, const uint32_t *out, uint32_t last) {
-  if (!give_names(w, last)) return false;
-  for (uint32_t id = 1; id <= last; id++)
-    if (w->needed[id] && is_open(cr__handle(w->t, id))) put_leaf(w, id);
+static bool put_statements(writer *w, int n_out, const uint32_t *out, uint32_t last) {
   for (uint32_t id = 1; id <= last; id++)
     if (w->needed[id] && !put_statement(w, id)) return false;
+  cr_put(w->b, "%s", w->indent);
   for (int k = 0; k < n_out; k++) {
     cr_put(w->b, k ? ", " : n_out > 1 ? "(" : "");
     put_operand(w, cr__handle(w->t, out[k]), false);
@@ -202,21 +230,87 @@ static bool put_graph(writer *w, int n_out, const uint32_t *out, uint32_t last) 
   return true;
 }
 
+static size_t open_writer(writer *w, int n_out, const uint32_t *out) {
+  size_t bytes = (size_t)w->t->count * (sizeof(uint32_t) + 1);
+  w->number = cr__resize_on(w->b->tape, NULL, 0, bytes);
+  w->names.allocator = &w->b->tape->counted;
+  if (!w->number) return 0;
+  memset(w->number, 0, bytes);
+  w->needed = (unsigned char *)(w->number + w->t->count);
+  cr__mark_needed(w->t, n_out, out, w->needed);
+  return bytes;
+}
+
+static void close_writer(writer *w, size_t bytes) {
+  cr__dict_free(&w->names);
+  cr__resize_on(w->b->tape, w->number, bytes, 0);
+}
+
+static uint32_t last_of(int n, const uint32_t *id) {
+  uint32_t last = 0;
+  for (int k = 0; k < n; k++) last = id[k] > last ? id[k] : last;
+  return last;
+}
+
+static bool put_functions(writer *w, uint32_t last);
+
+static bool add_body(writer *w, const cr_body *b) {
+  struct bodies *all = w->bodies;
+  if (all->n == all->capacity) {
+    int more = all->capacity ? 2 * all->capacity : 8;
+    const cr_body **of = cr__resize_on(w->b->tape, (void *)all->of, (size_t)all->capacity * sizeof *of, (size_t)more * sizeof *of);
+    if (!of) return false;
+    all->of = of;
+    all->capacity = more;
+  }
+  all->of[all->n++] = b;
+  return true;
+}
+
+/* _f1(_1, _2) = { ... } */
+static bool put_function(const writer *of, const cr_body *b) {
+  writer w = {.b = of->b, .t = b->source, .bodies = of->bodies, .indent = "  "};
+  const uint32_t *out = b->end + b->n, last = last_of(b->n + b->m, b->end);
+  size_t bytes = open_writer(&w, b->m, out);
+  if (!bytes) return false;
+  for (int k = 0; k < b->n; k++) w.needed[b->end[k]] = 1;
+  bool good = put_functions(&w, last) && give_names(&w, last);
+  if (good && (good = add_body(&w, b))) {
+    cr_put(w.b, "_f%d(", w.bodies->n);
+    for (int k = 0; k < b->n; k++) cr_put(w.b, "%s_%u", k ? ", " : "", w.number[b->end[k]]);
+    cr_put(w.b, ") = {\n");
+    good = put_statements(&w, b->m, out, last);
+    cr_put(w.b, "}\n");
+  }
+  close_writer(&w, bytes);
+  return good;
+}
+
+/* Those of the bodies of nodes that are not written yet. */
+static bool put_functions(writer *w, uint32_t last) {
+  for (uint32_t id = 1; id <= last; id++) {
+    const cr_op *op = w->needed[id] ? w->t->op[cr__op_number(w->t, id)] : NULL;
+    for (const cr_field *f = op ? op->fields : NULL; f && f->name; f++) {
+      const cr_body *b = cr__body_at(cr__attr_of(w->t, id), f);
+      if (b && !number_of(w, b) && !put_function(w, b)) return false;
+    }
+  }
+  return true;
+}
+
 /* Of a graph that may be another tape's: the buffer's has the errors. */
 static cr_status write_graph(cr_buffer *b, const cr_tape *t, int n_out, const uint32_t *out) {
-  uint32_t last = 0;
-  for (int k = 0; k < n_out; k++) last = out[k] > last ? out[k] : last;
-  size_t bytes = (size_t)t->count * (sizeof(uint32_t) + 1);
-  writer w = {.b = b, .t = (cr_tape *)(uintptr_t)t, .number = cr__resize_on(b->tape, NULL, 0, bytes),
-              .names.allocator = &b->tape->counted};
-  if (w.number) {
-    memset(w.number, 0, bytes);
-    w.needed = (unsigned char *)(w.number + t->count);
-    cr__mark_needed(t, n_out, out, w.needed);
-    put_graph(&w, n_out, out, last);
-    cr__dict_free(&w.names);
-    cr__resize_on(b->tape, w.number, bytes, 0);
+  struct bodies bodies = {NULL, 0, 0};
+  uint32_t last = last_of(n_out, out);
+  writer w = {.b = b, .t = (cr_tape *)(uintptr_t)t, .bodies = &bodies, .indent = ""};
+  size_t bytes = open_writer(&w, n_out, out);
+  if (bytes && give_names(&w, last)) {
+    for (uint32_t id = 1; id <= last; id++)
+      if (w.needed[id] && is_open(cr__handle(w.t, id))) put_leaf(&w, id);
+    if (put_functions(&w, last)) put_statements(&w, n_out, out, last);
   }
+  if (bytes) close_writer(&w, bytes);
+  cr__resize_on(b->tape, (void *)bodies.of, (size_t)bodies.capacity * sizeof *bodies.of, 0);
   if (b->failed && b->tape->error == CR_OK) cr__out_of_memory(b->tape);
   return b->tape->error;
 }

@@ -16,7 +16,9 @@ struct cr_workspace {
   } *moving;                 /* whose memory the caller gives */
   uint32_t n_moving;
   double *adjoint;           /* by node; NULL before the first cr_fn_backward */
-  cr_tensor *staged;         /* by assignment: a copy of a value that lies in an input; data NULL: it does not */
+  double *space;             /* of scalars as code, then a number for each result and input; NULL before they run */
+  uint32_t space_size;
+  cr_array *staged;          /* by assignment: a copy of a value that lies in an input; data NULL: it does not */
 };
 
 /* Making one */
@@ -36,7 +38,7 @@ static bool take_nodes(cr_tape *t, uint32_t count) {
 static void *at_home(const cr_workspace *w, uint32_t id) {
   const cr__place *p = &w->f->plan.place[id];
   if (p->home == CR__MEMORY) return w->memory + p->offset;
-  return p->home == CR__GIVEN ? w->f->graph.tape->slot[id].tensor->array.data : NULL;
+  return p->home == CR__GIVEN ? w->f->graph.tape->slot[id].tensor->data : NULL;
 }
 
 static bool copy_nodes(cr_workspace *w) {
@@ -54,7 +56,7 @@ static bool copy_nodes(cr_workspace *w) {
     t->slot[id] = g->slot[id];
     if (!cr__is_record(g, id)) continue;
     *r = *g->slot[id].tensor;
-    r->array.data = at_home(w, id);
+    r->data = at_home(w, id);
     t->slot[id].tensor = r++;
   }
   t->count = g->count;
@@ -70,7 +72,7 @@ static bool stage(cr_workspace *w) {
   for (int k = 0; k < f->n_assign; k++) {
     uint32_t id = f->graph.end[f->graph.n_in + f->n_out + k];
     const cr__place *p = &f->plan.place[id];
-    cr_array a = cr__array_of(w->t, id), *copy = &w->staged[k].array;
+    cr_array a = cr__array_of(w->t, id), *copy = &w->staged[k];
     if (p->home != CR__AT_INPUT || (p->which == f->to[k] && p->offset == 0 && a.contiguous)) continue;
     cr_array_init(copy, (cr_dtype)a.dtype, a.rank, a.dim);
     copy->data = cr__alloc(w->t, (size_t)a.count * cr_dtype_size((cr_dtype)a.dtype));
@@ -213,10 +215,10 @@ static cr_status bind(cr_workspace *w, const cr_array *in, const cr_array *out) 
   for (uint32_t k = 0; k < plan->n_moving; k++) {
     const cr__place *p = &plan->place[plan->moving[k]];
     char *base = p->home == CR__AT_INPUT ? in[p->which].data : out[p->which].data;
-    w->t->slot[plan->moving[k]].tensor->array.data = base + p->offset;
+    w->t->slot[plan->moving[k]].tensor->data = base + p->offset;
   }
   for (uint32_t k = 0; k < w->n_moving; k++)
-    w->moving[k].cell->at = (uintptr_t)w->t->slot[w->moving[k].id].tensor->array.data;
+    w->moving[k].cell->at = (uintptr_t)w->t->slot[w->moving[k].id].tensor->data;
   return CR_OK;
 }
 
@@ -229,15 +231,36 @@ static void run_scalars(cr_tape *t, const cr__step *s) {
     for (uint32_t id = s->from; id < s->to; id++) cr__eval_node(t, id);
 }
 
+static double *space_of(cr_workspace *w) {
+  const cr_fn *f = w->f;
+  uint32_t size = f->space + (uint32_t)(f->n_out + f->graph.n_in);
+  if (w->space && w->space_size >= size) return w->space;
+  w->space = cr__alloc(w->t, size * sizeof *w->space);
+  w->space_size = w->space ? size : 0;
+  return w->space;
+}
+
+static cr_status run_scalar_code(cr_workspace *w, const cr__step *s) {
+  double *space = space_of(w);
+  if (space) s->code(&w->t->slot->num, space, NULL); /* which leaves out what nobody reads */
+  return w->t->error;
+}
+
 static cr_status run_step(cr_workspace *w, uint32_t k) {
   cr_tape *t = w->t;
-  const cr__step *s = &w->f->plan.step[k];
-  if (s->role == CR__SCALAR && s->code) s->code(&t->slot->num); /* which leaves out what nobody reads */
-  else if (s->role == CR__SCALAR) run_scalars(t, s);
+  const cr__plan *plan = &w->f->plan;
+  const cr__step *s = &plan->step[k];
+  if (s->tail) return CR_OK;
+  if (s->role == CR__SCALAR && s->code) return run_scalar_code(w, s);
+  if (s->role == CR__SCALAR) run_scalars(t, s);
   if (s->role == CR__MEMBER) return cr__run_blocks(t, s->blocks, w->cells[k], w->memory);
   if (s->role != CR__KERNEL) return CR_OK;
   t->doing = t->op[cr__op_number(t, s->from)];
+  const bool followed = k + 1 < plan->n_steps && plan->step[k + 1].tail;
+  const struct cr_tail tail = {t, followed ? plan->step[k + 1].blocks : NULL, followed ? w->cells[k + 1] : NULL};
+  t->tail = followed ? &tail : NULL;
   cr_status status = cr__eval_node(t, s->from);
+  t->tail = NULL;
   if (status != CR_OK) cr_fail(t, status, "%s", cr_status_text(status));
   t->doing = NULL;
   return status;
@@ -253,10 +276,10 @@ static void finish(cr_workspace *w, const cr_array *in, const cr_array *out) {
   const uint32_t *result = f->graph.end + f->graph.n_in, *value = result + f->n_out;
   for (int k = 0; k < f->n_out; k++) copy_out(w, result[k], &out[k]);
   for (int k = 0; k < f->n_assign; k++)
-    if (w->staged[k].array.data) copy_out(w, value[k], &w->staged[k].array);
+    if (w->staged[k].data) copy_out(w, value[k], &w->staged[k]);
   for (int k = 0; k < f->n_assign; k++) {
     cr_array to = in[f->to[k]];
-    if (w->staged[k].array.data) cr_array_copy(&to, &w->staged[k].array);
+    if (w->staged[k].data) cr_array_copy(&to, &w->staged[k]);
     else copy_out(w, value[k], &to);
   }
 }
@@ -304,15 +327,36 @@ static void sweep(cr_workspace *w, const cr__step *s) {
   else w->t->table->scalar_sweep(w->t, w->adjoint, s->to - 1, s->from);
 }
 
-cr_status cr_fn_backward(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out, const double *cotangent,
-                         double *gradient) {
+/* The same, compiled. It leaves out no product with an adjoint that is 0, so that 0 * inf may have made a gradient NaN: false. */
+static bool sweep_as_code(cr_workspace *w, const double *cotangent, double *gradient) {
+  const cr_fn *f = w->f;
   const uint32_t *result = f->graph.end + f->graph.n_in;
-  if (start(f, w, in, out) != CR_OK || ready_for_sweep(f, w) != CR_OK) return w->t->error;
+  double *space = f->back ? space_of(w) : NULL;
+  if (!space) return false;
+  double *ends = space + f->space;
+  for (int k = 0; k < f->n_out; k++) w->adjoint[result[k]] = 0;
+  for (int k = 0; k < f->n_out; k++) w->adjoint[result[k]] += cotangent ? cotangent[k] : 1;
+  for (int k = 0; k < f->n_out; k++) ends[k] = w->adjoint[result[k]];
+  f->back(&w->t->slot->num, space, ends);
+  for (int k = 0; k < f->graph.n_in; k++)
+    if (isnan(gradient[k] = ends[f->n_out + k])) return false;
+  return true;
+}
+
+static void sweep_nodes(cr_workspace *w, const double *cotangent, double *gradient) {
+  const cr_fn *f = w->f;
+  const uint32_t *result = f->graph.end + f->graph.n_in;
   for (uint32_t k = 0; k < f->plan.n_steps; k++) run_scalars(w->t, &f->plan.step[k]);
   memset(w->adjoint, 0, w->t->count * sizeof *w->adjoint);
   for (int k = 0; k < f->n_out; k++) w->adjoint[result[k]] += cotangent ? cotangent[k] : 1;
   for (uint32_t k = f->plan.n_steps; k-- > 0;) sweep(w, &f->plan.step[k]);
   for (int k = 0; k < f->graph.n_in; k++) gradient[k] = w->adjoint[f->graph.end[k]];
+}
+
+cr_status cr_fn_backward(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out, const double *cotangent,
+                         double *gradient) {
+  if (start(f, w, in, out) != CR_OK || ready_for_sweep(f, w) != CR_OK) return w->t->error;
+  if (!sweep_as_code(w, cotangent, gradient)) sweep_nodes(w, cotangent, gradient);
   finish(w, in, out);
   return w->t->error;
 }

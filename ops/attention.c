@@ -8,21 +8,28 @@
 #include "fused.h"
 #include "gemm.h"
 #include "matrix.h"
+#include "patterns.h"
 #include "places.h"
 
 typedef struct attention_attr {
   double scale;
   int64_t causal; /* query t looks at keys 0 to t */
+  int64_t packed; /* of the pull: its result is (batch, time, 3, heads, width), not a vector */
 } attention_attr;
 
 static const cr_field attention_fields[] = {
   CR_FIELD(attention_attr, scale, CR_FIELD_REAL, "scale"),
   CR_FIELD(attention_attr, causal, CR_FIELD_FLAG, "causal"),
   {.name = NULL}};
+static const cr_field pull_fields[] = {
+  CR_FIELD(attention_attr, scale, CR_FIELD_REAL, "scale"),
+  CR_FIELD(attention_attr, causal, CR_FIELD_FLAG, "causal"),
+  CR_FIELD(attention_attr, packed, CR_FIELD_FLAG, "packed"),
+  {.name = NULL}};
 
 static void attention_show(char *text, size_t size, const void *attr) {
   const attention_attr *a = attr;
-  snprintf(text, size, "scale=%.17g%s", a->scale, a->causal ? ", is_causal=True" : "");
+  snprintf(text, size, "scale=%.17g%s%s", a->scale, a->causal ? ", is_causal=True" : "", a->packed ? ", packed=True" : "");
 }
 
 /* As a composition */
@@ -116,7 +123,8 @@ static matrix rows_from(matrix m, int64_t row, size_t size) {
 }
 static matrix turned(matrix m) { return (matrix){m.data, m.col, m.row}; }
 
-static void multiply(cr_dtype dtype, int64_t m, int64_t n, int64_t k, matrix a, matrix b, char *c, int add) {
+/* c: row-major. */
+static void multiply(cr_dtype dtype, int64_t m, int64_t n, int64_t k, matrix a, matrix b, matrix c, int add) {
   cr__gemm(dtype, &(cr__product){.m = m,
                                  .n = n,
                                  .k = k,
@@ -126,8 +134,8 @@ static void multiply(cr_dtype dtype, int64_t m, int64_t n, int64_t k, matrix a, 
                                  .b = b.data,
                                  .b_row = b.row,
                                  .b_col = b.col,
-                                 .c = c,
-                                 .c_row = n,
+                                 .c = c.data,
+                                 .c_row = c.row,
                                  .add = add});
 }
 
@@ -158,7 +166,7 @@ static int64_t weights_of(const work *w, matrix q, matrix k, int64_t first, int6
   const attention_attr *a = w->attr;
   int64_t seen = a->causal && last < w->s.keys ? last : w->s.keys;
   int version = cr__version();
-  multiply(w->dtype, last - first, seen, w->s.width, rows_from(q, first, w->size), turned(k), p, 0);
+  multiply(w->dtype, last - first, seen, w->s.width, rows_from(q, first, w->size), turned(k), (matrix){p, seen, 1}, 0);
   for (int64_t i = first; i < last; i++) {
     int64_t own = a->causal && i + 1 < seen ? i + 1 : seen, at = (i - first) * seen;
     if (w->dtype == CR_FLOAT32) VERSION(softmax, float, version)((float *)p + at, own, seen, (float)a->scale);
@@ -177,7 +185,7 @@ static void attend_rows(void *context, int64_t from, int64_t to) {
     int64_t item = task / blocks, first = task % blocks * ROWS, last = first + ROWS < s->queries ? first + ROWS : s->queries;
     int64_t seen = weights_of(w, matrix_at(&w->in[0], item), matrix_at(&w->in[1], item), first, last, p);
     multiply(w->dtype, last - first, s->out, seen, (matrix){p, seen, 1}, matrix_at(&w->in[2], item),
-             w->out + (size_t)((item * s->queries + first) * s->out) * w->size, 0);
+             (matrix){w->out + (size_t)((item * s->queries + first) * s->out) * w->size, s->out, 1}, 0);
   }
   cr__place_back(&w->places, p);
 }
@@ -201,7 +209,24 @@ static cr_status attention_eval(cr_eval *c) {
   return CR_OK;
 }
 
-/* attention_pull(q, k, v, g): the cotangents of q, k, v, one after the other in a vector. */
+/* attention_pull(q, k, v, g): the cotangents of q, k, v, one after the other in a vector; packed, as where they are parts of one
+ * projection. They are sums that begin at 0, so no element is -0. */
+
+/* Where the cotangent of operand k goes. */
+static matrix cotangent_of(const work *w, int k, int64_t item) {
+  const shape *s = &w->s;
+  const int64_t length = k ? s->keys : s->queries, width = k < 2 ? s->width : s->out;
+  int64_t at = item * length * width, row = width;
+  if (w->attr->packed) {
+    const int64_t heads = w->in[0].lead.dim[w->in[0].lead.rank - 1];
+    row = 3 * heads * width;
+    at = item / heads * length * row + (k * heads + item % heads) * width;
+  } else {
+    at += k > 0 ? s->items * s->queries * s->width : 0;
+    at += k > 1 ? s->items * s->keys * s->width : 0;
+  }
+  return (matrix){w->out + (size_t)at * w->size, row, 1};
+}
 
 static void pull_block(const work *w, int64_t item, int64_t first, int64_t last, char *p) {
   const shape *s = &w->s;
@@ -209,13 +234,11 @@ static void pull_block(const work *w, int64_t item, int64_t first, int64_t last,
   matrix q = matrix_at(&w->in[0], item), k = matrix_at(&w->in[1], item);
   matrix g = rows_from(matrix_at(&w->in[3], item), first, size);
   char *d = p + (size_t)(ROWS * s->keys) * size;
-  char *dq = w->out + (size_t)((item * s->queries + first) * s->width) * size;
-  char *dk = w->out + (size_t)((s->items * s->queries + item * s->keys) * s->width) * size;
-  char *dv = w->out + (size_t)(s->items * (s->queries + s->keys) * s->width + item * s->keys * s->out) * size;
+  matrix dq = rows_from(cotangent_of(w, 0, item), first, size), dk = cotangent_of(w, 1, item), dv = cotangent_of(w, 2, item);
   int64_t rows = last - first, seen = weights_of(w, q, k, first, last, p);
   int version = cr__version();
   multiply(w->dtype, seen, s->out, rows, turned((matrix){p, seen, 1}), g, dv, 1);
-  multiply(w->dtype, rows, seen, s->out, g, turned(matrix_at(&w->in[2], item)), d, 0);
+  multiply(w->dtype, rows, seen, s->out, g, turned(matrix_at(&w->in[2], item)), (matrix){d, seen, 1}, 0);
   for (int64_t at = 0; at < rows * seen; at += seen)
     if (w->dtype == CR_FLOAT32)
       VERSION(through_softmax, float, version)
@@ -223,7 +246,7 @@ static void pull_block(const work *w, int64_t item, int64_t first, int64_t last,
     else
       VERSION(through_softmax, double, version)
       ((const double *)(const void *)p + at, (double *)(void *)d + at, seen, w->attr->scale);
-  multiply(w->dtype, rows, s->width, seen, (matrix){d, seen, 1}, k, dq, 0);
+  multiply(w->dtype, rows, s->width, seen, (matrix){d, seen, 1}, k, dq, 1);
   multiply(w->dtype, seen, s->width, rows, turned((matrix){d, seen, 1}), rows_from(q, first, size), dk, 1);
 }
 
@@ -266,6 +289,11 @@ static cr_status attention_infer(cr_infer *c) {
 }
 
 static cr_status attention_pull_infer(cr_infer *c) {
+  const cr_array *q = &c->in[0];
+  if (((const attention_attr *)c->attr)->packed) {
+    cr_array_init(c->out, (cr_dtype)q->dtype, 5, (int64_t[]){q->dim[0], q->dim[2], 3, q->dim[1], q->dim[3]});
+    return CR_OK;
+  }
   int64_t n = c->in[0].count + c->in[1].count + c->in[2].count;
   cr_array_init(c->out, (cr_dtype)c->in[0].dtype, 1, &n);
   return CR_OK;
@@ -275,17 +303,58 @@ static cr_var composed_pull(int n, const cr_var *in, const void *attr) {
   cr_var d[3];
   (void)n;
   if (!cr__composed_pull(3, in, attr, composed, d)) return cr_poison(in[0].tape);
+  if (((const attention_attr *)attr)->packed) {
+    for (int k = 0; k < 3; k++) d[k] = cr_permute(d[k], 4, (int[]){0, 2, 1, 3});
+    return cr_stack(3, d, 2);
+  }
   for (int k = 0; k < 3; k++) d[k] = cr_flatten(d[k], 0, -1);
   return cr_concatenate(3, d, 0);
+}
+
+static int attention_pull_check(const cr_infer *c) {
+  const attention_attr *a = c->attr;
+  bool same = c->n == 4;
+  for (int k = 0; k < 3 && same && a->packed; k++) {
+    same = c->in[k].rank == 4;
+    for (int i = 0; i < 4 && same; i++) same = c->in[k].dim[i] == c->in[0].dim[i];
+  }
+  return same;
 }
 
 static void attention_pull_vjp(cr_vjp_rule *c) { cr__composed_vjp(c, composed_pull); }
 static cr_var attention_pull_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, composed_pull); }
 static const cr_op attention_pull_op = {
-  .name = "attention_pull", .arity = CR_VARIADIC, .attr_size = sizeof(attention_attr), .fields = attention_fields,
+  .name = "attention_pull", .arity = CR_VARIADIC, .attr_size = sizeof(attention_attr), .fields = pull_fields,
+  .check = attention_pull_check,
   .infer = attention_pull_infer,
   .eval = attention_pull_eval, .vjp = attention_pull_vjp, .jvp = attention_pull_jvp, .show = attention_show,
   .rule = "as of the composition of products and softmax"};
+
+/* Part k is operand k's cotangent in a pull's result, turned to (batch, time, 1, heads, width). */
+static bool is_cotangent(cr_var pull, int k, cr_var part) {
+  cr_array a = cr_view(part), all = cr_view(pull), q = cr_view(cr_operand(pull, k)), first = cr_view(cr_operand(pull, 0));
+  const int64_t size = (int64_t)cr_dtype_size((cr_dtype)a.dtype);
+  if (a.rank != 5 || q.rank != 4 || (char *)a.data != (char *)all.data + k * q.count * size) return false;
+  const int64_t h = q.dim[1], t = q.dim[2], d = q.dim[3], dim[] = {q.dim[0], t, 1, h, d}, stride[] = {h * t * d, d, 0, t * d, 1};
+  bool same = true;
+  for (int i = 0; i < 4; i++) same = same && q.dim[i] == first.dim[i];
+  for (int i = 0; i < 5; i++) same = same && a.dim[i] == dim[i] && (dim[i] == 1 || a.stride[i] == stride[i]);
+  return same;
+}
+
+cr_var cr__packed_cotangents(const cr_var *part) {
+  cr_var pull = part[0], no = cr_poison(part[0].tape);
+  while (cr_op_of(pull) && cr_op_of(pull) != &attention_pull_op && cr_view(pull).data == cr_view(part[0]).data)
+    pull = cr_operand(pull, 0);
+  if (cr_op_of(pull) != &attention_pull_op) return no;
+  for (int k = 0; k < 3; k++)
+    if (!is_cotangent(pull, k, part[k])) return no;
+  attention_attr a = *(const attention_attr *)cr_attributes(pull);
+  cr_var in[4];
+  for (int k = 0; k < 4; k++) in[k] = cr_operand(pull, k);
+  a.packed = 1;
+  return cr_record(pull.tape, &attention_pull_op, 4, in, &a);
+}
 
 static void attention_vjp(cr_vjp_rule *c) {
   cr_var all = cr_record(c->tape, &attention_pull_op, 4, (cr_var[]){c->in[0], c->in[1], c->in[2], c->g}, c->attr);
@@ -332,7 +401,7 @@ static cr_var attend(cr_var q, cr_var k, cr_var v, cr_var mask, double p, uint64
 }
 
 cr_var cr_attend(cr_var query, cr_var key, cr_var value, cr_var mask, double scale, int causal) {
-  return attend(query, key, value, mask, 0, 0, (attention_attr){scale, causal != 0});
+  return attend(query, key, value, mask, 0, 0, (attention_attr){scale, causal != 0, 0});
 }
 
 /* Rotary position embedding (Su et al. 2021): positions turn the pairs (j, j + width / 2) by angles that fall with j. */
@@ -363,7 +432,7 @@ cr_var cr_rope(cr_var x, double base, int64_t offset) {
 static void call_attention(cr_call *c) {
   cr_var q = cr_arg_var(c, 0), k = cr_arg_var(c, 1), v = cr_arg_var(c, 2);
   cr_var mask = cr_arg_given(c, 3) ? cr_arg_var(c, 3) : cr_poison(cr_call_tape(c));
-  attention_attr a = {0, cr_arg_bool(c, 5)};
+  attention_attr a = {0, cr_arg_bool(c, 5), 0};
   if (cr_arg_given(c, 6)) a.scale = cr_arg_number(c, 6);
   cr_return(c, attend(q, k, v, mask, cr_arg_number(c, 4), (uint64_t)cr_arg_int(c, 7), a));
 }

@@ -214,13 +214,17 @@ static double jn_downward(double n, double x)
     return ldexp(found * scale, exponent);
 }
 
-/* j_n for n >= -1, x > 0 */
+/* j_n for n >= -1, x > 0; beyond this order the recurrences, a step an order, take too long */
+enum { longest = 1000000 };
+
 static double jn_positive(double n, double x)
 {
     if (isinf(x) || isinf(n))
         return 0;
     if (n == -1)
         return cos(x) / x;
+    if (n > longest) /* (e x / (2n))^n bounds |j_n|: 0 up to n / 2 */
+        return x <= 0.5 * n ? 0 : not_a_number;
     if (n > 0 && x * x <= 2 * n + 3)
         return jn_series(n, x);
     return n == 0 || x >= n + 1 ? jn_upward(n, x, cos(x) / x, sin(x) / x) : jn_downward(n, x);
@@ -245,7 +249,7 @@ double cr__spherical_jn_pi(double n, double x)
     double size = fabs(x), z = pi * size;
     if (n == 0)
         return cr__sinc(x);
-    if (!(n > 0 && z >= n + 1) || isinf(x))
+    if (!(n > 0 && z >= n + 1) || n > longest || isinf(x))
         return cr__spherical_jn(n, pi * x);
     double k = nearbyint(size), rest = pi * (size - k), sign = fmod(k, 2) != 0 ? -1 : 1;
     double r = jn_upward(n, z, sign * cos(rest) / z, sign * sin(rest) / z);

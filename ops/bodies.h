@@ -8,6 +8,27 @@
 #include "body.h"
 #include "ops.h"
 
+/* checkpoint: its inputs, one body. cond: a condition, then the inputs of both. */
+typedef struct cr__branches {
+  cr_body *body[2];
+} cr__branches;
+
+/* f takes (x, constants..), slope those and a tangent of x. */
+typedef struct cr__root {
+  cr_body *f, *slope;
+} cr__root;
+extern const cr_op cr__checkpoint_op, cr__cond_op, cr__root_op;
+extern const cr_field cr__branches_fields[], cr__scan_fields[], cr__root_fields[];
+int cr__check_branches(const cr_infer *c);
+int cr__check_root(const cr_infer *c);
+
+enum { CR__MOST_ITERATIONS = 100, CR__MOST_HALVINGS = 30 };
+
+/* What an op over bodies is, in a file that has these functions. */
+#define CR__OVER_BODIES(type)                                                                                          \
+  .arity = CR_VARIADIC, .attr_size = sizeof(type), .infer = infer, .eval = eval, .vjp = vjp, .jvp = jvp, .show = show, \
+  .hold = hold, .release = release, .widen = widen
+
 /* The array at the leading size lead (0: none): its shape, data NULL. */
 cr_array cr__stacked(const cr_array *a, int64_t lead);
 bool cr__like(const cr_array *a, const cr_array *b); /* shape and dtype */

@@ -2,41 +2,36 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bodies.h"
-
-/* checkpoint: its inputs. cond: a condition, then the inputs of both bodies. */
-typedef struct branches {
-  cr_body *body[2];
-} branches;
+#include "emitbodies.h"
 
 static void hold(const void *attr) {
-  const branches *b = attr;
+  const cr__branches *b = attr;
   for (int k = 0; k < 2; k++)
     if (b->body[k]) cr_body_hold(b->body[k]);
 }
 static void release(const void *attr) {
-  const branches *b = attr;
+  const cr__branches *b = attr;
   for (int k = 0; k < 2; k++) cr_body_release(b->body[k]);
 }
 
 static int widen(cr_tape *t, const void *attr, void *wide) {
-  const branches *b = attr;
-  branches *w = wide;
+  const cr__branches *b = attr;
+  cr__branches *w = wide;
   for (int k = 0; k < 2; k++) w->body[k] = b->body[k] ? cr_body_wide(t, b->body[k]) : NULL;
   return !b->body[0] == !w->body[0] && !b->body[1] == !w->body[1];
 }
 
 static void show(char *text, size_t size, const void *attr) {
-  const branches *b = attr;
+  const cr__branches *b = attr;
   int n = snprintf(text, size, "body=%016llx", (unsigned long long)cr_body_hash(b->body[0]));
   if (b->body[1] && n > 0 && (size_t)n < size)
     snprintf(text + n, size - (size_t)n, ", other=%016llx", (unsigned long long)cr_body_hash(b->body[1]));
 }
 
-static bool chooses(const void *attr) { return ((const branches *)attr)->body[1] != NULL; }
+static bool chooses(const void *attr) { return ((const cr__branches *)attr)->body[1] != NULL; }
 
 static cr_status infer(cr_infer *c) {
-  const branches *b = c->attr;
+  const cr__branches *b = c->attr;
   int first = chooses(c->attr), m = cr_body_outputs(b->body[0]);
   cr_array result = cr_body_output(b->body[0], 0);
   int64_t count = 0;
@@ -52,7 +47,7 @@ static cr_status infer(cr_infer *c) {
 }
 
 static cr_status eval(cr_eval *c) {
-  const branches *b = c->attr;
+  const cr__branches *b = c->attr;
   int first = chooses(c->attr);
   const cr_body *body = b->body[first && cr_array_get(&c->in[0], 0) == 0];
   int n = cr_body_inputs(body), m = cr_body_outputs(body);
@@ -76,7 +71,7 @@ static cr_status eval(cr_eval *c) {
 
 /* The node of derived bodies, over the operands of this one and more. */
 static cr_var derived(cr_tape *t, const cr_op *op, int n, const cr_var *in, int more, const cr_var *with,
-                      const branches *b) {
+                      const cr__branches *b) {
   cr_var *all = cr_body_room(t, (size_t)(n + more) * sizeof *all);
   if (!all) return cr_poison(t);
   memcpy(all, in, (size_t)n * sizeof *all);
@@ -86,9 +81,9 @@ static cr_var derived(cr_tape *t, const cr_op *op, int n, const cr_var *in, int 
 
 /* The cotangents of inputs of one dtype, of which there are some. */
 static void pull(cr_vjp_rule *c, const unsigned char *wanted, const cr_var *g) {
-  const branches *b = c->attr;
+  const cr__branches *b = c->attr;
   int first = chooses(c->attr);
-  branches d = {{NULL, NULL}};
+  cr__branches d = {{NULL, NULL}};
   for (int k = 0; k < 1 + first; k++)
     if (!(d.body[k] = cr_body_vjp(c->tape, b->body[k], wanted))) return;
   int64_t at = 0;
@@ -101,7 +96,7 @@ static void pull(cr_vjp_rule *c, const unsigned char *wanted, const cr_var *g) {
 }
 
 static void vjp(cr_vjp_rule *c) {
-  const branches *b = c->attr;
+  const cr__branches *b = c->attr;
   int first = chooses(c->attr), n = c->n - first, m = cr_body_outputs(b->body[0]);
   cr_var *g = cr_body_room(c->tape, (size_t)m * sizeof *g + (size_t)n);
   if (!g) return;
@@ -119,7 +114,7 @@ static void vjp(cr_vjp_rule *c) {
 }
 
 static cr_var jvp(cr_jvp_rule *c) {
-  const branches *b = c->attr;
+  const cr__branches *b = c->attr;
   int first = chooses(c->attr), n = c->n - first, some = 0;
   cr_var *dot = cr_body_room(c->tape, (size_t)n * (sizeof *dot + 1)), none = cr_poison(c->tape);
   if (!dot) return none;
@@ -131,23 +126,18 @@ static cr_var jvp(cr_jvp_rule *c) {
   }
   cr_array y = cr_body_output(b->body[0], 0);
   if (!some || !cr__is_float(&y)) return none;
-  branches d = {{NULL, NULL}};
+  cr__branches d = {{NULL, NULL}};
   for (int k = 0; k < 1 + first; k++)
     if (!(d.body[k] = cr_body_jvp(c->tape, b->body[k], moves))) return none;
   return derived(c->tape, c->op, c->n, c->in, some, dot, &d);
 }
 
-static const cr_op checkpoint_op = {.name = "checkpoint",
-                                    .arity = CR_VARIADIC,
-                                    .attr_size = sizeof(branches),
-                                    .infer = infer,
-                                    .eval = eval,
-                                    .vjp = vjp,
-                                    .jvp = jvp,
-                                    .show = show,
-                                    .hold = hold,
-                                    .release = release,
-                                    .widen = widen,
+const cr_op cr__checkpoint_op = {.name = "checkpoint",
+                                    CR__OVER_BODIES(cr__branches),
+                                    .fields = cr__branches_fields,
+                                    .check = cr__check_branches,
+                                    .emit = cr__emit_branches,
+                                    .depend = cr__depend_branches,
                                     .rule = "the body again, then its cotangents"};
 
 static uint64_t decide(int n, const cr_array *in, const cr_array *out, const void *attr) {
@@ -155,18 +145,13 @@ static uint64_t decide(int n, const cr_array *in, const cr_array *out, const voi
   return cr_array_get(&in[0], 0) != 0;
 }
 
-static const cr_op cond_op = {.name = "cond",
-                              .arity = CR_VARIADIC,
-                              .attr_size = sizeof(branches),
-                              .infer = infer,
-                              .eval = eval,
-                              .vjp = vjp,
-                              .jvp = jvp,
+const cr_op cr__cond_op = {.name = "cond",
+                              CR__OVER_BODIES(cr__branches),
+                              .fields = cr__branches_fields,
+                              .check = cr__check_branches,
+                              .emit = cr__emit_branches,
+                              .depend = cr__depend_branches,
                               .decide = decide,
-                              .show = show,
-                              .hold = hold,
-                              .release = release,
-                              .widen = widen,
                               .rule = "the cotangents of the branch that was taken"};
 
 /* Constructors */
@@ -195,7 +180,7 @@ static cr_status give(cr_tape *t, cr_var all, const cr_body *body, int m, cr_var
 }
 
 bool cr__run_body(cr_tape *t, cr_body *b, const cr_var *in, cr_var *out) {
-  cr_var all = cr_record(t, &checkpoint_op, cr_body_inputs(b), in, &(branches){{b, NULL}});
+  cr_var all = cr_record(t, &cr__checkpoint_op, cr_body_inputs(b), in, &(cr__branches){{b, NULL}});
   return !cr_is_poison(all) && give(t, all, b, cr_body_outputs(b), out) == CR_OK;
 }
 
@@ -203,14 +188,14 @@ cr_status cr_checkpoint(cr_tape *t, cr_body_record record, void *user, int n, co
   for (int k = 0; k < m; k++) out[k] = cr_poison(t);
   if (m < 1) return cr_fail(t, CR_BAD_ARGUMENT, "cr_checkpoint: a body without results"), cr_error(t);
   const cr_array *like = arrays_of(t, "cr_checkpoint", n, in);
-  branches b = {{like ? cr_body_new(t, "cr_checkpoint", record, user, n, like, m) : NULL, NULL}};
+  cr__branches b = {{like ? cr_body_new(t, "cr_checkpoint", record, user, n, like, m) : NULL, NULL}};
   if (!b.body[0]) return cr_error(t);
   cr__run_body(t, b.body[0], in, out);
   cr_body_release(b.body[0]);
   return cr_error(t);
 }
 
-static bool alike(cr_tape *t, const branches *b, int m) {
+static bool alike(cr_tape *t, const cr__branches *b, int m) {
   for (int k = 0; k < m; k++) {
     cr_array yes = cr_body_output(b->body[0], k), no = cr_body_output(b->body[1], k);
     if (cr__like(&yes, &no)) continue;
@@ -235,13 +220,13 @@ cr_status cr_cond(cr_tape *t, cr_var condition, cr_body_record yes, cr_body_reco
     cr_fail(t, CR_BAD_SHAPE, "cr_cond: the condition has shape %s, not one element", cr_shape_text(&a, shape, sizeof shape));
     return cr_error(t);
   }
-  branches b = {{cr_body_new(t, "cr_cond: the true branch", yes, user, n, like, m), NULL}};
+  cr__branches b = {{cr_body_new(t, "cr_cond: the true branch", yes, user, n, like, m), NULL}};
   if (b.body[0]) b.body[1] = cr_body_new(t, "cr_cond: the false branch", no, user, n, like, m);
   cr_var *all = cr_body_room(t, (size_t)(n + 1) * sizeof *all);
   if (all && b.body[1] && alike(t, &b, m)) {
     all[0] = condition;
     if (n) memcpy(all + 1, in, (size_t)n * sizeof *all);
-    give(t, cr_record(t, &cond_op, n + 1, all, &b), b.body[0], m, out);
+    give(t, cr_record(t, &cr__cond_op, n + 1, all, &b), b.body[0], m, out);
   }
   release(&b);
   return cr_error(t);

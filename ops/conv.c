@@ -34,12 +34,13 @@ static int64_t dilated(int64_t n, int64_t by) { return n ? (n - 1) * by + 1 : 0;
 static int conv_check(const cr_infer *c) {
   const conv_attr *a = c->attr;
   const int64_t most = (int64_t)1 << 20;
-  if (a->rank < 1 || a->rank > CR_MAX_SPATIAL || c->in[0].rank != a->rank + 2 || c->in[1].rank != a->rank + 2 || a->c.groups < 1 ||
-      a->c.groups > most)
+  if (a->rank < 1 || a->rank > CR_MAX_SPATIAL || c->in[0].rank != a->rank + 2 || c->in[1].rank != a->rank + 2 ||
+      a->c.groups < 1 || a->c.groups > most)
     return 0;
   for (int64_t i = 0; i < a->rank; i++) {
-    if (a->c.stride[i] < 1 || a->c.dilation[i] < 1 || a->c.input_dilation[i] < 1 || a->c.stride[i] > most || a->c.dilation[i] > most ||
-        a->c.input_dilation[i] > most || a->c.pad_lo[i] < -most || a->c.pad_lo[i] > most || a->c.pad_hi[i] < -most || a->c.pad_hi[i] > most)
+    if (a->c.stride[i] < 1 || a->c.dilation[i] < 1 || a->c.input_dilation[i] < 1 || a->c.stride[i] > most ||
+        a->c.dilation[i] > most || a->c.input_dilation[i] > most || a->c.pad_lo[i] < -most || a->c.pad_lo[i] > most ||
+        a->c.pad_hi[i] < -most || a->c.pad_hi[i] > most)
       return 0;
   }
   return cr__check_floats(c);
@@ -170,7 +171,8 @@ static void conv_vjp(cr_vjp_rule *c) {
 }
 
 /* The elements of one window of a group, for the first channel of its results. */
-static void window_depend(cr_depend *c, const conv_attr *a, int64_t element, int64_t image, int64_t group, const int64_t *place) {
+static void window_depend(cr_depend *c, const conv_attr *a, int64_t element, int64_t image, int64_t group,
+                          const int64_t *place) {
   const cr_array *x = &c->in[0], *w = &c->in[1];
   int64_t taps = 1;
   for (int i = 0; i < a->rank; i++) taps *= w->dim[i + 2];

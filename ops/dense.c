@@ -94,17 +94,17 @@ static bool residual(int64_t m, int64_t n, int64_t k, const double *a, const dou
 
 enum { REFINED = 64 }; /* larger systems would pay more for the residual than they gain */
 
-void cr__solve(int64_t n, int64_t m, const double *a, double *b, double *lu, double *right, int64_t *pivot) {
-  memcpy(lu, a, (size_t)(n * n) * sizeof *lu);
-  if (!cr__lu(n, lu, pivot)) {
+void cr__solve(int64_t n, int64_t m, const double *a, double *b, double *room, double *right, int64_t *pivot) {
+  memcpy(room, a, (size_t)(n * n) * sizeof *room);
+  if (!cr__lu(n, room, pivot)) {
     fill(b, n * m, (double)NAN);
     return;
   }
   /* right keeps B, then becomes the correction; the residual needs rows of A against columns of X, so goes row by row */
   memcpy(right, b, (size_t)(n * m) * sizeof *b);
-  lu_solve(n, m, lu, pivot, b);
+  lu_solve(n, m, room, pivot, b);
   if (n > REFINED || !residual(n, n, m, a, b, right, right)) return;
-  lu_solve(n, m, lu, pivot, right);
+  lu_solve(n, m, room, pivot, right);
   for (int64_t k = 0; k < n * m; k++)
     if (isfinite(right[k])) b[k] += right[k];
 }

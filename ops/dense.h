@@ -13,9 +13,9 @@ void cr__multiply(int64_t m, int64_t k, int64_t n, const double *a, const double
 
 /* P A = L U with partial pivoting, in place; L has a unit diagonal. The sign of P, or 0 when a pivot is 0 or NaN. */
 int cr__lu(int64_t n, double *a, int64_t *pivot);
-/* Solves A X = B for n x m B, which becomes X; lu and residual are room for n*n and n*m numbers. One step of iterative
+/* Solves A X = B for n x m B, which becomes X; room and residual hold n*n and n*m numbers. One step of iterative
  * refinement makes X accurate to the last digits for small matrices that are not close to singular. */
-void cr__solve(int64_t n, int64_t m, const double *a, double *b, double *lu, double *residual, int64_t *pivot);
+void cr__solve(int64_t n, int64_t m, const double *a, double *b, double *room, double *residual, int64_t *pivot);
 /* Solves T X = B in place, T lower or upper triangular. */
 void cr__solve_triangular(int64_t n, int64_t m, const double *t, int upper, int unit, double *b);
 /* A = L L^T of the symmetric part of A, in place with zeros above the diagonal. */

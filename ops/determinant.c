@@ -324,4 +324,5 @@ cr_var cr_logdet(cr_var a) {
   return cr_add(size, cr_log(sign)); /* log(sign) is 0, or NaN for a negative determinant */
 }
 
-const cr_op *const cr__determinant_ops[] = {&mixed_op, &cofactor_slope_op, &cofactor_op, &det_op, &det_sign_op, &log_det_op, NULL};
+const cr_op *const cr__determinant_ops[] = {&mixed_op,  &cofactor_slope_op, &cofactor_op, &det_op, &det_sign_op,
+                                            &log_det_op, NULL};

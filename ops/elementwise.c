@@ -7,27 +7,13 @@
 #include "internal.h"
 #include "ops.h"
 #include "rowmath.h"
+#include "rownumbers.h"
+#include "singlemath.h"
 #include "vectors.h"
 
 /* Rows on integers differ in their loops alone; every other expansion takes them as UNARY and BINARY. */
 #define INT_UNARY UNARY
 #define INT_BINARY BINARY
-
-/* Op numbers, fixed by the order of rows. */
-enum {
-  BEFORE_ROWS = CR__FIRST_ROW - 1,
-#define UNARY(name, ...) ROW_##name,
-#define BINARY(name, ...) ROW_##name,
-#define COMPARE(name, ...) ROW_##name,
-#define COMPARE1(name, ...) ROW_##name,
-#include "elementwise.def"
-#undef UNARY
-#undef BINARY
-#undef COMPARE
-#undef COMPARE1
-  ROW_guarded_mul,
-  AFTER_ROWS
-};
 
 /* Values and partials as functions of doubles. */
 #define UNARY(name, value, da, ...)                                                                     \
@@ -47,7 +33,7 @@ enum {
 #undef COMPARE
 #undef COMPARE1
 
-/* Loops over n elements. float32 computes in double and rounds once, which for + - * / sqrt is float32 arithmetic exactly. */
+/* Loops over n elements. */
 #define LOOP(T, U, N, value)                                                                                    \
   {                                                                                                             \
     const T *p = pa, *q = pb;                                                                                   \
@@ -58,18 +44,39 @@ enum {
       for (int64_t i = 0; i < n; i++) { N a = (N)p[i * sa], b = (N)q[i * sb]; (void)a, (void)b; out[i] = (U)(value); } \
     return;                                                                                                     \
   }
+/* float32 as vectors.c has it, for processors without vectors and for few elements. */
+#define FLOAT32_LOOP(T, name, value)                                                                                    \
+  static void name##_float32(int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, void *py) LOOP(float, float, T, value)
+#define FLOAT32_PULL(T, name, k, partial)                                                                               \
+  static void name##_float32_by_##k(int64_t n, const float *p, int64_t sa, const float *q, int64_t sb, const float *r, int64_t sy,   \
+                                    const float *s, int64_t sg, float *out) {                                           \
+    if (sa == 1 && sb == 1 && sg == 1) {                                                                                \
+      for (int64_t i = 0; i < n; i++) {                                                                                 \
+        T a = (T)p[i], b = (T)q[i], y = (T)r[i * sy], g = (T)s[i], d = (T)(partial), x = g * d;                         \
+        (void)a, (void)b, (void)y;                                                                                      \
+        out[i] = (float)(g == 0 ? 0 : x);                                                                               \
+      }                                                                                                                 \
+      return;                                                                                                           \
+    }                                                                                                                   \
+    for (int64_t i = 0; i < n; i++) {                                                                                   \
+      T a = (T)p[i * sa], b = (T)q[i * sb], y = (T)r[i * sy], g = (T)s[i * sg];                                         \
+      (void)a, (void)b, (void)y;                                                                                        \
+      out[i] = (float)(g == 0 ? 0 : g * (T)(partial));                                                                  \
+    }                                                                                                                   \
+  }
+#define SINGLE_UNARY(name, value, da) FLOAT32_LOOP(float, name, value) FLOAT32_PULL(float, name, a, da)
+#define SINGLE_BINARY(name, value, da, db) \
+  FLOAT32_LOOP(float, name, value) FLOAT32_PULL(float, name, a, da) FLOAT32_PULL(float, name, b, db)
+#define DOUBLE_UNARY(name, value, da) FLOAT32_LOOP(double, name, value) FLOAT32_PULL(double, name, a, da)
+#define DOUBLE_BINARY(name, value, da, db) \
+  FLOAT32_LOOP(double, name, value) FLOAT32_PULL(double, name, a, da) FLOAT32_PULL(double, name, b, db)
+#include "singlerows.h"
+
 #define LOOP_HEAD(name) \
   static void name##_loop(cr_dtype dtype, int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, void *py)
-/* Rows of operations that IEEE 754 fixes to the bit: a few numbers need not be filled up to a vector. */
+/* Of fixed rows a few numbers need not be filled up to a vector. */
 enum { FEW = 16 };
-static inline bool is_fixed(int row) {
-  switch (row) {
-    case ROW_neg: case ROW_add: case ROW_sub: case ROW_mul: case ROW_div: case ROW_square: case ROW_reciprocal: case ROW_sqrt:
-    case ROW_abs: case ROW_relu: case ROW_maximum: case ROW_minimum: case ROW_guarded_mul: return true;
-    default: return false;
-  }
-}
-#define VECTORS_PAY(row) (dtype == CR_FLOAT32 && !(n < FEW && is_fixed(row)) && cr__has_vectors())
+#define VECTORS_PAY(row) (dtype == CR_FLOAT32 && !(n < FEW && IS_FIXED(row)) && cr__has_vectors())
 
 #define BY_VECTORS(name)                                                     \
   if (VECTORS_PAY(ROW_##name)) {                                             \
@@ -80,13 +87,13 @@ static inline bool is_fixed(int row) {
   LOOP_HEAD(name) {                                         \
     BY_VECTORS(name)                                        \
     if (dtype == CR_FLOAT64) LOOP(double, double, double, value) \
-    if (dtype == CR_FLOAT32) LOOP(float, float, double, value) \
+    if (dtype == CR_FLOAT32) name##_float32(n, pa, sa, pb, sb, py); \
   }
 #define INT_LOOPS(name, value)                              \
   LOOP_HEAD(name) {                                         \
     BY_VECTORS(name)                                        \
     if (dtype == CR_FLOAT64) LOOP(double, double, double, value) \
-    if (dtype == CR_FLOAT32) LOOP(float, float, double, value) \
+    if (dtype == CR_FLOAT32) name##_float32(n, pa, sa, pb, sb, py); \
     if (dtype == CR_INT64) LOOP(int64_t, int64_t, int64_t, value) \
     if (dtype == CR_INT32) LOOP(int32_t, int32_t, int64_t, value) \
   }
@@ -121,7 +128,7 @@ static inline bool is_fixed(int row) {
   {                                                                                             \
     const T *p = pa, *q = pb, *r = py, *s = pg;                                                 \
     T *out = pout;                                                                              \
-    if (is_fixed(row) && sa == 1 && sb == 1 && sg == 1) {                                       \
+    if (IS_FIXED(row) && sa == 1 && sb == 1 && sg == 1) {                                       \
       for (int64_t i = 0; i < n; i++) {                                                         \
         double a = (double)p[i], b = (double)q[i], y = (double)r[i * sy], g = (double)s[i];     \
         (void)a, (void)b, (void)y;                                                              \
@@ -140,24 +147,24 @@ static inline bool is_fixed(int row) {
 #define PULL_HEAD(name) \
   static void name(cr_dtype dtype, int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, const void *py, \
                    int64_t sy, const void *pg, int64_t sg, void *pout)
-#define VECTOR_PULLS(name, row, k, term) \
-  PULL_HEAD(name) {                                                                                               \
+#define VECTOR_PULLS(name, row, k, by, term) \
+  PULL_HEAD(name##_pull_##by) {                                                                                               \
     if (VECTORS_PAY(row)) {                                                                                       \
       cr__vector_pull(row - CR__FIRST_ROW, k, n, pa, sa, pb, sb, py, sy, pg, sg, pout); \
       return;                                                                                                     \
     }                                                                                                             \
     if (dtype == CR_FLOAT64) PULL(double, row, term)                                                              \
-    if (dtype == CR_FLOAT32) PULL(float, row, term)                                                                    \
+    if (dtype == CR_FLOAT32) name##_float32_by_##by(n, pa, sa, pb, sb, py, sy, pg, sg, pout);                     \
   }
 #define PULLS(name, term)                         \
   PULL_HEAD(name) {                               \
     if (dtype == CR_FLOAT64) PULL(double, ROW_guarded_mul, term)   \
     if (dtype == CR_FLOAT32) PULL(float, ROW_guarded_mul, term)    \
   }
-#define UNARY(name, value, da, ...) VECTOR_PULLS(name##_pull_a, ROW_##name, 0, g * (double)(da))
+#define UNARY(name, value, da, ...) VECTOR_PULLS(name, ROW_##name, 0, a, g * (double)(da))
 #define BINARY(name, infix, value, da, db, ...)                    \
-  VECTOR_PULLS(name##_pull_a, ROW_##name, 0, g * (double)(da))   \
-  VECTOR_PULLS(name##_pull_b, ROW_##name, 1, g * (double)(db))
+  VECTOR_PULLS(name, ROW_##name, 0, a, g * (double)(da))   \
+  VECTOR_PULLS(name, ROW_##name, 1, b, g * (double)(db))
 #define COMPARE(...)
 #define COMPARE1(...)
 #include "elementwise.def"
@@ -286,10 +293,10 @@ static cr_var guarded_mul_jvp(cr_jvp_rule *c) {
   static const cr_op id##_op = {.name = #id, .arity = n, .kind = kind_, .prepare = prepare_, .infer = row_infer, \
                                   .eval = row_eval, .infix = infix_, .latex = latex_, .row = &id##_row};
 #define UNARY_ROW(name, result, prepare, value_, da, domain_, kinks, latex, ...)                            \
-  ROW_OF(name, 1, CR_NONLINEAR, result, prepare, NULL, latex, .value_text = value_, .partial_text = {da},  \
+  ROW_OF(name, 1, CR_NONLINEAR, result, prepare, NULL, latex, .value_text = value_, .partial_text = {da}, .same = {IS_ONE(da)},  \
          .domain = domain_, .decision = kinks, .partial = {name##_by_a}, .pull = {name##_pull_a})
 #define BINARY_ROW(name, result, prepare, infix, value_, da, db, domain_, kinks, latex, ...)                \
-  ROW_OF(name, 2, CR_NONLINEAR, result, prepare, infix, latex, .value_text = value_, .partial_text = {da, db}, \
+  ROW_OF(name, 2, CR_NONLINEAR, result, prepare, infix, latex, .value_text = value_, .partial_text = {da, db}, .same = {IS_ONE(da), IS_ONE(db)}, \
          .domain = domain_, .decision = kinks, .partial = {name##_by_a, name##_by_b}, .pull = {name##_pull_a, name##_pull_b})
 #define COMPARE_ROW(name, n, infix, value_, latex) \
   ROW_OF(name, n, CR_PIECEWISE_CONSTANT, 'b', prepare_bool, infix, latex, .value_text = value_)
@@ -378,14 +385,6 @@ uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to) {
 }
 
 /* Constructors: the fast path is a push of 24 bytes; what it does not serve is kept out of line. */
-__attribute__((noinline)) static cr_var record1(uint32_t number, const cr_op *op, cr_var x) {
-  cr_var v = cr__record_row(x.tape, number, x, x);
-  return v.id ? v : cr_record(x.tape, op, 1, &x, NULL);
-}
-__attribute__((noinline)) static cr_var record2(uint32_t number, const cr_op *op, cr_var x, cr_var y) {
-  cr_var v = cr__record_row(x.tape, number, x, y);
-  return v.id ? v : cr_record(x.tape, op, 2, (cr_var[]){x, y}, NULL);
-}
 #define UNARY(name, value, ...)                                                     \
   cr_var cr_##name(cr_var x) {                                                      \
     cr_tape *t = x.tape;                                                            \
@@ -393,7 +392,7 @@ __attribute__((noinline)) static cr_var record2(uint32_t number, const cr_op *op
       double a = t->slot[x.id].num;                                                 \
       return cr__push_inline(t, ROW_##name, x.id, 0, (double)(value));              \
     }                                                                               \
-    return record1(ROW_##name, &name##_op, x);                                                  \
+    return cr__record_row1(x, ROW_##name, cr__few[ROW_##name - CR__FIRST_ROW]);     \
   }
 #define BINARY(name, infix, value, ...)                                             \
   cr_var cr_##name(cr_var x, cr_var y) {                                            \
@@ -402,7 +401,7 @@ __attribute__((noinline)) static cr_var record2(uint32_t number, const cr_op *op
       double a = t->slot[x.id].num, b = t->slot[y.id].num;                          \
       return cr__push_inline(t, ROW_##name, x.id, y.id, (double)(value));           \
     }                                                                               \
-    return record2(ROW_##name, &name##_op, x, y);                                               \
+    return cr__record_row2(x, y, ROW_##name, cr__few[ROW_##name - CR__FIRST_ROW]);  \
   }
 #define COMPARE(name, ...) \
   cr_var cr_##name(cr_var x, cr_var y) { return cr_record(x.tape, &name##_op, 2, (cr_var[]){x, y}, NULL); }

@@ -82,3 +82,24 @@ void cr__emit_rows(cr_emit_context *c, unsigned mask, cr_dtype dtype, cr__row_re
   }
   cr_emit_close(c, kept.array.rank);
 }
+
+void cr__emit_matrices(cr_emit_context *c, const char *call) {
+  const cr_emit_view *first = &c->in[0], *last = &c->in[c->n - 1];
+  unsigned mask = 3u << (first->array.rank - 2);
+  cr_emit_view kept = cr_emit_axes(&c->out, ~mask);
+  const int64_t n = first->array.dim[first->array.rank - 2], m = last->array.dim[last->array.rank - 1];
+  const char *part[7] = {NULL};
+  int level = cr_emit_level(c);
+  part[0] = cr_emit_space(c, CR_FLOAT64, n * n);
+  part[1] = c->n > 1 ? cr_emit_space(c, CR_FLOAT64, n * m) : part[0];
+  part[2] = cr_emit_text(c, "%lld", (long long)n);
+  part[3] = cr_emit_text(c, "%lld", (long long)m);
+  if (strstr(call, "$4")) part[4] = cr_emit_space(c, CR_FLOAT64, n * n);
+  if (strstr(call, "$5")) part[5] = cr_emit_space(c, CR_FLOAT64, n * m);
+  if (strstr(call, "$6")) part[6] = cr_emit_space(c, CR_INT64, n);
+  cr_emit_loops(c, kept.array.rank, kept.array.dim);
+  for (int k = 0; k < c->n; k++) copy_row(c, &c->in[k], mask, part[k], CR_FLOAT64, level, false);
+  cr_emit_line(c, "%s;", call_text(c, call, part));
+  copy_row(c, &c->out, mask, part[1], CR_FLOAT64, level, true);
+  cr_emit_close(c, kept.array.rank);
+}

@@ -206,6 +206,19 @@ static inline void scan_int64(int64_t *a, const int64_t *b, int64_t n, int rever
   }
 }
 
+/* Loops: how many steps of a count, the least of two, where one of n blocks of the steps begins. */
+static inline int steps_of(int64_t count, int most) { return count < 0 ? 0 : count < most ? (int)count : most; }
+static inline int least_of(int a, int b) { return a < b ? a : b; }
+static inline int block_start(int block, int steps, int n) { return (int)((int64_t)block * steps / n); }
+
+/* The largest magnitude, or NaN. */
+static inline double largest_of(const double *x, int64_t n) {
+  double m = 0;
+  for (int64_t i = 0; i < n && !isnan(m); i++)
+    if (fabs(x[i]) > m || isnan(x[i])) m = fabs(x[i]);
+  return m;
+}
+
 /* A position on an axis of n elements, negative ones counted from the end. */
 static inline int64_t wrapped(int64_t i, int64_t n) { return i < 0 ? i + n : i; }
 

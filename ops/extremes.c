@@ -64,8 +64,12 @@ static cr_status arg_infer(cr_infer *c) { return extreme_infer(c, CR_INT64); }
 static cr_status argmax_eval(cr_eval *c) { return extreme_eval(c, 1, true); }
 static cr_status argmin_eval(cr_eval *c) { return extreme_eval(c, -1, true); }
 static unsigned mask_in(const cr_emit_context *c) { return ((const cr__axes *)c->attr)->mask; }
-static void argmax_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "argmax_row($0, $2)"); }
-static void argmin_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "argmin_row($0, $2)"); }
+static void argmax_emit(cr_emit_context *c) {
+  cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "argmax_row($0, $2)");
+}
+static void argmin_emit(cr_emit_context *c) {
+  cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "argmin_row($0, $2)");
+}
 static const cr_op argmax_op = {
   .name = "argmax", .check = cr__check_numbers, .arity = 1, .kind = CR_PIECEWISE_CONSTANT,
   .attr_size = sizeof(cr__axes), .fields = cr__axes_fields, .infer = arg_infer,
@@ -104,7 +108,9 @@ static cr_status shares_eval(cr_eval *c) {
   }
   return CR_OK;
 }
-static void shares_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__WHOLE_ROW, "shares_row($0, $2, $4)"); }
+static void shares_emit(cr_emit_context *c) {
+  cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__WHOLE_ROW, "shares_row($0, $2, $4)");
+}
 static const cr_op shares_op = {
   .name = "extreme_shares", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes),
   .fields = cr__axes_fields,
@@ -140,8 +146,12 @@ static uint64_t extreme_decide(int n, const cr_array *in, const cr_array *out, c
   }
   return hash;
 }
-static void amax_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "$0[argmax_row($0, $2)]"); }
-static void amin_emit(cr_emit_context *c) { cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "$0[argmin_row($0, $2)]"); }
+static void amax_emit(cr_emit_context *c) {
+  cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "$0[argmax_row($0, $2)]");
+}
+static void amin_emit(cr_emit_context *c) {
+  cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__ONE_NUMBER, "$0[argmin_row($0, $2)]");
+}
 static const cr_op amax_op = {
   .name = "amax", .check = cr__check_numbers, .arity = 1, .attr_size = sizeof(cr__axes), .fields = cr__axes_fields,
   .infer = value_infer, .eval = amax_eval, .depend = cr__rows_depend, .emit = amax_emit, .vjp = extreme_vjp,

@@ -1,7 +1,7 @@
 /* Functions of the language that take functions: checkpoint, cond, scan, fori, map, root. */
 #include <string.h>
 
-#include "bodies.h"
+#include "loops.h"
 
 enum { MOST = 64 };
 
@@ -111,8 +111,11 @@ static void call_root(cr_call *c) {
   if (n > 0) cr_return(c, cr_root(tape_of(c), cr_record_argument, &(cr_function_argument){c, 0}, v[0], n - 1, v + 1));
 }
 
+static const cr_op *const recorded[] = {&cr__checkpoint_op, &cr__cond_op, &cr__scan_op, &cr__root_op, NULL};
+
 const cr_function cr__functional_functions[] = {
     {.signature = "checkpoint(f, *inputs)",
+     .ops = recorded,
      .call = call_checkpoint,
      .family = "functions of functions",
      .samples = "checkpoint(tanh, x:(2,3)); checkpoint(hypot, x:(3), y:(3))",

@@ -132,7 +132,8 @@ static const char *element_of(cr_emit_context *c, const cr_emit_view *x, int axi
   const char *along = cr_emit_text(c, "wrapped(%s, %lld)", position, (long long)x->array.dim[axis]);
   int64_t step = x->array.stride[axis];
   if (step != 1) along = cr_emit_text(c, "%lld * %s", (long long)step, along);
-  return cr_emit_text(c, strcmp(others, "0") ? "%s[%s + %s]" : "%s[%s%s]", x->base, strcmp(others, "0") ? others : "", along);
+  return cr_emit_text(c, strcmp(others, "0") ? "%s[%s + %s]" : "%s[%s%s]", x->base, strcmp(others, "0") ? others : "",
+                      along);
 }
 /* Loops over the places of the index, which is over all axes or along the one alone, and takes x there. */
 static void take_emit(cr_emit_context *c) {
@@ -162,7 +163,8 @@ static void write_emit(cr_emit_context *c) { put_emit(c, "="); }
 static cr_status index_select_prepare(cr_tape *t, int n, cr_var *in) { return (void)n, check_integers(t, in[1]); }
 /* Operands after the index hold numbers for the first. */
 static int axis_check(const cr_infer *c) {
-  return c->in[0].rank > 0 && (c->in[1].dtype == CR_INT64 || c->in[1].dtype == CR_INT32) && (c->n < 3 || c->in[2].dtype == c->in[0].dtype);
+  return c->in[0].rank > 0 && (c->in[1].dtype == CR_INT64 || c->in[1].dtype == CR_INT32) &&
+         (c->n < 3 || c->in[2].dtype == c->in[0].dtype);
 }
 static int index_check(const cr_infer *c) { return axis_check(c) && c->in[1].rank == 1; }
 
@@ -486,4 +488,5 @@ cr_var cr_scatter(cr_var x, int axis, cr_var index, cr_var source) {
   return scatter_with(&scatter_op, x, axis, index, source);
 }
 
-const cr_op *const cr__gather_ops[] = {&index_select_op, &index_add_op, &gather_op, &scatter_add_op, &last_writer_op, &scatter_op, NULL};
+const cr_op *const cr__gather_ops[] = {&index_select_op, &index_add_op, &gather_op, &scatter_add_op,
+                                       &last_writer_op,  &scatter_op,   NULL};

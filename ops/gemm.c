@@ -157,8 +157,29 @@ int64_t cr__gemm_parts(cr_dtype dtype, const cr__product *p) {
   return ceiling(p->m, PART_ROWS) * ceiling(p->n, part_cols(width, p->m, p->a_row, p->a_col));
 }
 
+#define ADD_BIAS(T)                                                                                                   \
+  static void add_bias_##T(int64_t rows, int64_t cols, const T *restrict bias, T *restrict c, int64_t c_row) {         \
+    for (int64_t i = 0; i < rows; i++, c += c_row)                                                                     \
+      for (int64_t j = 0; j < cols; j++) c[j] += bias[j];                                                              \
+  }
+ADD_BIAS(float)
+ADD_BIAS(double)
+
+void cr__finish_block(cr_dtype dtype, const cr__product *p, int64_t row, int64_t col, int64_t rows, int64_t cols) {
+  char *c = (char *)p->c + (size_t)(row * p->c_row + col) * cr_dtype_size(dtype);
+  if (p->bias && dtype == CR_FLOAT64)
+    add_bias_double(rows, cols, (const double *)p->bias + col, (double *)(void *)c, p->c_row);
+  else if (p->bias)
+    add_bias_float(rows, cols, (const float *)p->bias + col, (float *)(void *)c, p->c_row);
+  if (p->finish) p->finish(p->context, row, col, rows, cols, c, p->c_row);
+}
+
 void cr__gemm_part(cr_dtype dtype, const cr__product *p, int64_t part) {
-  if (by_blas(dtype, p)) return;
+  bool finishes = p->bias || p->finish;
+  if (by_blas(dtype, p)) {
+    if (finishes) cr__finish_block(dtype, p, 0, 0, p->m, p->n);
+    return;
+  }
   kernel with = kernel_for(dtype);
   bool transposed = is_transposed(p);
   part_of q = {.k = p->k, .x_row = transposed ? p->b_col : p->a_row, .x_step = transposed ? p->b_row : p->a_col,
@@ -173,6 +194,8 @@ void cr__gemm_part(cr_dtype dtype, const cr__product *p, int64_t part) {
   q.y = (const char *)(transposed ? p->a : p->b) + col * q.y_col * size;
   q.c = (char *)p->c + (row * q.c_row + col * q.c_col) * size;
   with.part(&q);
+  if (finishes && transposed) cr__finish_block(dtype, p, col, row, q.cols, q.rows);
+  else if (finishes) cr__finish_block(dtype, p, row, col, q.rows, q.cols);
 }
 
 void cr__gemm(cr_dtype dtype, const cr__product *p) {

@@ -4,35 +4,30 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "bodies.h"
 #include "dense.h"
-
-/* f takes (x, constants..), slope those and a tangent of x. */
-typedef struct root {
-  cr_body *f, *slope;
-} root;
+#include "emitbodies.h"
 
 static void hold(const void *attr) {
-  const root *r = attr;
+  const cr__root *r = attr;
   cr_body_hold(r->f);
   cr_body_hold(r->slope);
 }
 static void release(const void *attr) {
-  const root *r = attr;
+  const cr__root *r = attr;
   cr_body_release(r->f);
   cr_body_release(r->slope);
 }
 static int widen(cr_tape *t, const void *attr, void *wide) {
-  root *w = wide;
-  *w = *(const root *)attr;
+  cr__root *w = wide;
+  *w = *(const cr__root *)attr;
   return (w->f = cr_body_wide(t, w->f)) && (w->slope = cr_body_wide(t, w->slope));
 }
 static void show(char *text, size_t size, const void *attr) {
-  snprintf(text, size, "body=%016llx", (unsigned long long)cr_body_hash(((const root *)attr)->f));
+  snprintf(text, size, "body=%016llx", (unsigned long long)cr_body_hash(((const cr__root *)attr)->f));
 }
 
 static cr_status infer(cr_infer *c) {
-  const root *r = c->attr;
+  const cr__root *r = c->attr;
   if (c->n != cr_body_inputs(r->f)) return CR_BAD_SHAPE;
   for (int k = 0; k < c->n; k++) {
     cr_array need = cr_body_input(r->f, k);
@@ -43,8 +38,6 @@ static cr_status infer(cr_infer *c) {
 }
 
 /* Newton's method */
-
-enum { MOST_ITERATIONS = 100, MOST_HALVINGS = 30 };
 
 typedef struct search {
   cr_eval *c;
@@ -110,13 +103,13 @@ static bool iterate(search *s) {
   double residual = move(s, 0);
   for (int k = 0; residual != 0; k++) {
     if (isnan(residual) || isinf(residual)) return no_root(s, residual, k, "is not finite");
-    if (k == MOST_ITERATIONS) return no_root(s, residual, k, "these are the most");
+    if (k == CR__MOST_ITERATIONS) return no_root(s, residual, k, "these are the most");
     if (!find_step(s)) return no_root(s, residual, k, "the Jacobian there is singular or not finite");
     for (int64_t i = 0; i < s->n; i++) s->begin[i] = cr_array_get(&s->x, i);
     double factor = 1, next = move(s, 1);
     bool settled = is_negligible(s, 1, 4 * eps), near = is_negligible(s, 1, sqrt(eps));
     if (settled && next <= residual) return true;
-    for (int h = 0; !(next < residual) && !near && h < MOST_HALVINGS; h++) next = move(s, factor /= 2);
+    for (int h = 0; !(next < residual) && !near && h < CR__MOST_HALVINGS; h++) next = move(s, factor /= 2);
     if (!(next < residual)) {
       move(s, 0);
       return near || no_root(s, residual, k, "no step along Newton's direction lowers it");
@@ -139,7 +132,7 @@ static bool take(search *s) {
 }
 
 static cr_status eval(cr_eval *c) {
-  const root *r = c->attr;
+  const cr__root *r = c->attr;
   search s = {.c = c, .n = c->out->count, .x = *c->out, .y = cr_body_output(r->f, 0), .dot = cr_body_input(r->f, 0)};
   s.column = s.y;
   s.in = cr_scratch(c, (size_t)(c->n + 1) * sizeof *s.in);
@@ -172,7 +165,7 @@ static void record_row(cr_tape *t, void *user, int n, const cr_var *in, int m, c
 }
 
 /* J at (x, constants..), of the root. */
-static cr_var jacobian(cr_tape *t, const root *r, const cr_var *in) {
+static cr_var jacobian(cr_tape *t, const cr__root *r, const cr_var *in) {
   int n = cr_body_inputs(r->f);
   unsigned char *by_x = cr_body_room(t, (size_t)n);
   cr_array *like = cr_body_room(t, (size_t)(n + 1) * sizeof *like), f = cr_body_output(r->f, 0);
@@ -193,7 +186,7 @@ static cr_var jacobian(cr_tape *t, const root *r, const cr_var *in) {
 }
 
 /* J^-1 b, or J^-T b, of the shape given. */
-static cr_var solve(cr_tape *t, const root *r, const cr_var *in, cr_var b, bool transposed, const cr_array *shape) {
+static cr_var solve(cr_tape *t, const cr__root *r, const cr_var *in, cr_var b, bool transposed, const cr_array *shape) {
   cr_var j = jacobian(t, r, in);
   b = cr_reshape(b, 1, &shape->count);
   return cr_reshape(cr_solve(transposed ? cr_matrix_transpose(j) : j, b, 1), shape->rank, shape->dim);
@@ -209,7 +202,7 @@ static cr_var *at_root(cr_tape *t, int n, const cr_var *in, cr_var x) {
 }
 
 static void vjp(cr_vjp_rule *c) {
-  const root *r = c->attr;
+  const cr__root *r = c->attr;
   int n = c->n, some = 0, k = 1;
   cr_array f = cr_body_output(r->f, 0);
   cr_var *in = at_root(c->tape, n, c->in, c->out);
@@ -230,7 +223,7 @@ static void vjp(cr_vjp_rule *c) {
 }
 
 static cr_var jvp(cr_jvp_rule *c) {
-  const root *r = c->attr;
+  const cr__root *r = c->attr;
   int n = c->n, some = 0;
   cr_array x = cr_body_input(r->f, 0);
   cr_var *in = at_root(c->tape, n, c->in, c->out), none = cr_poison(c->tape), df;
@@ -247,9 +240,9 @@ static cr_var jvp(cr_jvp_rule *c) {
   return cr_neg(solve(c->tape, r, in, df, false, &x));
 }
 
-static const cr_op root_op = {
-  .name = "root", .arity = CR_VARIADIC, .attr_size = sizeof(root), .infer = infer, .eval = eval, .vjp = vjp, .jvp = jvp,
-  .show = show, .hold = hold, .release = release, .widen = widen, .rule = "constants: -(df/dc)^T J^-T g"};
+const cr_op cr__root_op = {
+  .name = "root", CR__OVER_BODIES(cr__root), .fields = cr__root_fields, .check = cr__check_root, .emit = cr__emit_root, .depend = cr__depend_root,
+  .rule = "constants: -(df/dc)^T J^-T g"};
 
 cr_var cr_root(cr_tape *t, cr_body_record record, void *user, cr_var x0, int n_const, const cr_var *consts) {
   int n = n_const + 1;
@@ -266,7 +259,7 @@ cr_var cr_root(cr_tape *t, cr_body_record record, void *user, cr_var x0, int n_c
                      in[k].tape == t ? "the poison node" : "of another tape");
     like[k] = cr_view(in[k]);
   }
-  root r = {.f = cr_body_new(t, "cr_root", record, user, n, like, 1)};
+  cr__root r = {.f = cr_body_new(t, "cr_root", record, user, n, like, 1)};
   if (!r.f) return x;
   cr_array f = cr_body_output(r.f, 0);
   if (!cr__is_float(&like[0]) || f.count != like[0].count || f.dtype != like[0].dtype) {
@@ -276,7 +269,7 @@ cr_var cr_root(cr_tape *t, cr_body_record record, void *user, cr_var x0, int n_c
             cr_dtype_name((cr_dtype)f.dtype), cr_shape_text(&f, is, sizeof is), cr_dtype_name((cr_dtype)like[0].dtype),
             cr_shape_text(&like[0], wants, sizeof wants));
   } else if ((r.slope = cr_body_jvp(t, r.f, by_x))) {
-    x = cr_record(t, &root_op, n, in, &r);
+    x = cr_record(t, &cr__root_op, n, in, &r);
   }
   cr_body_release(r.f);
   return x;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "dense.h"
+#include "emitrows.h"
 #include "matrix.h"
 
 static cr_status prepare_matrices(cr_tape *t, int n, cr_var *in) { return cr__prepare_matrices(t, n, in, 'f', 2); }
@@ -60,9 +61,10 @@ static cr_var solve_jvp(cr_jvp_rule *c) {
   if (!cr_absent(c->dot[0])) right = cr__plus(right, cr_neg(cr_matmul(c->dot[0], c->out)));
   return solve_columns(c->in[0], right);
 }
+static void solve_emit(cr_emit_context *c) { cr__emit_matrices(c, "solve($2, $3, $0, $1, $4, $5, $6)"); }
 static const cr_op solve_op = {
   .name = "solve", .check = cr__check_floats, .arity = 2, .prepare = prepare_matrices, .infer = like_second,
-  .eval = solve_eval, .depend = cr__matrices_depend, .vjp = solve_vjp,
+  .eval = solve_eval, .emit = solve_emit, .depend = cr__matrices_depend, .vjp = solve_vjp,
   .jvp = solve_jvp, .latex = "%a^{-1} \\, %b", .rule = "B: W = A^-T g; A: -W X^T"};
 
 static cr_var solve_columns(cr_var a, cr_var b) { return cr_record(a.tape, &solve_op, 2, (cr_var[]){a, b}, NULL); }
@@ -143,11 +145,15 @@ static cr_var triangular_jvp(cr_jvp_rule *c) {
   if (!cr_absent(c->dot[0])) right = cr__plus(right, cr_neg(cr_matmul(triangle(c->dot[0], r), c->out)));
   return triangular_columns(c->in[0], right, r->upper, r->unit);
 }
+static void triangular_emit(cr_emit_context *c) {
+  const triangle_attr *r = c->attr;
+  cr__emit_matrices(c, cr_emit_text(c, "solve_triangular($2, $3, $0, %d, %d, $1)", r->upper, r->unit));
+}
 static const cr_op triangular_op = {
   .name = "solve_triangular", .check = cr__check_floats, .arity = 2, .attr_size = sizeof(triangle_attr),
   .fields = triangle_fields, .prepare = prepare_matrices,
-  .infer = like_second, .eval = triangular_eval, .depend = cr__matrices_depend, .vjp = triangular_vjp,
-  .jvp = triangular_jvp, .show = triangle_show,
+  .infer = like_second, .eval = triangular_eval, .emit = triangular_emit, .depend = cr__matrices_depend,
+  .vjp = triangular_vjp, .jvp = triangular_jvp, .show = triangle_show,
   .latex = "%a^{-1} \\, %b", .rule = "B: W = T^-T g; T: the triangle of -W X^T"};
 
 static cr_var triangular_columns(cr_var t, cr_var b, int upper, int unit) {
@@ -190,9 +196,10 @@ static cr_var cholesky_jvp(cr_jvp_rule *c) {
   cr_var p = triangular_columns(c->out, symmetric(c->dot[0]), 0, 0);
   return cr_matmul(c->out, half_lower(right_divide(p, c->out, true)));
 }
+static void cholesky_emit(cr_emit_context *c) { cr__emit_matrices(c, "cholesky($2, $0)"); }
 static const cr_op cholesky_op = {
   .name = "cholesky", .check = cr__check_floats, .arity = 1, .prepare = prepare_matrices, .infer = like_first,
-  .eval = cholesky_eval, .depend = cr__matrices_depend,
+  .eval = cholesky_eval, .emit = cholesky_emit, .depend = cr__matrices_depend,
   .vjp = cholesky_vjp, .jvp = cholesky_jvp,
   .rule = "sym(L^-T S L^-1) with S the lower triangle of L^T g, its diagonal halved"};
 

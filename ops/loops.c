@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "emitbodies.h"
 #include "loops.h"
 
 static void hold(const void *attr) { cr_body_hold(((const cr__scan *)attr)->body); }
@@ -146,7 +147,9 @@ static void run_in_order(run *r) {
 }
 
 /* Steps without a carry are independent: blocks of them run at once, each with sums of its own, whatever the threads. */
-enum { BLOCKS = 16, MOST_ENDS = 64 };
+enum { MOST_ENDS = 64 };
+
+bool cr__loop_in_blocks(const cr__scan *l) { return !l->n_carry && inputs_of(l) + l->n_ys + l->n_sums <= MOST_ENDS; }
 
 /* There are as many as threads. -1: one has failed. */
 static int take_worker(run *r) {
@@ -194,8 +197,7 @@ static cr_status count_steps(cr_eval *c, const cr__scan *l, int64_t *count) {
 static bool prepare_run(run *r) {
   const cr__scan *l = r->l;
   int64_t threads = cr_get(r->c->tape, CR_THREADS);
-  bool at_once = !l->n_carry && inputs_of(l) + l->n_ys + l->n_sums <= MOST_ENDS;
-  r->blocks = at_once && r->count > 1 ? (r->count < BLOCKS ? r->count : BLOCKS) : 0;
+  r->blocks = !cr__loop_in_blocks(l) || r->count < 2 ? 0 : r->count < CR__LOOP_BLOCKS ? r->count : CR__LOOP_BLOCKS;
   r->workers = r->blocks ? (int)(threads && threads < r->blocks ? threads : r->blocks) : 1;
   r->sum_bytes = sum_bytes_of(l);
   r->sums = cr_scratch(r->c, (size_t)r->blocks * r->sum_bytes + 1);
@@ -422,14 +424,7 @@ static cr_var jvp(cr_jvp_rule *c) {
 }
 
 const cr_op cr__scan_op = {.name = "scan",
-                           .arity = CR_VARIADIC,
-                           .attr_size = sizeof(cr__scan),
-                           .infer = infer,
-                           .eval = eval,
-                           .vjp = vjp,
-                           .jvp = jvp,
-                           .show = show,
-                           .hold = hold,
-                           .release = release,
-                           .widen = widen,
+                           CR__OVER_BODIES(cr__scan),
+                           .fields = cr__scan_fields, .check = cr__check_scan,
+                           .emit = cr__emit_scan, .depend = cr__depend_scan,
                            .rule = "a scan in the other direction over the cotangents of the body"};

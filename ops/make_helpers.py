@@ -71,7 +71,7 @@ def main():
                 alias[plain[1]] = (renamed(plain[2]),) * 2
             elif name and not name.startswith('_') and not (path.endswith('rowmath.h') and code.startswith('#')):
                 text = renamed(piece.strip('\n'))
-                if re.match(r'double cr__', code):
+                if re.match(r'(double|int|void) cr__', code):
                     at = text.index(renamed(code)[:12])
                     text = text[:at] + 'static ' + text[at:]
                 if found.setdefault(renamed(name), text) != text:

@@ -79,19 +79,39 @@ static void run_parts(void *context, int64_t from, int64_t to) {
     else if (w->dtype >= CR_FLOAT32) by_dots(w->dtype, &p);
     else if (w->dtype == CR_INT64) plain_i64(&p);
     else plain_i32(&p);
+    if (!w->parts && (p.bias || p.finish)) cr__finish_block(w->dtype, &p, 0, 0, p.m, p.n);
   }
 }
 
-static cr_status matmul_eval(cr_eval *c) {
+void cr__matrix_product(cr_tape *t, const cr_array *a, const cr_array *b, cr_array *out, const cr__product *epilogue) {
   enum { WORTH_SHARING = 1 << 16 }; /* multiplications */
-  batch_of_products w = {.dtype = (cr_dtype)c->out->dtype, .a = cr__batch_of(&c->in[0]), .b = cr__batch_of(&c->in[1]),
-                         .c = cr__batch_of(c->out)};
-  if (!c->out->count) return CR_OK;
+  batch_of_products w = {.dtype = (cr_dtype)out->dtype, .a = cr__batch_of(a), .b = cr__batch_of(b), .c = cr__batch_of(out)};
+  if (!out->count) return;
   w.one = (cr__product){.m = w.c.rows, .n = w.c.cols, .k = w.a.cols, .a_row = w.a.one.stride[0], .a_col = w.a.one.stride[1],
                         .b_row = w.b.one.stride[0], .b_col = w.b.one.stride[1], .c_row = w.c.cols};
+  if (epilogue) w.one.bias = epilogue->bias, w.one.finish = epilogue->finish, w.one.context = epilogue->context;
   if (w.dtype >= CR_FLOAT32 && !few(&w.one)) w.parts = cr__gemm_parts(w.dtype, &w.one);
   int64_t n = w.c.lead.count * (w.parts ? w.parts : 1), each = w.c.lead.count * w.one.m * w.one.n * w.one.k / n;
-  cr__parallel(c->tape, n, each < WORTH_SHARING ? WORTH_SHARING / (each + 1) + 1 : 1, run_parts, &w);
+  cr__parallel(t, n, each < WORTH_SHARING ? WORTH_SHARING / (each + 1) + 1 : 1, run_parts, &w);
+}
+
+/* The tail on a block of the result. */
+static void ready_block(void *context, int64_t row, int64_t col, int64_t rows, int64_t cols, void *block, int64_t c_row) {
+  const cr_eval *c = context;
+  int64_t at = ((const char *)block - (const char *)c->out->data) / (int64_t)cr_dtype_size((cr_dtype)c->out->dtype);
+  (void)row, (void)col;
+  if (cols == c_row) cr_ready(c, at, rows * cols);
+  else
+    for (int64_t i = 0; i < rows; i++) cr_ready(c, at + i * c_row, cols);
+}
+static void ready_all(void *context, int64_t from, int64_t to) { cr_ready(context, from, to - from); }
+
+/* A small result stays in the cache as a whole; long runs of it cost less than the rows of blocks. */
+static cr_status matmul_eval(cr_eval *c) {
+  enum { SMALL = 1 << 18 };
+  bool parts = c->tail && c->out->count * (int64_t)cr_dtype_size((cr_dtype)c->out->dtype) > SMALL;
+  cr__matrix_product(c->tape, &c->in[0], &c->in[1], c->out, parts ? &(cr__product){.finish = ready_block, .context = c} : NULL);
+  if (c->tail && !parts) cr__parallel(c->tape, c->out->count, CR__BLOCK, ready_all, c);
   return CR_OK;
 }
 
@@ -164,7 +184,7 @@ static void matmul_depend(cr_depend *c) {
 
 static const cr_op matmul_op = {
   .name = "matmul", .check = cr__check_numbers, .arity = 2, .kind = CR_BILINEAR, .prepare = matmul_prepare,
-  .infer = matmul_infer, .eval = matmul_eval, .depend = matmul_depend, .emit = matmul_emit,
+  .infer = matmul_infer, .eval = matmul_eval, .tails = 1, .depend = matmul_depend, .emit = matmul_emit,
   .vjp = matmul_vjp, .infix = "a @ b", .latex = "%a \\, %b", .rule = "g B^T for A, A^T g for B"};
 
 cr_var cr_matmul(cr_var a, cr_var b) {

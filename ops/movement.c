@@ -391,7 +391,8 @@ static void call_permute(cr_call *c) {
   if (rank >= 0) cr_return(c, cr_permute(cr_arg_var(c, 0), rank, axes));
 }
 
-static const cr_op *const recorded[] = {&cast_op, &stop_gradient_op, &copy_op, &reshape_op, &permute_op, &broadcast_op, NULL};
+static const cr_op *const recorded[] = {&cast_op,    &stop_gradient_op, &copy_op, &reshape_op,
+                                        &permute_op, &broadcast_op,     NULL};
 
 const cr_function cr__movement_functions[] = {
   {.ops = recorded, .signature = "cast(input, dtype) | to | type", .call = call_cast, .family = "shape",

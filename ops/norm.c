@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "emitrows.h"
+#include "flatmath.h"
 
 /* standardize: y = (x - mean) s over rows, s = 1 / sqrt(mean((x - mean)^2) + eps). Its Jacobian is symmetric; standardize_pull
  * applies it to g: s (g - mean(g) - y mean(g y)). Fused, because a transformer spends a tenth of its time here when the
@@ -28,56 +29,105 @@ static void norm_show(char *text, size_t size, const void *attr) {
 }
 
 typedef struct norm_job {
+  const cr_eval *c;
   cr__rows_view x, g, out;
   double eps;
+  bool in_order;             /* row k of the result is elements k n to k n + n - 1 of it */
 } norm_job;
 
-/* Less the mean. Differences to one element come first, so that a large common offset costs no digits. */
-static void center_row(double *x, int64_t n) {
-  double reference = x[0];
-  for (int64_t i = 0; i < n; i++) x[i] -= reference;
-  double mean = cr__sum_of(x, n) / (double)n;
-  for (int64_t i = 0; i < n; i++) x[i] -= mean;
-}
+/* Loops over a row, in double, which compilers turn into vectors; sums over the tree of cr__sum_of. center: differences to one
+ * element come first, so that a large common offset costs no digits. standardize: of the centred row x, with room for as many;
+ * returns s. pull: of the centred g and the standardized x. */
+#define ROW_LOOPS(name, TARGET)                                                            \
+  TARGET static double sum_##name(const double *x, int64_t n) {                            \
+    enum { LANES = 8, BLOCK = 128 };                                                       \
+    if (n > BLOCK) return sum_##name(x, n / 2) + sum_##name(x + n / 2, n - n / 2);         \
+    double s[LANES] = {0};                                                                 \
+    int64_t i = 0;                                                                         \
+    for (; i + LANES <= n; i += LANES)                                                     \
+      for (int l = 0; l < LANES; l++) s[l] += x[i + l];                                    \
+    for (; i < n; i++) s[i % LANES] += x[i];                                               \
+    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));              \
+  }                                                                                        \
+  TARGET static void center_##name(double *x, int64_t n) {                                 \
+    const double reference = x[0];                                                         \
+    for (int64_t i = 0; i < n; i++) x[i] -= reference;                                     \
+    const double mean = sum_##name(x, n) / (double)n;                                      \
+    for (int64_t i = 0; i < n; i++) x[i] -= mean;                                          \
+  }                                                                                        \
+  TARGET static double standardize_##name(double *restrict x, int64_t n, double eps, double *restrict room) { \
+    for (int64_t i = 0; i < n; i++) room[i] = x[i] * x[i];                                 \
+    const double scale = 1 / sqrt(sum_##name(room, n) / (double)n + eps);                  \
+    for (int64_t i = 0; i < n; i++) x[i] *= scale;                                         \
+    return scale;                                                                          \
+  }                                                                                        \
+  TARGET static void pull_##name(double *restrict g, const double *restrict x, int64_t n, double scale, double *restrict room) { \
+    for (int64_t i = 0; i < n; i++) room[i] = g[i] * x[i];                                 \
+    const double mean = sum_##name(room, n) / (double)n;                                   \
+    for (int64_t i = 0; i < n; i++) g[i] = (g[i] - x[i] * mean) * scale;                   \
+  }                                                                                        \
+  TARGET static void widen_##name(const float *restrict x, int64_t n, double *restrict to) {  \
+    for (int64_t i = 0; i < n; i++) to[i] = (double)x[i];                                  \
+  }                                                                                        \
+  TARGET static void narrow_##name(const double *restrict x, int64_t n, float *restrict to) { \
+    for (int64_t i = 0; i < n; i++) to[i] = (float)x[i];                                   \
+  }
+ROW_LOOPS(any, )
+ROW_LOOPS(wide, CR__WIDE)
+ROW_LOOPS(widest, CR__WIDEST)
 
-/* The centred row in x is standardized, with room for n numbers; returns s. */
-static double standardize_row(double *x, int64_t n, double eps, double *room) {
-  for (int64_t i = 0; i < n; i++) room[i] = x[i] * x[i];
-  double scale = 1 / sqrt(cr__sum_of(room, n) / (double)n + eps);
-  for (int64_t i = 0; i < n; i++) x[i] *= scale;
-  return scale;
+#define VERSION(f) (cr__version() == 2 ? f##_widest : cr__version() == 1 ? f##_wide : f##_any)
+
+static void get_row(const cr__rows_view *v, int64_t k, double *row) {
+  cr_array a = cr__row_at(v, k);
+  if (a.dtype == CR_FLOAT32 && a.rank == 1 && a.stride[0] == 1) VERSION(widen)(a.data, a.count, row);
+  else cr__row_get(v, k, row);
+}
+static void put_row(const norm_job *j, int64_t k, const double *row) {
+  cr_array a = cr__row_at(&j->out, k);
+  if (a.dtype == CR_FLOAT32 && a.rank == 1 && a.stride[0] == 1) VERSION(narrow)(row, a.count, a.data);
+  else cr__row_put(&j->out, k, row);
+  if (j->in_order) cr_ready(j->c, k * a.count, a.count);
 }
 
 static void standardize_one(void *context, int64_t k, double *x) {
   const norm_job *j = context;
   int64_t n = j->x.row.count;
-  cr__row_get(&j->x, k, x);
-  center_row(x, n);
-  standardize_row(x, n, j->eps, x + n);
-  cr__row_put(&j->out, k, x);
+  get_row(&j->x, k, x);
+  VERSION(center)(x, n);
+  VERSION(standardize)(x, n, j->eps, x + n);
+  put_row(j, k, x);
 }
 static void pull_one(void *context, int64_t k, double *x) {
   const norm_job *j = context;
   int64_t n = j->x.row.count;
   double *g = x + n, *room = g + n;
-  cr__row_get(&j->x, k, x);
-  cr__row_get(&j->g, k, g);
-  center_row(x, n);
-  double scale = standardize_row(x, n, j->eps, room);
-  center_row(g, n);
-  for (int64_t i = 0; i < n; i++) room[i] = g[i] * x[i];
-  double mean = cr__sum_of(room, n) / (double)n;
-  for (int64_t i = 0; i < n; i++) g[i] = (g[i] - x[i] * mean) * scale;
-  cr__row_put(&j->out, k, g);
+  get_row(&j->x, k, x);
+  get_row(&j->g, k, g);
+  VERSION(center)(x, n);
+  double scale = VERSION(standardize)(x, n, j->eps, room);
+  VERSION(center)(g, n);
+  VERSION(pull)(g, x, n, scale, room);
+  put_row(j, k, g);
+}
+
+/* The last axes go: rows lie one behind the other. */
+static bool are_last(const cr_array *x, unsigned mask) {
+  int first = 0;
+  while (first < x->rank && !(mask >> first & 1)) first++;
+  return mask >> first == (1u << (x->rank - first)) - 1;
 }
 
 /* Operands: x, or g and x. */
 static cr_status norm_eval(cr_eval *c) {
   const norm_attr *a = c->attr;
-  norm_job j = {cr__rows_of(&c->in[c->n - 1], a->axes.mask), cr__rows_of(&c->in[0], a->axes.mask),
-                cr__rows_of(c->out, a->axes.mask), a->eps};
+  norm_job j = {c, cr__rows_of(&c->in[c->n - 1], a->axes.mask), cr__rows_of(&c->in[0], a->axes.mask),
+                cr__rows_of(c->out, a->axes.mask), a->eps, false};
   if (!c->out->count) return CR_OK;
-  return cr__each_row(c, j.x.kept.count, 3 * j.x.row.count, c->n > 1 ? pull_one : standardize_one, &j);
+  j.in_order = are_last(c->out, a->axes.mask);
+  cr_status status = cr__each_row(c, j.x.kept.count, 3 * j.x.row.count, c->n > 1 ? pull_one : standardize_one, &j);
+  if (!j.in_order && status == CR_OK) cr_ready(c, 0, c->out->count);
+  return status;
 }
 
 static void norm_emit(cr_emit_context *c) {
@@ -124,13 +174,13 @@ static cr_var pull_jvp(cr_jvp_rule *c) {
 static const cr_op standardize_op = {
   .name = "standardize", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(norm_attr), .fields = norm_fields,
   .prepare = cr__prepare_float, .infer = cr__same_shape,
-  .eval = norm_eval, .depend = cr__rows_depend, .emit = norm_emit, .vjp = standardize_vjp, .jvp = standardize_jvp,
+  .eval = norm_eval, .tails = 1, .depend = cr__rows_depend, .emit = norm_emit, .vjp = standardize_vjp, .jvp = standardize_jvp,
   .show = norm_show,
   .latex = "\\operatorname{standardize}\\left(%a\\right)", .rule = "s (g - mean(g) - y mean(g y)), s = 1 / sqrt(var + eps)"};
 static const cr_op pull_op = {
   .name = "standardize_pull", .check = cr__check_alike, .arity = 2, .attr_size = sizeof(norm_attr),
   .fields = norm_fields, .prepare = cr__prepare_float,
-  .infer = cr__same_shape, .eval = norm_eval, .depend = cr__rows_depend, .emit = norm_emit, .vjp = pull_vjp,
+  .infer = cr__same_shape, .eval = norm_eval, .tails = 1, .depend = cr__rows_depend, .emit = norm_emit, .vjp = pull_vjp,
   .jvp = pull_jvp, .show = norm_show};
 
 static cr_var standardize(cr_var x, const norm_attr *a) { return cr_record(x.tape, &standardize_op, 1, &x, a); }

@@ -1,7 +1,7 @@
 /* The operations: constructors of nodes. Every function records one op (or a short composition) on its operands' tape and
- * returns its handle; failures stay on the tape (engine.h). Operands broadcast as in NumPy. Unless said otherwise results have
- * the widest dtype of their operands; a cr_const takes the dtype of what it meets, integers become float64 where a
- * real function is computed. axis and axes may be negative. `chainrule ops NAME` prints domain, derivative and kinks.
+ * returns its handle; failures stay on the tape (engine.h). Operands broadcast as in NumPy. Unless said otherwise results
+ * have the widest dtype of their operands; a cr_const takes the dtype of what it meets, integers become float64 where a real
+ * function is computed. axis and axes may be negative. `chainrule ops NAME` prints domain, derivative and kinks.
  */
 #ifndef CR_OPS_H
 #define CR_OPS_H
@@ -27,7 +27,7 @@ CR_API cr_var cr_mul(cr_var x, cr_var y);                 /* Product. */
 CR_API cr_var cr_div(cr_var x, cr_var y);                 /* Quotient; integers give float64. */
 CR_API cr_var cr_square(cr_var x);                        /* Square. */
 CR_API cr_var cr_reciprocal(cr_var x);                    /* One over x. */
-CR_API cr_var cr_pow(cr_var x, cr_var y);                 /* x to the power y; negative x needs an integral y; integers stay integers. */
+CR_API cr_var cr_pow(cr_var x, cr_var y);                 /* x to the power y, integral for x < 0; integers stay integers. */
 CR_API cr_var cr_sqrt(cr_var x);                          /* Square root. */
 CR_API cr_var cr_rsqrt(cr_var x);                         /* One over the square root. */
 CR_API cr_var cr_cbrt(cr_var x);                          /* Real cube root. */
@@ -67,7 +67,7 @@ CR_API cr_var cr_atan2(cr_var x, cr_var y);               /* Angle of the point 
 CR_API cr_var cr_sinh(cr_var x);                          /* Hyperbolic sine. */
 CR_API cr_var cr_cosh(cr_var x);                          /* Hyperbolic cosine. */
 CR_API cr_var cr_tanh(cr_var x);                          /* Hyperbolic tangent. */
-CR_API cr_var cr_sech2(cr_var x);                          /* 1 / cosh(x)^2, the derivative of tanh. */
+CR_API cr_var cr_sech2(cr_var x);                         /* 1 / cosh(x)^2, the derivative of tanh. */
 CR_API cr_var cr_asinh(cr_var x);                         /* Inverse hyperbolic sine. */
 CR_API cr_var cr_acosh(cr_var x);                         /* Inverse hyperbolic cosine. */
 CR_API cr_var cr_atanh(cr_var x);                         /* Inverse hyperbolic tangent. */
@@ -91,7 +91,8 @@ CR_API cr_var cr_softsign(cr_var x);                      /* x / (1 + |x|). */
 CR_API cr_var cr_tanhshrink(cr_var x);                    /* x - tanh(x) without cancellation. */
 /* -y log(x) - (1 - y) log(1 - x), with logs no lower than -100. */
 CR_API cr_var cr_cross_entropy_of_probability(cr_var x, cr_var y);
-CR_API cr_var cr_cross_entropy_of_logit(cr_var x, cr_var y); /* Of the probability sigmoid(x) against y, exact in both tails. */
+/* Of the probability sigmoid(x) against y, exact in both tails. */
+CR_API cr_var cr_cross_entropy_of_logit(cr_var x, cr_var y);
 
 /* Elementwise: piecewise */
 
@@ -112,7 +113,7 @@ CR_API cr_var cr_copysign(cr_var x, cr_var y);            /* |x| with the sign o
 CR_API cr_var cr_gauss(cr_var x);                         /* exp(-x^2), relatively accurate in the tails. */
 CR_API cr_var cr_erf(cr_var x);                           /* Error function. */
 CR_API cr_var cr_erfc(cr_var x);                          /* 1 - erf(x) without cancellation. */
-CR_API cr_var cr_ierfcx(cr_var x, cr_var y);              /* exp(y^2) times the x-times repeated integral of erfc (DLMF 7.18). */
+CR_API cr_var cr_ierfcx(cr_var x, cr_var y);              /* exp(y^2) i^x erfc(y), the x-fold integral (DLMF 7.18). */
 CR_API cr_var cr_erfcx(cr_var x);                         /* exp(x^2) erfc(x) without overflow. */
 CR_API cr_var cr_erfinv(cr_var x);                        /* Inverse of erf. */
 CR_API cr_var cr_normal_pdf(cr_var x);                    /* Normal density, relatively accurate in the tails. */
@@ -133,12 +134,12 @@ CR_API cr_var cr_gammainc(cr_var x, cr_var y);            /* Regularised lower i
 CR_API cr_var cr_gammaincc(cr_var x, cr_var y);           /* Regularised upper incomplete gamma function. */
 CR_API cr_var cr_gamma_pdf(cr_var x, cr_var y);           /* Density y^(x-1) exp(-y) / Gamma(x) of the gamma distribution. */
 CR_API cr_var cr_gammainc_da(cr_var x, cr_var y);         /* Derivative of gammainc with respect to x; none of its own. */
-CR_API cr_var cr_bessel_in(cr_var x, cr_var y);           /* Modified Bessel function of the first kind of integer order x. */
+CR_API cr_var cr_bessel_in(cr_var x, cr_var y);           /* Modified Bessel function I of integer order x. */
 CR_API cr_var cr_bessel_moment(cr_var x, cr_var y);       /* Mean over t of (1 - cos t)^x exp(-y (1 - cos t)), y >= 0. */
 CR_API cr_var cr_bessel_ine(cr_var x, cr_var y);          /* bessel_in scaled by exp(-|y|). */
 CR_API cr_var cr_spherical_jn(cr_var x, cr_var y);        /* Spherical Bessel function of order x. */
 CR_API cr_var cr_spherical_jn_pi(cr_var x, cr_var y);     /* Spherical Bessel function of order x at pi y. */
-CR_API cr_var cr_sinc(cr_var x);                          /* sin(pi x) / (pi x), and 1 at 0, with every derivative right there. */
+CR_API cr_var cr_sinc(cr_var x);                          /* sin(pi x) / (pi x); 1 at 0, with right derivatives there. */
 
 /* Elementwise: comparison and logic: no derivative */
 
@@ -152,7 +153,7 @@ CR_API cr_var cr_logical_and(cr_var x, cr_var y);         /* Both nonzero. */
 CR_API cr_var cr_logical_or(cr_var x, cr_var y);          /* Either nonzero. */
 CR_API cr_var cr_logical_xor(cr_var x, cr_var y);         /* Exactly one nonzero. */
 CR_API cr_var cr_logical_not(cr_var x);                   /* Zero. */
-CR_API cr_var cr_isnan(cr_var x);                         /* Not x number. */
+CR_API cr_var cr_isnan(cr_var x);                         /* Not a number. */
 CR_API cr_var cr_isinf(cr_var x);                         /* Plus or minus infinity. */
 CR_API cr_var cr_isfinite(cr_var x);                      /* Neither infinite nor NaN. */
 CR_API cr_var cr_guarded_mul(cr_var x, cr_var y);         /* x * y, and 0 where x is 0: the product of the chain rule */
@@ -179,7 +180,7 @@ CR_API cr_var cr_broadcast_to(cr_var x, int rank, const int64_t *dims);
 CR_API cr_var cr_expand(cr_var x, int rank, const int64_t *sizes);            /* broadcast_to in which -1 keeps a size */
 CR_API cr_var cr_transpose(cr_var x, int axis1, int axis2);                   /* two axes exchanged */
 CR_API cr_var cr_matrix_transpose(cr_var x);                                  /* the last two; x itself below rank 2 */
-CR_API cr_var cr_squeeze(cr_var x, int n, const int *axes);                   /* without axes of size 1; n < 0: all of them */
+CR_API cr_var cr_squeeze(cr_var x, int n, const int *axes);                   /* without axes of size 1; n < 0: all such */
 CR_API cr_var cr_unsqueeze(cr_var x, int axis);                               /* with a new axis of size 1 */
 CR_API cr_var cr_flatten(cr_var x, int first, int last);                      /* axes first to last made one */
 CR_API cr_var cr_tile(cr_var x, int n, const int64_t *repeats);               /* the whole repeated along the last n axes */
@@ -205,7 +206,7 @@ typedef enum cr_pad_mode { CR_PAD_CONSTANT, CR_PAD_REFLECT, CR_PAD_REPLICATE, CR
 CR_API cr_var cr_pad_edge(cr_var x, int axis, int64_t lo, int64_t hi, cr_pad_mode mode); /* not for CR_PAD_CONSTANT */
 /* A copy of x in which update, of the same rank, takes the window that begins at start. */
 CR_API cr_var cr_slice_update(cr_var x, cr_var update, const int64_t *start);
-CR_API cr_var cr_diagonal(cr_var x, int64_t offset, int axis1, int axis2);    /* of the matrices along two axes, as last axis */
+CR_API cr_var cr_diagonal(cr_var x, int64_t offset, int axis1, int axis2);    /* of matrices along two axes, as last axis */
 CR_API cr_var cr_diag(cr_var x, int64_t offset);                              /* vector to matrix, or matrix to vector */
 CR_API cr_var cr_block_diag(cr_tape *t, int n, const cr_var *blocks);
 CR_API cr_var cr_concatenate(int n, const cr_var *x, int axis);               /* n >= 1 */
@@ -301,7 +302,7 @@ CR_API cr_var cr_cholesky_solve(cr_var b, cr_var factor, int upper);
 CR_API cr_var cr_cholesky_inverse(cr_var factor, int upper);
 CR_API cr_var cr_matrix_power(cr_var a, int64_t n);                           /* n may be 0 or negative */
 CR_API cr_var cr_det(cr_var a);
-CR_API cr_var cr_cofactor(cr_var a);                                          /* the derivative of det, also where A is singular */
+CR_API cr_var cr_cofactor(cr_var a);                                          /* the derivative of det, of singular A too */
 CR_API cr_var cr_slogdet(cr_var a, cr_var *sign);                             /* log |det|; sign may be NULL */
 CR_API cr_var cr_logdet(cr_var a);
 CR_API cr_var cr_eigvalsh(cr_var a);                                          /* of the symmetric part, ascending */
@@ -309,7 +310,8 @@ CR_API cr_var cr_eigh_vectors(cr_var a);                                      /*
 CR_API cr_var cr_svdvals(cr_var a);                                           /* descending */
 CR_API cr_var cr_svd(cr_var a, cr_var *s, cr_var *v);                         /* A = U diag(s) V^T, thin; returns U */
 typedef enum cr_matrix_norm_kind {
-  CR_FROBENIUS, CR_NUCLEAR, CR_LARGEST_COLUMN, CR_SMALLEST_COLUMN, CR_LARGEST_ROW, CR_SMALLEST_ROW, CR_SPECTRAL, CR_SMALLEST_SINGULAR
+  CR_FROBENIUS, CR_NUCLEAR, CR_LARGEST_COLUMN, CR_SMALLEST_COLUMN, CR_LARGEST_ROW, CR_SMALLEST_ROW, CR_SPECTRAL,
+  CR_SMALLEST_SINGULAR
 } cr_matrix_norm_kind; /* 'fro', 'nuc', 1, -1, inf, -inf, 2, -2 */
 CR_API cr_var cr_matrix_norm(cr_var x, cr_matrix_norm_kind kind, int row_axis, int column_axis, int keepdim);
 
@@ -334,10 +336,10 @@ CR_API cr_var cr_cross_entropy(cr_var logits, cr_var target, cr_var weight, int6
 /* Over n_axes axes: (x - mean) / sqrt(variance + eps). */
 CR_API cr_var cr_standardize(cr_var x, int n_axes, const int *axes, double eps);
 
-/* Convolution, pooling, attention (conv.c, pool.c, resize.c, attention.c, recurrent.c): images are (batch, channels, axes...) */
+/* Convolution, pooling, attention (conv.c, pool.c, resize.c, attention.c, recurrent.c): images are (N, channels, axes...) */
 
 enum { CR_MAX_SPATIAL = 3 };
-/* How a kernel slides over up to three axes. 0 is 1 where only positive numbers make sense, so {0} is the plain convolution. */
+/* How a kernel slides over up to three axes. 0 is 1 where only positive numbers make sense: {0} is the plain convolution. */
 typedef struct cr_conv {
   int64_t stride[CR_MAX_SPATIAL], pad_lo[CR_MAX_SPATIAL], pad_hi[CR_MAX_SPATIAL]; /* negative padding crops */
   int64_t dilation[CR_MAX_SPATIAL], input_dilation[CR_MAX_SPATIAL];               /* of the kernel and of the input */
@@ -357,36 +359,39 @@ typedef struct cr_pool {
 /* Padding is -inf. The first at ties, NaN is largest; flat int64 positions in the plane go to *index, which may be NULL. */
 CR_API cr_var cr_max_pool(cr_var x, const cr_pool *how, cr_var *index);
 CR_API cr_var cr_avg_pool(cr_var x, const cr_pool *how);
-/* softmax(scale q k^T) v over the last two axes; leading axes broadcast. scale 0 is 1 / sqrt(width). mask (poison: none): bools, true
- * where a query may look, or numbers added to the scores. causal: not at later keys. A row that may look nowhere is 0. */
+/* softmax(scale q k^T) v over the last two axes; leading axes broadcast. scale 0 is 1 / sqrt(width). mask (poison: none):
+ * bools, true where a query may look, or numbers added to the scores. causal: not at later keys. A row that may look nowhere
+ * is 0. */
 CR_API cr_var cr_attend(cr_var query, cr_var key, cr_var value, cr_var mask, double scale, int causal);
-CR_API cr_var cr_rope(cr_var x, double base, int64_t offset);                 /* rotary positions offset, offset + 1, ... of (.., time, width) */
-/* A step of an LSTM: the state h from z = (input, forget, candidate, output), (.., 4 n), and the cell c; the next cell into *next. */
+CR_API cr_var cr_rope(cr_var x, double base, int64_t offset); /* at positions offset, offset + 1, .. of (.., time, width) */
+/* A step of an LSTM: the state h from z = (input, forget, candidate, output), (.., 4 n), and the cell c; *next: the next. */
 CR_API cr_var cr_lstm_gates(cr_var z, cr_var c, cr_var *next);
 /* A step of a GRU: the state from a and b = (reset, update, candidate), (.., 3 n), of the input and of the state h. */
 CR_API cr_var cr_gru_gates(cr_var a, cr_var b, cr_var h);
-/* All steps of a recurrent layer (recurrence.c): the states (T, N, n) from z, the input's part of each step (T, N, gates n), with the gates
- * in the order above, the first state h (N, n), its weight (n, gates n) and bias (gates n; poison: none). */
+/* All steps of a recurrent layer (recurrence.c): the states (T, N, n) from z, the input's part of each step (T, N, gates n),
+ * with the gates in the order above, the first state h (N, n), its weight (n, gates n) and bias (gates n; poison: none). The
+ * LSTM's cells after each step go to *cells, which may be NULL. */
 CR_API cr_var cr_rnn_sequence(cr_var z, cr_var weight, cr_var bias, cr_var h); /* h' = tanh(z + h weight + bias), one gate */
 CR_API cr_var cr_gru_sequence(cr_var z, cr_var weight, cr_var bias, cr_var h);
-CR_API cr_var cr_lstm_sequence(cr_var z, cr_var weight, cr_var bias, cr_var h, cr_var c, cr_var *cells); /* all cells too, unless NULL */
+CR_API cr_var cr_lstm_sequence(cr_var z, cr_var weight, cr_var bias, cr_var h, cr_var c, cr_var *cells);
 
 /* Preaccumulation (preaccumulate.c), see cr_preaccumulate */
 
-/* The tangent plane value + sum_k partial_k (x_k - now's x_k), so first derivatives are right and second ones 0. x[k] is finite and
- * may be a tensor; partials follow each other input by input, row-major. */
+/* The tangent plane value + sum_k partial_k (x_k - now's x_k), so first derivatives are right and second ones 0. x[k] is
+ * finite and may be a tensor; partials follow each other input by input, row-major. */
 CR_API cr_var cr_preaccumulated(cr_tape *t, double value, int n, const cr_var *x, const double *partials);
 
-/* Bodies as operations (branches.c, repeat.c): a record (body.h) is called once, with leaves of the shapes of the operands, and what it
- * records is run by one node. All that a body uses is an operand; its results have one dtype, and so have the floats that
- * derivatives are taken by. Derivatives of any order, by bodies made of the body. A status other than CR_OK has the tape's error. */
+/* Bodies as operations (branches.c, repeat.c): a record (body.h) is called once, with leaves of the shapes of the operands,
+ * and what it records is run by one node. All that a body uses is an operand; its results have one dtype, and so have the
+ * floats that derivatives are taken by. Derivatives of any order, by bodies made of the body. A status other than CR_OK has
+ * the tape's error. */
 
 /* The m results of a body over n inputs, of which inputs and results alone are kept: derivatives run it again. */
 CR_API cr_status cr_checkpoint(cr_tape *t, cr_body_record record, void *user, int n, const cr_var *in, int m, cr_var *out);
-/* The results of one body where the condition, of one element, is not 0, and of the other where it is. One of them runs; to be
- * recorded, both do once. */
-CR_API cr_status cr_cond(cr_tape *t, cr_var condition, cr_body_record yes, cr_body_record no, void *user, int n, const cr_var *in,
-                         int m, cr_var *out);
+/* The results of one body where the condition, of one element, is not 0, and of the other where it is. One of them runs;
+ * to be recorded, both do once. */
+CR_API cr_status cr_cond(cr_tape *t, cr_var condition, cr_body_record yes, cr_body_record no, void *user, int n,
+                         const cr_var *in, int m, cr_var *out);
 
 /* What a loop runs over. carry, xs and consts may be NULL where there are none. */
 typedef struct cr_loop {
@@ -396,26 +401,28 @@ typedef struct cr_loop {
   const cr_var *consts; /* the same for all steps */
   int64_t steps;
   int reverse;          /* from the last step to the first; sequences keep their order */
-  int64_t every;        /* carries kept for the derivative: every so many, and what lies between is computed again; 0: each of them */
+  int64_t every;        /* one of so many carries is kept for the derivative, the rest is computed again; 0: all are kept */
 } cr_loop;
-/* The body makes of (carry.., an element of each sequence.., constants..) the next (carry.., an element of each result..). carry
- * receives the values after the last step, ys the results, with a leading axis of size steps. Nodes do not grow with the steps. */
+/* The body makes of (carry.., an element of each sequence.., constants..) the next (carry.., an element of each result..).
+ * carry receives the values after the last step, ys the results, with a leading axis of size steps. Nodes do not grow with
+ * the steps. */
 CR_API cr_status cr_scan(cr_tape *t, cr_body_record record, void *user, const cr_loop *loop, cr_var *carry, cr_var *ys);
-/* A counted loop: the body makes of (carry.., the number of the step from 0 as int64, constants..) the next carry. count, an int64 of at
- * most steps, says how many are run; poison: all. */
+/* A counted loop: the body makes of (carry.., the number of the step from 0 as int64, constants..) the next carry. count, an
+ * int64 of at most steps, says how many are run; poison: all. */
 CR_API cr_status cr_fori(cr_tape *t, cr_body_record record, void *user, cr_var count, const cr_loop *loop, cr_var *carry);
 
-/* The body for one sample, applied to all (map.c): mapped inputs have a leading axis of one size, of which the body sees an element; the
- * results have it too. Where there is a rule, an operation of the body becomes one over all samples; another is run for each. With
- * cr_grad in the body these are the gradients of samples. */
+/* The body for one sample, applied to all (map.c): mapped inputs have a leading axis of one size, of which the body sees an
+ * element; the results have it too. Where there is a rule, an operation of the body becomes one over all samples; another is
+ * run for each. With cr_grad in the body these are the gradients of samples. */
 CR_API cr_status cr_map(cr_tape *t, cr_body_record record, void *user, int n_mapped, const cr_var *mapped, int n_const,
                         const cr_var *consts, int m, cr_var *out);
-/* All derivatives of y with respect to x, of the shape of y followed by that of x: one VJP, mapped over the rows of an identity. */
+/* All derivatives of y with respect to x, of the shape of y followed by that of x: a VJP mapped over rows of an identity. */
 CR_API cr_var cr_jacobian_of(cr_var y, cr_var x);
 
-/* Implicit functions (implicit.c). The x at which the body (x, constants..), of as many numbers as x, is 0: by Newton's method from x0 with
- * halved steps. No derivative by x0; by the constants, one solve with the transposed Jacobian at the solution. Where no root is
- * found the status is CR_MISMATCH. (The solution of a linear system is cr_solve, whose derivative is one solve.) */
+/* Implicit functions (implicit.c). The x at which the body (x, constants..), of as many numbers as x, is 0: by Newton's
+ * method from x0 with halved steps. No derivative by x0; by the constants, one solve with the transposed Jacobian at the
+ * solution. Where no root is found the status is CR_MISMATCH. (The solution of a linear system is cr_solve, whose derivative
+ * is one solve.) */
 CR_API cr_var cr_root(cr_tape *t, cr_body_record record, void *user, cr_var x0, int n_const, const cr_var *consts);
 
 /* Random numbers (random.c): element k depends on seed and k alone */
@@ -426,8 +433,8 @@ CR_API cr_var cr_randn(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims
 CR_API double cr_rand_at(uint64_t seed, uint64_t k);
 CR_API double cr_randn_at(uint64_t seed, uint64_t k);
 CR_API cr_var cr_dropout(cr_var x, double p, int training, uint64_t seed);
-/* The same numbers from a seed on the tape, one int64: a captured function draws new ones when that is an input (function.h). The
- * second as in training. */
+/* The same numbers from a seed on the tape, one int64: a captured function draws new ones when that is an input
+ * (function.h). The second as in training. */
 CR_API cr_var cr_randn_by(cr_var seed, cr_dtype dtype, int rank, const int64_t *dims);
 CR_API cr_var cr_dropout_by(cr_var x, double p, cr_var seed);
 
@@ -435,6 +442,7 @@ CR_API cr_var cr_dropout_by(cr_var x, double p, cr_var seed);
 
 extern const cr_op *const cr__rows[];
 extern const int cr__n_rows;
+extern const cr_few cr__few[][3]; /* by row */
 uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to);
 void cr__scalar_run(cr_tape *t, uint32_t from, uint32_t to);
 void cr__scalar_strips(cr_tape *t, const cr_strips *s);
@@ -459,10 +467,12 @@ extern const cr_op *const cr__gather_ops[], *const cr__determinant_ops[], *const
   *const cr__crossentropy_ops[];
 extern const cr_function cr__elementwise_functions[], cr__creation_functions[], cr__movement_functions[],
   cr__layout_functions[], cr__slice_functions[], cr__pad_functions[], cr__join_functions[], cr__select_functions[],
-  cr__index_functions[], cr__sort_functions[], cr__scan_functions[], cr__reduce_functions[], cr__extreme_functions[], cr__moment_functions[], cr__random_functions[],
+  cr__index_functions[], cr__sort_functions[], cr__scan_functions[], cr__reduce_functions[],
+  cr__extreme_functions[], cr__moment_functions[], cr__random_functions[],
   cr__softmax_functions[], cr__activation_functions[], cr__loss_functions[], cr__norm_functions[],
   cr__matmul_functions[], cr__linalg_functions[], cr__decomposition_functions[], cr__special_functions[],
-  cr__arithmetic_functions[], cr__functional_functions[], cr__convolution_functions[], cr__pool_functions[], cr__resize_functions[],
+  cr__arithmetic_functions[], cr__functional_functions[], cr__convolution_functions[], cr__pool_functions[],
+  cr__resize_functions[],
   cr__attention_functions[], cr__recurrent_functions[], cr__recurrence_functions[];
 
 #ifdef __cplusplus

@@ -1,9 +1,11 @@
 /* Padding: the transpose of slicing, and what is built of it. */
+#include <math.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "emit.h"
-#include "ops.h"
+#include "patterns.h"
 
 /* pad: lo and hi positions around each axis and interior ones between neighbours get the value, a second operand of one
  * element; negative lo and hi crop. */
@@ -34,7 +36,8 @@ static int pad_check(const cr_infer *c) {
   const int64_t most = (int64_t)1 << 20;
   if (p->rank != c->in[0].rank || c->in[1].dtype != c->in[0].dtype) return 0;
   for (int i = 0; i < p->rank; i++)
-    if (p->lo[i] < -most || p->lo[i] > most || p->hi[i] < -most || p->hi[i] > most || p->interior[i] < 0 || p->interior[i] > most)
+    if (p->lo[i] < -most || p->lo[i] > most || p->hi[i] < -most || p->hi[i] > most || p->interior[i] < 0 ||
+        p->interior[i] > most)
       return 0;
   return 1;
 }
@@ -134,6 +137,61 @@ static const cr_op pad_op = {
   .eval = pad_eval, .depend = cr_depend_selection, .emit = pad_emit, .vjp = pad_vjp, .show = pad_show,
   .latex = "\\operatorname{pad}\\left(%a, %b\\right)",
   .rule = "the cotangent without the padding; to the value, its sum over the padding"};
+
+/* Sums of windows */
+
+enum { MOST_WINDOWS = 16 };
+
+/* The pads that v is the sum of, from number n on; how many then, or -1 where there is anything else. Sums that are nested deeper
+ * have more. */
+static int collect(cr_var v, cr_var *pads, int n, int depth) {
+  if (cr_op_of(v) == &pad_op) {
+    if (n >= MOST_WINDOWS) return -1;
+    pads[n] = v;
+    return n + 1;
+  }
+  if (depth == MOST_WINDOWS || !cr_op_of(v) || strcmp(cr_op_of(v)->name, "add") != 0) return -1;
+  n = collect(cr_operand(v, 0), pads, n, depth + 1);
+  return n < 0 ? -1 : collect(cr_operand(v, 1), pads, n, depth + 1);
+}
+
+/* The only axis that a pad by 0 has anything around, or -1. */
+static int window_axis(cr_var v) {
+  const pad_attr *p = cr_attributes(v);
+  cr_var value = cr_operand(v, 1);
+  int axis = -1;
+  if (cr_dtype_of(v) < CR_FLOAT32 || !cr_is_const(value) || cr_value(value) != 0 || signbit(cr_value(value))) return -1;
+  for (int i = 0; i < p->rank; i++) {
+    if (p->lo[i] < 0 || p->hi[i] < 0 || p->interior[i]) return -1;
+    if (!p->lo[i] && !p->hi[i]) continue;
+    if (axis >= 0) return -1;
+    axis = i;
+  }
+  return axis;
+}
+
+static int64_t window_from(cr_var v, int axis) { return ((const pad_attr *)cr_attributes(v))->lo[axis]; }
+
+cr_var cr__sum_of_windows(cr_var x, cr_var y) {
+  cr_var pads[MOST_WINDOWS], part[MOST_WINDOWS], no = cr_poison(x.tape);
+  int n = collect(x, pads, 0, 0);
+  n = n < 0 ? -1 : collect(y, pads, n, 0);
+  const int axis = n < 0 ? -1 : window_axis(pads[0]);
+  if (axis < 0) return no;
+  int64_t at = 0;
+  for (int k = 0; k < n; k++) { /* in order; one begins where the one before ends */
+    int next = 0;
+    while (next < n && (window_axis(pads[next]) != axis || window_from(pads[next], axis) != at)) next++;
+    if (next == n) return no;
+    part[k] = cr_operand(pads[next], 0);
+    at += cr_dim(part[k], axis);
+    if (!cr_dim(part[k], axis)) return no;
+  }
+  if (at != cr_dim(x, axis)) return no;
+  cr_var packed = n == 3 && axis == 2 ? cr__packed_cotangents(part) : no;
+  if (!cr_is_poison(packed)) return packed;
+  return cr_add(cr_concatenate(n, part, axis), cr_full(x.tape, cr_dtype_of(x), 0, NULL, 0)); /* which turns -0 into 0 */
+}
 
 /* Cropping alone is a view. */
 static cr_var crop(cr_var x, const cr_array *a, const pad_attr *p) {

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "function.h"
-#include "ops.h"
+#include "patterns.h"
 #include "reduce.h"
 
 static bool is_op(cr_var v, const char *name) {
@@ -39,8 +39,8 @@ static cr_var sub(cr_tape *t, int n, const cr_var *in, const void *attr) {
   return is_all(in[1], 0.0) ? in[0] : no(t);
 }
 static cr_var add(cr_tape *t, int n, const cr_var *in, const void *attr) {
-  (void)n, (void)attr;
-  return is_all(in[1], -0.0) ? in[0] : is_all(in[0], -0.0) ? in[1] : no(t);
+  (void)t, (void)n, (void)attr;
+  return is_all(in[1], -0.0) ? in[0] : is_all(in[0], -0.0) ? in[1] : cr__sum_of_windows(in[0], in[1]);
 }
 static cr_var neg(cr_tape *t, int n, const cr_var *in, const void *attr) {
   (void)n, (void)attr;
@@ -141,9 +141,33 @@ typedef struct softmax_attr {
   int empty_is_zero;
 } softmax_attr;
 
+/* exp(u) / sum(exp(u)) along one axis, spread over it again: that axis, or -1. */
+static int softmax_axis(cr_var over, cr_var under) {
+  cr_var sum = is_op(under, "broadcast_to") ? cr_operand(under, 0) : under, u;
+  if (is_op(sum, "reshape") && cr_rank(over) == 1) sum = cr_operand(sum, 0);
+  if (!is_op(over, "exp") || !is_op(sum, "sum") || !is_op(cr_operand(sum, 0), "exp")) return -1;
+  u = cr_operand(over, 0);
+  if (cr_operand(cr_operand(sum, 0), 0).id != u.id) return -1;
+  const cr__axes *a = cr_attributes(sum);
+  int axis = 0;
+  while (axis < cr_rank(u) && a->mask != 1u << axis) axis++;
+  return axis < cr_rank(u) && (a->keepdim || cr_rank(u) == 1) ? axis : -1;
+}
+
+/* log(1 / (1 + exp(-x))) and log(exp(x) / sum(exp(x))) */
+static cr_var log_of_ratio(cr_tape *t, cr_var over, cr_var under) {
+  int axis = softmax_axis(over, under);
+  if (axis >= 0) return cr_log_softmax(cr_operand(over, 0), axis);
+  for (int k = 0; k < 2 && is_all(over, 1) && is_op(under, "add"); k++)
+    if (is_all(cr_operand(under, k), 1) && is_op(cr_operand(under, 1 - k), "exp"))
+      return cr_logsigmoid(cr_neg(cr_operand(cr_operand(under, 1 - k), 0)));
+  return no(t);
+}
+
 static cr_var log_(cr_tape *t, int n, const cr_var *in, const void *attr) {
   (void)n, (void)attr;
   cr_var x = in[0];
+  if (is_op(x, "div")) return log_of_ratio(t, cr_operand(x, 0), cr_operand(x, 1));
   if (is_op(x, "sigmoid")) return cr_logsigmoid(cr_operand(x, 0));
   if (is_op(x, "softmax")) {
     const softmax_attr *s = cr_attributes(x);

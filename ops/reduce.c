@@ -8,7 +8,7 @@
 /* Sums over a fixed tree of blocks, each summed in eight lanes: the error grows as log n, and the result depends neither on
  * strides nor on who computes it. float32 is summed in double. */
 
-enum { LANES = 8, BLOCK = 128, COLUMNS = 16 };
+enum { LANES = 8, BLOCK = 128, COLUMNS = 128 };
 
 static double add_lanes(const double *s) { return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])); }
 
@@ -30,26 +30,31 @@ static double add_lanes(const double *s) { return ((s[0] + s[1]) + (s[2] + s[3])
 SUMS(double)
 SUMS(float)
 
-/* The sums of COLUMNS neighbouring columns, each over the tree above; lane by lane, so that they stay in registers. */
+/* The sums of n columns side by side, at most COLUMNS, each over the tree above; lane by lane, so that the sums of a lane stay in
+ * registers or close by. step: from row to row. */
 #define COLUMN_SUMS(name, TARGET, T)                                                              \
-  TARGET static void name##_columns(const T *x, int64_t n, int64_t step, double *out) {           \
-    if (n > BLOCK) {                                                                              \
-      double right[COLUMNS];                                                                      \
-      int64_t half = n / 2;                                                                       \
-      name##_columns(x, half, step, out);                                                         \
-      name##_columns(x + half * step, n - half, step, right);                                     \
-      for (int j = 0; j < COLUMNS; j++) out[j] += right[j];                                       \
-      return;                                                                                     \
-    }                                                                                             \
+  TARGET static inline void name##_leaf(const T *x, int64_t rows, int64_t step, int64_t n, double *out) { \
     double s[LANES][COLUMNS];                                                                     \
     for (int l = 0; l < LANES; l++) {                                                             \
       double lane[COLUMNS] = {0};                                                                 \
-      for (int64_t i = l; i < n; i += LANES)                                                      \
-        for (int j = 0; j < COLUMNS; j++) lane[j] += (double)x[i * step + j];                     \
+      for (int64_t i = l; i < rows; i += LANES)                                                   \
+        for (int64_t j = 0; j < n; j++) lane[j] += (double)x[i * step + j];                       \
       memcpy(s[l], lane, sizeof lane);                                                            \
     }                                                                                             \
-    for (int j = 0; j < COLUMNS; j++)                                                             \
+    for (int64_t j = 0; j < n; j++)                                                               \
       out[j] = ((s[0][j] + s[1][j]) + (s[2][j] + s[3][j])) + ((s[4][j] + s[5][j]) + (s[6][j] + s[7][j]));\
+  }                                                                                               \
+  TARGET static void name##_columns(const T *x, int64_t rows, int64_t step, int64_t n, double *out) { \
+    if (rows > BLOCK) {                                                                           \
+      double right[COLUMNS];                                                                      \
+      name##_columns(x, rows / 2, step, n, out);                                                  \
+      name##_columns(x + rows / 2 * step, rows - rows / 2, step, n, right);                       \
+      for (int64_t j = 0; j < n; j++) out[j] += right[j];                                         \
+    } else if (n == COLUMNS) {                                                                    \
+      name##_leaf(x, rows, step, COLUMNS, out);                                                   \
+    } else {                                                                                      \
+      name##_leaf(x, rows, step, n, out);                                                         \
+    }                                                                                             \
   }
 COLUMN_SUMS(double, , double)
 COLUMN_SUMS(wide_double, CR__WIDE, double)
@@ -58,13 +63,14 @@ COLUMN_SUMS(float, , float)
 COLUMN_SUMS(wide_float, CR__WIDE, float)
 COLUMN_SUMS(widest_float, CR__WIDEST, float)
 
-static void columns_of(const cr_array *row, double *sums) {
-  static void (*const of_doubles[])(const double *, int64_t, int64_t, double *) = {double_columns, wide_double_columns,
-                                                                                   widest_double_columns};
-  static void (*const of_floats[])(const float *, int64_t, int64_t, double *) = {float_columns, wide_float_columns,
-                                                                                 widest_float_columns};
-  if (row->dtype == CR_FLOAT64) of_doubles[cr__version()](row->data, row->count, row->stride[0], sums);
-  else of_floats[cr__version()](row->data, row->count, row->stride[0], sums);
+/* n columns, the first of which is this. */
+static void columns_of(const cr_array *first, int64_t n, double *sums) {
+  static void (*const of_doubles[])(const double *, int64_t, int64_t, int64_t, double *) = {double_columns, wide_double_columns,
+                                                                                            widest_double_columns};
+  static void (*const of_floats[])(const float *, int64_t, int64_t, int64_t, double *) = {float_columns, wide_float_columns,
+                                                                                          widest_float_columns};
+  if (first->dtype == CR_FLOAT64) of_doubles[cr__version()](first->data, first->count, first->stride[0], n, sums);
+  else of_floats[cr__version()](first->data, first->count, first->stride[0], n, sums);
 }
 
 double cr__sum_of(const double *x, int64_t n) { return double_sum(x, n, 1); }
@@ -77,7 +83,7 @@ static double sum_row(const cr_array *row) {
 typedef struct sum_job {
   cr__rows_view v;
   cr_array *out;
-  int64_t run, strips;     /* neighbouring rows, and how many strips of COLUMNS they make */
+  int64_t run, strips;     /* neighbouring rows, and how many strips of COLUMNS or fewer they make */
 } sum_job;
 
 /* Rows that lie side by side, as when the first axis of a matrix goes: a few at a time, along their common axis. */
@@ -87,13 +93,9 @@ static void sum_strips(void *context, int64_t from, int64_t to) {
     int64_t first = strip % job->strips * COLUMNS, k = strip / job->strips * job->run + first, left = job->run - first;
     cr_array row = cr__row_at(&job->v, k);
     double sums[COLUMNS];
-    if (left < COLUMNS)
-      for (int64_t j = 0; j < left; j++) {
-        cr_array one = cr__row_at(&job->v, k + j);
-        sums[j] = sum_row(&one);
-      }
-    else columns_of(&row, sums);
-    for (int64_t j = 0; j < left && j < COLUMNS; j++) cr_array_set(job->out, k + j, sums[j]);
+    if (left > COLUMNS) left = COLUMNS;
+    columns_of(&row, left, sums);
+    for (int64_t j = 0; j < left; j++) cr_array_set(job->out, k + j, sums[j]);
   }
 }
 
@@ -177,8 +179,9 @@ static void sum_emit(cr_emit_context *c) {
     cr_array_init(&out.array, (cr_dtype)c->out.array.dtype, v.kept.rank, v.kept.dim);
     cr_emit_loops(c, v.kept.rank, v.kept.dim);
     cr_emit_store(c, &out, level, CR_FLOAT64,
-                  cr_emit_text(c, "sum_%s(%s, %lld, %lld)", cr_emit_type((cr_dtype)kept.array.dtype), cr_emit_pointer(c, &kept, level),
-                               (long long)v.row.count, (long long)(v.row.rank ? v.row.stride[0] : 0)));
+                  cr_emit_text(c, "sum_%s(%s, %lld, %lld)", cr_emit_type((cr_dtype)kept.array.dtype),
+                              cr_emit_pointer(c, &kept, level), (long long)v.row.count,
+                              (long long)(v.row.rank ? v.row.stride[0] : 0)));
     cr_emit_close(c, v.kept.rank);
   }
 }
@@ -335,7 +338,8 @@ static void call_any(cr_call *c) { call_reduction(c, cr_any, false); }
 static const cr_op *const recorded[] = {&sum_op, &prod_op, &all_op, &any_op, NULL};
 
 const cr_function cr__reduce_functions[] = {
-  {.ops = recorded, .signature = "sum(input, dim=None, keepdim=False, *, dtype=None)", .call = call_sum, .family = "reduction",
+  {.ops = recorded, .signature = "sum(input, dim=None, keepdim=False, *, dtype=None)", .call = call_sum,
+   .family = "reduction",
    .doc = "Sum over axes, all of them without dim; integers and bools give int64.",
    .derivative = "the cotangent spread over the axes that went",
    .samples = "sum(x:(2,3)); sum(x:(2,3,2), dim=(0,-1)); sum(x:(2,3), dim=1, keepdim=True)"},

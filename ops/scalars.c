@@ -6,23 +6,10 @@
 #include "internal.h"
 #include "ops.h"
 #include "rowmath.h"
+#include "rownumbers.h"
 
 #define INT_UNARY UNARY
 #define INT_BINARY BINARY
-
-enum {
-  BEFORE_ROWS = CR__FIRST_ROW - 1,
-#define UNARY(name, ...) ROW_##name,
-#define BINARY(name, ...) ROW_##name,
-#define COMPARE(name, ...) ROW_##name,
-#define COMPARE1(name, ...) ROW_##name,
-#include "elementwise.def"
-#undef UNARY
-#undef BINARY
-#undef COMPARE
-#undef COMPARE1
-  ROW_guarded_mul
-};
 
 void cr__scalar_run(cr_tape *t, uint32_t from, uint32_t to) {
   const cr_node *node = t->node;

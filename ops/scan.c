@@ -325,7 +325,8 @@ static void call_cummin(cr_call *c) {
 static const cr_op *const recorded[] = {&scan_op, &logcumsumexp_op, &gap_op, &cummax_op, &cummin_op, NULL};
 
 const cr_function cr__scan_functions[] = {
-  {.ops = recorded, .signature = "linear_scan(a, b, s0=0, dim=-1, reverse=False)", .call = call_linear_scan, .family = "scan",
+  {.ops = recorded, .signature = "linear_scan(a, b, s0=0, dim=-1, reverse=False)", .call = call_linear_scan,
+   .family = "scan",
    .doc = "The linear recurrence s_t = a_t s_(t-1) + b_t from s0, which has the shape of a without dim.",
    .derivative = "to b, the scan of the cotangent in the other direction; to a, that times s_(t-1)",
    .samples = "linear_scan(a:(4), b:(4), s:()); linear_scan(a:(2,3), b:(2,3), dim=0); linear_scan(a:(2,3), b:(3), s:(2), "

@@ -52,7 +52,8 @@ static int slice_check(const cr_infer *c) {
     if (s->step[i] < -most || s->step[i] > most || s->start[i] < 0 || s->dim[i] > x->dim[i]) return 0;
     int64_t stride = s->step[i] < 0 ? -s->step[i] : s->step[i], last = s->dim[i] - 1;
     if (last > 0 && stride > x->dim[i]) return 0;
-    if (last >= 0 && (s->start[i] >= x->dim[i] || s->start[i] + last * s->step[i] < 0 || s->start[i] + last * s->step[i] >= x->dim[i]))
+    if (last >= 0 &&
+        (s->start[i] >= x->dim[i] || s->start[i] + last * s->step[i] < 0 || s->start[i] + last * s->step[i] >= x->dim[i]))
       return 0;
   }
   return 1;

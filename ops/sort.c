@@ -204,7 +204,8 @@ static void call_median(cr_call *c) {
 static const cr_op *const recorded[] = {&argsort_op, NULL};
 
 const cr_function cr__sort_functions[] = {
-  {.ops = recorded, .signature = "argsort(input, dim=-1, descending=False, stable=False)", .call = call_argsort, .family = "sorting",
+  {.ops = recorded, .signature = "argsort(input, dim=-1, descending=False, stable=False)", .call = call_argsort,
+   .family = "sorting",
    .doc = "Positions in sorted order, int64; always stable, NaN counts as the largest.",
    .derivative = "none: the result is integers",
    .samples = "index_select(x:(4), 0, argsort(y:(4)))"},

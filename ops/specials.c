@@ -45,7 +45,8 @@ static cr_var betainc_jvp(cr_jvp_rule *c) {
   return sum;
 }
 static void betainc_emit(cr_emit_context *c) {
-  cr_emit_map(c, &c->out, 3, c->in, c->out.array.dtype == CR_FLOAT32 ? "(float)betainc((double)$0, (double)$1, (double)$2)" : "betainc($0, $1, $2)");
+  const int single = c->out.array.dtype == CR_FLOAT32;
+  cr_emit_map(c, &c->out, 3, c->in, single ? "(float)betainc((double)$0, (double)$1, (double)$2)" : "betainc($0, $1, $2)");
 }
 static const cr_op betainc_op = {
   .name = "betainc", .check = cr__check_floats, .arity = 3, .prepare = betainc_prepare, .infer = betainc_infer,

@@ -44,6 +44,7 @@ const cr_op_table *cr_standard_ops(void) {
   static const cr_op_table table = {
     .rows = cr__rows,
     .n_rows = &cr__n_rows,
+    .few = cr__few,
     .scalar_sweep = cr__scalar_sweep,
     .scalar_run = cr__scalar_run,
     .scalar_strips = cr__scalar_strips,

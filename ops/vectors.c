@@ -1,6 +1,6 @@
-/* See vectors.h. float32 is computed in double and rounded once, by branch-free forms of what rowmath.h has, which compilers
- * turn into vectors, and by the vector functions of the C library: their errors of a few ulp of a double are far below the
- * rounding to float. */
+/* See vectors.h. Most rows are computed in float (singlemath.h), the others in double and rounded once, by branch-free forms of
+ * what rowmath.h has, which compilers turn into vectors, and by the vector functions of the C library: their errors of a few
+ * ulp of a double are far below the rounding to float. */
 #include "vectors.h"
 
 #include <stddef.h>
@@ -122,18 +122,21 @@ static void put_last(int64_t n, const float *whole, float *out) {
   memcpy(n < WHOLE ? out : out + n - WHOLE, whole, n < WHOLE ? (size_t)n * sizeof *out : WHOLE * sizeof *out);
 }
 
-static void loop_dense(int row, int64_t n, const float *a, const float *b, float *out) {
+typedef void loop(int64_t n, const float *a, const float *b, float *out);
+
+/* Operands go on by their steps of 0 or 1. */
+static void loop_whole(loop *f, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *out) {
   const int64_t even = n & ~(int64_t)(WHOLE - 1);
-  void (*loop)(int64_t, const float *, const float *, float *) = widest(row)->loop;
   float last[3][WHOLE];
   if (even == n) {
-    if (n) loop(n, a, b, out);
+    if (n) f(n, a, b, out);
     return;
   }
   if (!even) memset(last, 0, sizeof last);
-  fill(n, a, last[0]), fill(n, b, last[1]);
-  if (even) loop(even, a, b, out);
-  loop(WHOLE, last[0], last[1], last[2]);
+  if (sa) fill(n, a, last[0]);
+  if (sb) fill(n, b, last[1]);
+  if (even) f(even, a, b, out);
+  f(WHOLE, sa ? last[0] : a, sb ? last[1] : b, last[2]);
   put_last(n, last[2], out);
 }
 
@@ -155,14 +158,16 @@ static void pull_dense(int row, int k, int64_t n, const float *a, const float *b
 }
 
 void cr__vector_loop(int row, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *out) {
+  const cr__vector_row *r = widest(row);
   float buffer[2][BLOCK];
-  if (sa == 1 && sb == 1) {
-    loop_dense(row, n, a, b, out);
+  loop *with_one = !sa && sb == 1 ? r->with_one[0] : sa == 1 && !sb ? r->with_one[1] : NULL;
+  if (with_one || (sa == 1 && sb == 1)) {
+    loop_whole(with_one ? with_one : r->loop, n, a, sa, b, sb, out);
     return;
   }
   for (int64_t at = 0; at < n; at += BLOCK) {
     int64_t m = n - at < BLOCK ? n - at : BLOCK;
-    loop_dense(row, m, dense(a, sa, at, m, buffer[0]), dense(b, sb, at, m, buffer[1]), out + at);
+    loop_whole(r->loop, m, dense(a, sa, at, m, buffer[0]), 1, dense(b, sb, at, m, buffer[1]), 1, out + at);
   }
 }
 

@@ -12,9 +12,10 @@ void cr__vector_loop(int row, int64_t n, const float *a, int64_t sa, const float
 void cr__vector_pull(int row, int k, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, const float *y,
                      int64_t sy, const float *g, int64_t sg, float *out);
 
-/* The rows' loops over dense arrays of a multiple of 16 elements. */
+/* The rows' loops over dense arrays of a multiple of 16 elements; the same with one number as operand a or b, NULL for most rows. */
 typedef struct cr__vector_row {
   void (*loop)(int64_t n, const float *a, const float *b, float *out);
+  void (*with_one[2])(int64_t n, const float *a, const float *b, float *out);
   void (*pull[2])(int64_t n, const float *a, const float *b, const float *y, const float *g, float *out);
 } cr__vector_row;
 /* By row, for wider vectors than those of vectors.c; NULL where there are none. */

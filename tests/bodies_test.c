@@ -1,6 +1,8 @@
 /* Bodies: memory of long chains, functions of the language, errors, lives, nesting, each allocation made to fail. */
 #include "compare_bodies.h"
 
+#include "jit.h"
+
 /* Memory: a chain of 1,000 layers by blocks of 32 */
 
 typedef struct meter {
@@ -391,6 +393,116 @@ static void each_allocation_in_turn(void **state) {
   print_message("%ld failing allocations\n", total);
 }
 
+/* Compiled */
+
+/* A loop over numbers, and its derivative: x, w to y, dy/dx, dy/dw. */
+static cr_fn *loop_of_numbers(cr_tape *t, const char *text, cr_dtype dtype) {
+  cr_program *p = cr_program_new(t, dtype);
+  cr_var x = dtype == CR_FLOAT64 ? cr_input(t, 0.3) : tensor(t, dtype, 1, (int64_t[]){40}, 1), in[2] = {x}, out[3];
+  cr_results r;
+  in[1] = dtype == CR_FLOAT64 ? cr_input(t, 0.8) : tensor(t, dtype, 1, (int64_t[]){40}, 2);
+  if (!p) return NULL;
+  cr_program_bind(p, "x", in[0]), cr_program_bind(p, "w", in[1]);
+  if (cr_program_run(p, text, strlen(text), &r, NULL) != CR_OK) return NULL;
+  out[0] = r.value[0];
+  if (cr_grad(out[0], 2, in, out + 1) != CR_OK) return NULL;
+  return cr_capture(t, 2, in, 3, out, 0, NULL, CR_FN_EXACT);
+}
+
+static const char loop_text[] = "f(h, i, w) = {u = sin(h * w) + i / 10; tanh(u) * exp(-h)}; sum(fori(f, x, 50, w))";
+
+static cr_status run_loop(const cr_fn *f, cr_workspace *w, void *out) {
+  static double number[2] = {0.3, 0.8};
+  static float vector[2][40];
+  cr_array in[2], to[3];
+  char *at = out;
+  for (int k = 0; k < 40; k++) vector[0][k] = (float)sin(k), vector[1][k] = (float)cos(k);
+  for (int k = 0; k < 2; k++) in[k] = cr_fn_input(f, k), in[k].data = in[k].dtype == CR_FLOAT64 ? (void *)&number[k] : vector[k];
+  for (int k = 0; k < 3; k++) {
+    to[k] = cr_fn_output(f, k), to[k].data = at;
+    at += to[k].dtype == CR_FLOAT64 ? sizeof(double) : (size_t)to[k].count * sizeof(float);
+  }
+  return cr_fn_run(f, w, in, to);
+}
+
+static void compiled_bodies_have_the_bits_of_replay(void **state) {
+  (void)state;
+  static const char *const texts[] = {
+    loop_text, "g(u) = {v = u * u; v + 1}; f(h, i, w) = cond(h > 0.5, sin, g, h * w); fori(f, x, 30, w, count=20)",
+    "k(h, i, w) = h * w + cos(h); f(h, i, w) = fori(k, h, 4, w) + checkpoint(exp, -h); fori(f, x, 5, w)",
+    "f(u, w) = u^3 + u - w; root(f, 1.0, w) * x"};
+  for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
+    cr_tape *t = cr_new();
+    cr_fn *f = loop_of_numbers(t, texts[k], CR_FLOAT64);
+    double before[3], after[3];
+    char note[300];
+    if (!f) fail_msg("%s: %s", texts[k], cr_error_text(t));
+    cr_workspace *w = cr_workspace_new(f), *late;
+    assert_int_equal(run_loop(f, w, before), CR_OK);
+    for (int again = 0; again < 2; again++) {
+      assert_int_equal(cr_fn_compile(f, &(cr_jit_options){.always = 1}, note, sizeof note), CR_OK);
+      if (!strstr(note, "not compiled") && !strstr(note, "bod")) fail_msg("%s: %s", texts[k], note);
+      late = cr_workspace_new(f);
+      assert_int_equal(run_loop(f, w, after), CR_OK);
+      assert_memory_equal(before, after, sizeof before);
+      assert_int_equal(run_loop(f, late, after), CR_OK);
+      assert_memory_equal(before, after, sizeof before);
+      cr_workspace_free(late);
+    }
+    cr_workspace_free(w);
+    cr_fn_free(f);
+    cr_free(t);
+  }
+}
+
+/* float32 is computed in another way then: by that function alone. */
+static void compiling_changes_no_other_function(void **state) {
+  (void)state;
+  static float before[81], after[81], compiled[81];
+  cr_tape *t = cr_new();
+  static const char text[] = "f(h, i, w) = tanh(sin(h * w)) * exp(-h); sum(fori(f, x, 50, w))";
+  cr_fn *f = loop_of_numbers(t, text, CR_FLOAT32), *g = loop_of_numbers(t, text, CR_FLOAT32);
+  if (!f || !g) fail_msg("%s", cr_error_text(t));
+  cr_workspace *w = cr_workspace_new(f), *v = cr_workspace_new(g);
+  assert_int_equal(run_loop(g, v, before), CR_OK);
+  assert_int_equal(cr_fn_compile(f, &(cr_jit_options){.always = 1}, NULL, 0), CR_OK);
+  assert_int_equal(run_loop(f, w, compiled), CR_OK);
+  assert_int_equal(run_loop(g, v, after), CR_OK);
+  assert_memory_equal(before, after, sizeof before);
+  for (int k = 0; k < 81; k++) assert_true(fabsf(compiled[k] - before[k]) <= 1e-4f * (1 + fabsf(before[k])));
+  cr_workspace_free(w);
+  cr_workspace_free(v);
+  cr_fn_free(f);
+  cr_fn_free(g);
+  cr_free(t);
+}
+
+static void compiling_may_run_out_of_memory(void **state) {
+  (void)state;
+  double want[3], out[3];
+  long total = 0;
+  for (long n = 0; n <= total; n++) {
+    count_calls m = {0, 0, 0};
+    cr_tape *t = cr_new_with(cr_standard_ops(), &(cr_allocator){counted, &m});
+    cr_fn *f = loop_of_numbers(t, loop_text, CR_FLOAT64);
+    assert_non_null(f);
+    long before = m.calls;
+    m.fail_at = n ? before + n : 0;
+    cr_status status = cr_fn_compile(f, &(cr_jit_options){.compiler = "/none"}, NULL, 0);
+    assert_true(status == CR_OK || status == CR_NO_MEMORY);
+    m.fail_at = 0;
+    if (!n) total = m.calls - before;
+    cr_workspace *w = cr_workspace_new(f);
+    assert_int_equal(run_loop(f, w, n ? out : want), CR_OK);
+    if (n) assert_memory_equal(out, want, sizeof out);
+    cr_workspace_free(w);
+    cr_fn_free(f);
+    cr_free(t);
+    assert_int_equal(m.live, 0);
+  }
+  print_message("%ld failing allocations\n", total);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(the_language_passes_functions),
@@ -401,6 +513,9 @@ int main(void) {
     cmocka_unit_test(bodies_are_recorded_without_values),
     cmocka_unit_test(runs_allocate_once),
     cmocka_unit_test(each_allocation_in_turn),
+    cmocka_unit_test(compiled_bodies_have_the_bits_of_replay),
+    cmocka_unit_test(compiling_changes_no_other_function),
+    cmocka_unit_test(compiling_may_run_out_of_memory),
     cmocka_unit_test(a_long_chain_takes_the_root_of_its_memory),
     cmocka_unit_test(a_scan_in_stretches_too),
   };

@@ -106,8 +106,9 @@ static void threaded(setup *s) { cr_set(s->tape, CR_THREADS, 3), s->units = 3000
 
 static void every_setting_has_the_same_bits(void **state) {
   (void)state;
-  static void (*const settings[])(setup *s) = {clipped,     clipped_by_value, clipped_twice, loosely_clipped, dropping,
-                                               normalizing, without_rest,     in_one_batch,  noisy,           mixed, threaded};
+  static void (*const settings[])(setup *s) = {clipped,      clipped_by_value, clipped_twice, loosely_clipped,
+                                               dropping,     normalizing,      without_rest,  in_one_batch,
+                                               noisy,        mixed,            threaded};
   for (size_t k = 0; k < sizeof settings / sizeof *settings; k++) {
     compare(settings[k], "adam(lr=0.02)", 1);
     compare(settings[k], "momentum(lr=0.05, weight_decay=0.01)", 1);

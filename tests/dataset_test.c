@@ -511,6 +511,7 @@ int main(int argc, char **argv) {
       cmocka_unit_test(csv_test),       cmocka_unit_test(decimal_test),       cmocka_unit_test(damaged_csv_test),
       cmocka_unit_test(arguments_test), cmocka_unit_test(bad_arguments_test), cmocka_unit_test(shipped_test),
       cmocka_unit_test(columns_test),   cmocka_unit_test(files_test),         cmocka_unit_test(split_test),
-      cmocka_unit_test(no_class_test),  cmocka_unit_test(tokens_test),        cmocka_unit_test(align_test),     cmocka_unit_test(synthetic_test),     cmocka_unit_test(shuffle_test)};
+      cmocka_unit_test(no_class_test),  cmocka_unit_test(tokens_test),        cmocka_unit_test(align_test),
+      cmocka_unit_test(synthetic_test), cmocka_unit_test(shuffle_test)};
   return cmocka_run_group_tests(tests, open_folder, close_folder);
 }

@@ -1,4 +1,4 @@
-/* Matrices: products over every kind of stride, kernels against plain sums, gradients at singular matrices, batches, errors. */
+/* Matrices: products over all strides, kernels against plain sums, gradients at singular matrices, batches, errors. */
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -22,9 +22,11 @@ static const char *const programs[] = {
   "X = param [[1, 2], [4, 5]]; sum(concatenate([X, X.T], dim=1)) + var(X) + vector_norm(X) + prod(X)",
   "X = param [0.3, 0.7]; binary_cross_entropy(X, [0, 1]) + mse_loss(X, [1, 1]) + sum(where(X > 0.5, X, 0))",
   "f(u) = sin(u^2) + exp(-u); x = 3; f(x) + f(x / 2)",
-  "X = param [[[1, 2, 4], [3, 1, 2]]]; sum(max_pool1d(conv1d(X, X, [0.5], padding=1), 2)) + sum(conv_transpose1d(X, X[0][:, None], stride=2))",
+  "X = param [[[1, 2, 4], [3, 1, 2]]]; sum(max_pool1d(conv1d(X, X, [0.5], padding=1), 2))"
+  " + sum(conv_transpose1d(X, X[0][:, None], stride=2))",
   "X = param [[1, 2], [3, 0.5]]; sum(scaled_dot_product_attention(X, X, X)) + sum(interpolate(X[None], 3, mode='linear'))",
-  "X = param [[0.1, 0.2, 0.3, 0.4]]; (h, c) = lstm_gates(X, [[0.5]]); sum(h * c) + sum(gru_gates(X[:, :3], X[:, 1:], [[0.5]]))",
+  "X = param [[0.1, 0.2, 0.3, 0.4]]; (h, c) = lstm_gates(X, [[0.5]]); sum(h * c)"
+  " + sum(gru_gates(X[:, :3], X[:, 1:], [[0.5]]))",
   "X = param [[0.1, 0.2, 0.3]]; sum(gru_sequence(X[None], X, [[0.5]], X[0])) + cross_entropy(X, [1])",
   "X = param [1, 2, 3]; sum(einsum('i,j->ij', X, X)) + sum(gather(X, 0, [0, 0, 2])) + sum(layer_norm(X, [3]))",
 };

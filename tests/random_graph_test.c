@@ -1,17 +1,20 @@
 /* Random graphs and random expressions.
  *
- *   random_graph_test [GRAPHS [EXPRESSIONS [SEED]]]     defaults 200, 20000, 1; also from CR_GRAPHS, CR_EXPRESSIONS, CR_SEED
+ *   random_graph_test [GRAPHS [EXPRESSIONS [SEED [CC]]]]  defaults 200, 20000, 1; also from CR_GRAPHS, CR_EXPRESSIONS, CR_SEED
  *
  * A random graph is a list of steps that know the shapes and ranges of their operands, so that every function stays inside
  * its domain. Its derivatives are checked to second order in both modes; value and gradient are captured, rewritten, planned
- * and run, and must have the same bits; graphs of elementwise steps are also run number by number on scalars and compared. A failing graph is cut down to its first failing step. Random expressions, most of them
- * slightly broken, must give a value and derivatives, or one error with a text. */
+ * and run, and must have the same bits, and again when compiled by CC, where one is named; graphs of elementwise steps are
+ * also run number by number on scalars and compared. A failing graph is cut down to its first failing step. Random
+ * expressions, most of them slightly broken, must give a value and derivatives, and the same bits when captured (one in 40
+ * compiled), or one error with a text. */
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "function.h"
+#include "cr_config.h"
+#include "jit.h"
 #include "samples.h"
 
 /* Random choices from one stream */
@@ -277,29 +280,61 @@ static int derivatives_hold(const program *p, int n, char *text, size_t size) {
   return status == CR_OK;
 }
 
+static size_t bytes_of(const cr_array *a) { return (size_t)a->count * cr_dtype_size((cr_dtype)a->dtype); }
+
 /* The node's numbers row-major, in new memory. */
 static cr_array copy_of(cr_var v) {
   cr_array a = cr_view(v), copy;
   cr_array_init(&copy, (cr_dtype)a.dtype, a.rank, a.dim);
-  copy.data = malloc((size_t)a.count * sizeof(double) + 1);
+  copy.data = malloc(bytes_of(&copy) + 1);
   cr_array_copy(&copy, &a);
   return copy;
 }
 
-/* Value and gradient as a captured function, with these passes and bound on memory, have the bits that the tape has. */
-static int same_bits(cr_tape *t, int n, const cr_var *x, const cr_var *out, unsigned passes, size_t bound) {
-  cr_fn *f = cr_capture_within(t, n, x, n + 1, out, 0, NULL, passes, bound);
-  cr_workspace *w = f ? cr_workspace_new(f) : NULL;
-  cr_array in[MOST_STEPS], got[MOST_STEPS];
-  for (int k = 0; k < n; k++) in[k] = copy_of(x[k]);
-  for (int k = 0; k <= n; k++) got[k] = copy_of(out[k]), memset(got[k].data, 0x5a, (size_t)got[k].count * sizeof(double));
-  int same = w && cr_fn_run(f, w, in, got) == CR_OK;
-  for (int k = 0; k <= n; k++) {
-    cr_array want = copy_of(out[k]);
-    same = same && !memcmp(want.data, got[k].data, (size_t)want.count * sizeof(double));
-    free(want.data), free(got[k].data);
+/* NaN is NaN. */
+static int same_numbers(const cr_array *a, const cr_array *b) {
+  const size_t size = cr_dtype_size((cr_dtype)a->dtype);
+  for (int64_t k = 0; k < a->count; k++) {
+    double x = cr_array_get(a, k), y = cr_array_get(b, k);
+    if (memcmp((char *)a->data + (size_t)k * size, (char *)b->data + (size_t)k * size, size) && !(isnan(x) && isnan(y))) return 0;
   }
-  for (int k = 0; k < n; k++) free(in[k].data);
+  return a->dtype == b->dtype && a->count == b->count;
+}
+
+static const char *compiler; /* NULL: nothing is compiled */
+static int n_compiled;
+
+/* Without the passes that take long; 0 with a message when it fails. */
+static int compile(cr_fn *f) {
+  char flags[500], note[300];
+  snprintf(flags, sizeof flags, "%s -O1", cr_jit_flags());
+  cr_jit_options o = {.compiler = compiler, .flags = flags, .exact = 1, .always = 1};
+  int good = cr_fn_compile(f, &o, note, sizeof note) == CR_OK && (!strstr(note, "not compiled") || strstr(note, "no step"));
+  if (!good) printf("%s\n", note);
+  n_compiled += strstr(note, " of ") != NULL;
+  return good;
+}
+
+enum { MOST_OUT = 160 };
+
+/* n leaves and m results as a captured function, with these passes and bound on memory, and compiled or not, have the bits
+ * that the tape has. What was read while recording cannot be captured. */
+static int same_bits(cr_tape *t, int n, const cr_var *x, int m, const cr_var *out, unsigned passes, size_t bound, int compiled) {
+  cr_fn *f = cr_capture_within(t, n, x, m, out, 0, NULL, passes, bound);
+  if (!f && strstr(cr_error_text(t), "were read when it was recorded")) return cr_clear_error(t), 1;
+  cr_workspace *w = f ? cr_workspace_new(f) : NULL;
+  cr_array in[MOST_STEPS], got[MOST_OUT], want[MOST_OUT];
+  int same = w && m <= MOST_OUT;
+  for (int k = 0; same && k < n; k++) in[k] = copy_of(x[k]);
+  for (int k = 0; same && k < m; k++) got[k] = copy_of(out[k]), want[k] = copy_of(out[k]);
+  const int taken = same;
+  for (int round = 0; same && round <= compiled; round++) {
+    for (int k = 0; k < m; k++) memset(got[k].data, 0x5a, bytes_of(&got[k]));
+    same = (!round || compile(f)) && cr_fn_run(f, w, in, got) == CR_OK;
+    for (int k = 0; k < m; k++) same = same && same_numbers(&want[k], &got[k]);
+  }
+  for (int k = 0; taken && k < m; k++) free(want[k].data), free(got[k].data);
+  for (int k = 0; taken && k < n; k++) free(in[k].data);
   cr_workspace_free(w);
   cr_fn_free(f);
   return same;
@@ -317,7 +352,8 @@ static int scalars_hold(const program *p, char *text, size_t size) {
     cr_var one = run(t, p, p->n, e, s);
     cr_sweep *scalar = cr_backward(one);
     cr_var out[MOST_STEPS] = {one};
-    ok = cr_grad(one, p->n_leaves, s, out + 1) == CR_OK && same_bits(t, p->n_leaves, s, out, CR_FN_EXACT, 0);
+    ok = cr_grad(one, p->n_leaves, s, out + 1) == CR_OK &&
+         same_bits(t, p->n_leaves, s, p->n_leaves + 1, out, CR_FN_EXACT, 0, compiler && !e);
     worst = fmax(worst, fabs(cr_value(one) - whole[e]) / (1 + fabs(whole[e])));
     for (int k = 0; k < p->n_leaves; k++) {
       cr_adjoint_read(sweep, v[k], bar, N * N);
@@ -340,7 +376,8 @@ static int captured_holds(const program *p, int n, char *text, size_t size) {
   int ok = cr_grad(out[0], p->n_leaves, v, out + 1) == CR_OK;
   for (int round = 0; ok && round < 2; round++) {
     for (int k = 0; ok && k < 4; k++)
-      ok = same_bits(t, p->n_leaves, v, out, k % 2 ? CR_FN_EXACT : CR_FN_EXACT & ~(unsigned)CR_FN_BLOCK, (size_t)k / 2);
+      ok = same_bits(t, p->n_leaves, v, p->n_leaves + 1, out, k % 2 ? CR_FN_EXACT : CR_FN_EXACT & ~(unsigned)CR_FN_BLOCK,
+                     (size_t)k / 2, compiler && round && k == 1);
     for (int k = 0; k < p->n_leaves; k++) {
       cr_array a = cr_view(v[k]);
       for (int64_t i = 0; i < a.count; i++) cr_array_set(&a, i, cr_array_get(&a, i) * 0.99);
@@ -463,18 +500,27 @@ static void spoil(writer *w) {
 }
 
 typedef struct tally {
-  long values, gradients, errors, silent;
+  long values, gradients, errors, silent, differ;
 } tally;
 
-static void differentiate(cr_var y, int n, const cr_var *x, tally *count) {
-  cr_var out[8];
-  if (cr_is_poison(y) || cr_dtype_of(y) < CR_FLOAT32) return;
-  if (!cr_backward(y) || cr_grad(y, n, x, out) != CR_OK) {
+/* The gradients of one result, behind the results in out; how many there are then. */
+static int differentiate(cr_var y, int n, const cr_var *x, cr_var *out, int m, tally *count) {
+  if (cr_is_poison(y) || cr_dtype_of(y) < CR_FLOAT32) return m;
+  if (!cr_backward(y) || cr_grad(y, n, x, out + m) != CR_OK) {
     count->errors++;
     count->silent += !*cr_error_text(y.tape);
-  } else {
-    count->gradients++;
+    return m;
   }
+  count->gradients++;
+  return m + n;
+}
+
+/* All results with their gradients as one captured function. */
+static void capture(writer *w, cr_tape *t, int m, const cr_var *out, const cr_var *x, tally *count) {
+  if (!m || cr_error(t) != CR_OK) return;
+  if (same_bits(t, 4, x, m, out, CR_FN_EXACT, 0, compiler && count->values % 40 == 0)) return;
+  printf("differs when captured or compiled: %s\n%s\n", w->text, cr_error_text(t));
+  count->differ++;
 }
 
 static void evaluate(writer *w, cr_tape *t, cr_program *p, const cr_var *x, tally *count) {
@@ -487,7 +533,12 @@ static void evaluate(writer *w, cr_tape *t, cr_program *p, const cr_var *x, tall
     if (!*cr_error_text(t)) count->silent++, printf("no text for: %s\n", w->text);
   } else {
     count->values++;
-    for (int k = 0; k < results.n; k++) differentiate(results.value[k], 4, x, count);
+    cr_var out[MOST_OUT];
+    int m = 0;
+    for (int k = 0; k < results.n; k++)
+      if (!cr_is_poison(results.value[k])) out[m++] = results.value[k];
+    for (int k = 0; k < results.n && m + 4 <= MOST_OUT; k++) m = differentiate(results.value[k], 4, x, out, m, count);
+    capture(w, t, m, out, x, count);
   }
   cr_clear_error(t);
   cr_reset(t, mark);
@@ -511,7 +562,7 @@ static cr_tape *expression_tape(cr_program **p, cr_var *x) {
 
 static int run_expressions(long n, uint64_t seed) {
   enum { FRESH = 2000 };
-  tally count = {0, 0, 0, 0};
+  tally count = {0, 0, 0, 0, 0};
   cr_tape *t = NULL;
   cr_program *p = NULL;
   cr_var x[4];
@@ -531,9 +582,9 @@ static int run_expressions(long n, uint64_t seed) {
     evaluate(&w, t, p, x, &count);
   }
   cr_free(t);
-  printf("%ld expressions: %ld values, %ld gradients, %ld errors, %ld without a text\n", n, count.values, count.gradients,
-         count.errors, count.silent);
-  return count.silent == 0;
+  printf("%ld expressions: %ld values, %ld gradients, %ld errors, %ld without a text, %ld differ when captured\n", n,
+         count.values, count.gradients, count.errors, count.silent, count.differ);
+  return count.silent == 0 && count.differ == 0;
 }
 
 static long number(int argc, char **argv, int k, const char *variable, long fallback) {
@@ -545,8 +596,13 @@ int main(int argc, char **argv) {
   long graphs = number(argc, argv, 1, "CR_GRAPHS", 200), expressions = number(argc, argv, 2, "CR_EXPRESSIONS", 20000);
   uint64_t seed = (uint64_t)number(argc, argv, 3, "CR_SEED", 1);
   long wrong = 0;
+#if CR_HAVE_JIT
+  compiler = argc > 4 ? argv[4] : NULL;
+#endif
   printf("seed %llu\n", (unsigned long long)seed);
   for (long k = 0; k < graphs; k++) wrong += !check_graph(seed * 1000003 + (uint64_t)k);
   printf("%ld graphs, %ld wrong\n", graphs, wrong);
-  return !run_expressions(expressions, seed * 7919) || wrong > 0;
+  wrong += !run_expressions(expressions, seed * 7919);
+  printf("%d functions compiled\n", n_compiled);
+  return wrong > 0 || (compiler && n_compiled < graphs / 2);
 }

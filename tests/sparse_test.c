@@ -318,6 +318,46 @@ static void indices(void **state) {
   cr_free(t);
 }
 
+/* Bodies are looked through. */
+static void bodies(void **state) {
+  (void)state;
+  static const struct {
+    const char *text;
+    int64_t nonzeros, second; /* -1: not the Hessian */
+  } cases[] = {
+    {"f(h, v) = (h * v, sin(h)); scan(f, a:(6), x:(4,6))[0]", 6 * 5, -1},          /* elementwise: carry, and its sequence */
+    {"f(h, v) = (h * v, sin(h)); scan(f, a:(6), x:(4,6))[1]", 6 * (1 + 2 + 3 + 4), -1},
+    {"f(h, v) = (h + v, h * v); sum(scan(f, a:(), x:(5))[1])", 6, 30},             /* of two different ones */
+    {"f(h, v) = (h * v, v^2); scan(f, a:(), x:(5), reverse=True)[1]", 5, -1},
+    {"f(h, i) = [h[1], h[0], h[2]^2]; fori(f, x:(3), 3)", 3, -1},                  /* a permutation each step */
+    {"f(h, i) = h[[1, 2, 0]]^2; fori(f, x:(3), 2, count=1)", 6, -1},               /* after one step, or none */
+    {"f(v) = flip(v, 0)^2; cond(1, sin, f, x:(4))", 8, -1},
+    {"checkpoint(sin, x:(4))", 4, -1},
+    {"sum(checkpoint(exp, x:(5)))", 5, 5},
+    {"f(v, w) = eigvalsh(outer(v, v) + w); map(f, x:(4,3), w:(3,3))", 4 * 3 * (3 + 9), -1}, /* blocks, and what they share */
+    {"f(v) = cond(v[0] > 0, sin, cos, v); map(f, x:(4,3))", 4 * 3, -1},
+    {"f(x, c) = x^3 + x - c; root(f, [1.0, 1], c:(2)>0)", 4, -1},
+    {"g(h, v) = h * v; f(h, v) = (h, scan(g, h, v)); scan(f, a:(2), x:(3,2,2))[1]", 3 * 2 * (2 + 1), -1}, /* within each other */
+  };
+  for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+    sample s;
+    char error[400];
+    int64_t extra = 0;
+    if (!sample_make(&s, cases[k].text, strlen(cases[k].text), CR_FLOAT64, 3, error)) fail_msg("%s", error);
+    cr_var y = s.results.value[0];
+    assert_true(check_plan(1, &y, s.n_inputs, s.input, 0, 1e-10, cases[k].text, &extra));
+    int64_t nonzeros = cr_sparse_pattern_of(cr_sparse_jacobian(1, &y, s.n_inputs, s.input)).nonzeros;
+    if (cases[k].nonzeros >= 0 && nonzeros != cases[k].nonzeros)
+      fail_msg("%s: %lld nonzeros, not %lld", cases[k].text, (long long)nonzeros, (long long)cases[k].nonzeros);
+    if (cases[k].second >= 0) {
+      assert_true(check_plan(1, &y, s.n_inputs, s.input, 1, 1e-10, cases[k].text, &extra));
+      nonzeros = cr_sparse_pattern_of(cr_sparse_hessian(y, s.n_inputs, s.input)).nonzeros;
+      if (nonzeros != cases[k].second) fail_msg("%s: %lld nonzeros of the Hessian", cases[k].text, (long long)nonzeros);
+    }
+    sample_free(&s);
+  }
+}
+
 /* Random scalars: generic functions are nonzero wherever the pattern says so. */
 static void random_graphs(void **state) {
   int64_t zeros = 0;
@@ -706,6 +746,7 @@ int main(void) {
       cmocka_unit_test(products_of_matrices),
       cmocka_unit_test(rows_are_compressed_where_that_is_less),
       cmocka_unit_test(indices),
+      cmocka_unit_test(bodies),
       cmocka_unit_test(random_graphs),
       cmocka_unit_test(large_sets),
       cmocka_unit_test(sets_are_sets),

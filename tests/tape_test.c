@@ -138,7 +138,8 @@ static void errors_name_op_operands_and_place(void **state) {
   cr_site(t, "model.c", 12);
   cr_var bad = cr_add(a, b);
   assert_true(cr_is_poison(bad));
-  assert_string_equal(cr_error_text(t), "add(a: float64 (2, 3), b: float64 (2,)): shapes (2, 3) and (2,) do not broadcast [model.c:12]");
+  assert_string_equal(cr_error_text(t),
+                      "add(a: float64 (2, 3), b: float64 (2,)): shapes (2, 3) and (2,) do not broadcast [model.c:12]");
   cr_var later = cr_mul(bad, a); /* the first failure stays */
   assert_true(cr_is_poison(later));
   assert_int_equal(cr_error(t), CR_BAD_SHAPE);
@@ -187,7 +188,8 @@ static void replay_follows_new_leaves(void **state) {
   (void)state;
   cr_tape *t = cr_new();
   double data[2] = {1, 2};
-  cr_var s = cr_input(t, 3), x = cr_tensor_of(t, CR_FLOAT64, 1, (int64_t[]){2}, data), y = cr_sum_all(cr_mul(cr_mul(s, s), x));
+  cr_var s = cr_input(t, 3), x = cr_tensor_of(t, CR_FLOAT64, 1, (int64_t[]){2}, data),
+         y = cr_sum_all(cr_mul(cr_mul(s, s), x));
   assert_true(cr_value(y) == 27);
   cr_set_value(s, 2);
   cr_set_data(x, (double[]){5, 6});
@@ -239,7 +241,8 @@ static void hashes_follow_structure(void **state) {
 /* A little program that visits most of the engine; returns the tape's status. */
 static cr_status visit(cr_tape *t) {
   double data[6] = {1, 2, 3, 4, 5, 6};
-  cr_var a = cr_name(cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){2, 3}, data), "a"), s = cr_name(cr_input(t, 0.5), "s"), g[2], h[2];
+  cr_var a = cr_name(cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){2, 3}, data), "a"), s = cr_name(cr_input(t, 0.5), "s");
+  cr_var g[2], h[2];
   cr_var y = cr_sum_all(cr_exp(cr_mul(a, s)));
   cr_backward(y);
   cr_grad(y, 2, (cr_var[]){a, s}, g);

@@ -1,5 +1,5 @@
-/* Two tapes share nothing: threads with a tape each compute what one thread computes, to the bit; and so do the threads of one
- * tape. Run it under TSan too. */
+/* Two tapes share nothing: threads with a tape each compute what one thread computes, to the bit; and so do the threads of
+ * one tape. Run it under TSan too. */
 #include <math.h>
 #include <pthread.h>
 #include <stdarg.h>
@@ -67,8 +67,8 @@ static void threads_agree_to_the_bit(void **state) {
   for (int k = 0; k < THREADS; k++) assert_memory_equal(&each[k], &alone, sizeof alone);
 }
 
-/* A step of training, large enough that every kind of kernel is shared among threads: sums, products by either side transposed
- * and in batches, rows, elementwise with broadcasts, gathers, random numbers. */
+/* A step of training, large enough that every kind of kernel is shared among threads: sums, products by either side
+ * transposed and in batches, rows, elementwise with broadcasts, gathers, random numbers. */
 static const char layers[] =
   "E = param randn((97, 160), seed=1) / 9; W = param randn((160, 320), seed=2) / 12; b = param randn((320,), seed=3); "
   "V = param randn((320, 97), seed=4) / 17; i = cast(rand((300,), seed=5) * 97, 'int64'); "

@@ -1,7 +1,7 @@
 /* A second, tiny engine: reverse mode on scalars in a page, to read first and to check the real one against.
  *
  * Every operation appends a node that knows its operands and the two local derivatives at the current values. The reverse
- * sweep walks the nodes from last to first and hands each adjoint on, multiplied by the local derivatives: the chain rule. */
+ * sweep walks the nodes from last to first and hands each adjoint on, times the local derivatives: the chain rule. */
 #include "toy.h"
 
 #include <math.h>

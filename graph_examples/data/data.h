@@ -22,8 +22,8 @@ CR_API cr_status cr_refuse(cr_problem *p, cr_status status, const char *format, 
 #endif
   ;
 
-/* "unknown optimizer 'adma'; did you mean 'adam'?", or what there is. at(k): the k-th name, which ends at a bracket or comma,
- * as in a signature; NULL past the end. */
+/* "unknown optimizer 'adma'; did you mean 'adam'?", or what there is. at(k): the k-th name, which ends at a bracket or
+ * comma, as in a signature; NULL past the end. */
 CR_API cr_status cr_refuse_name(cr_problem *p, const char *what, const char *name, const char *(*at)(int k));
 
 /* Zeros of that shape in memory of their own, aligned to 64 bytes. */
@@ -175,8 +175,8 @@ CR_API cr_status cr_dataset_split(cr_dataset *first, cr_dataset *second, const c
  * already, its center and scale are what is applied; where d is, nothing happens. Constant features stay at 0. */
 CR_API cr_status cr_dataset_standardize(cr_dataset *d, const cr_dataset *fit, cr_problem *p);
 
-/* Makes d fit a model of like: its columns get like's order, its classes and characters like's numbers, by their names, and x
- * is standardised as like's was. Columns that like does not have go. Refuses classes and words that like does not have,
+/* Makes d fit a model of like: its columns get like's order, its classes and characters like's numbers, by their names, and
+ * x is standardised as like's was. Columns that like does not have go. Refuses classes and words that like does not have,
  * columns that d does not have, and examples of another shape. */
 CR_API cr_status cr_dataset_align(cr_dataset *d, const cr_dataset *like, cr_problem *p);
 

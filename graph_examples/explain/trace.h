@@ -130,8 +130,8 @@ void trace_warnings(trace *t);                             /* warnings.c */
 void put_with_adjoint(cr_buffer *b, tree s, void (*put)(cr_buffer *, tree), const char *adjoint);
 
 /* tables.c: sections of the text that are shown when asked for. */
-void trace_layers(const trace *t, cr_buffer *b);           /* every operation as a box: what adapts weights, what is passed on */
-void trace_blame(const trace *t, cr_buffer *b);            /* weights by |w dy/dw|, and what y does when each grows by a tenth */
+void trace_layers(const trace *t, cr_buffer *b);           /* operations as boxes: what adapts weights, what is passed on */
+void trace_blame(const trace *t, cr_buffer *b);            /* weights by |w dy/dw|; what y does when each grows by a tenth */
 
 /* The sections of the text in their order, ended by NULL: "rules", "forward", ... */
 const char *trace_section(int k);

@@ -3,7 +3,6 @@
  * entries of a batch of minors, whose own minors are a batch m times as large. Each such minor is preaccumulated: on the
  * tape above it is one node, with its value and its derivatives, so that memory does not grow with the number of
  * products. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "gradbench.h"
@@ -12,15 +11,14 @@
 enum { PRIMAL, GRADIENT, BATCHED = 8, SINGLY = 5, LARGEST = 16 };
 
 typedef struct state {
+  list_function f; /* of the entries, row by row */
   int64_t order;
-  numbers a, gradient;
-  double value;
 } state;
 
 static bool read(void *memory, const json_t *input, complaint *c) {
   state *s = memory;
   return read_integer(input, "ell", 1, LARGEST, &s->order, c) &&
-         read_numbers(input, "A", 1, (int64_t[]){s->order * s->order}, &s->a, c) && make_room(&s->gradient, s->a.count, c);
+         read_numbers(input, "A", 1, (int64_t[]){s->order * s->order}, &s->f.x, c) && make_room(&s->f.gradient, s->f.x.count, c);
 }
 
 /* Entries of a batch of matrices, each a vector over the batch or one number, and the columns of a minor of them. */
@@ -96,22 +94,10 @@ static void run(void *memory, cr_tape *t, int function) {
   state *s = memory;
   int64_t column[LARGEST];
   for (int64_t j = 0; j < s->order; j++) column[j] = j;
-  cr_var a = matrix_input(t, s->a.at, s->order, s->order), y = minor(s, a, column, s->order, function);
-  s->value = cr_value(y);
-  if (function == GRADIENT) copy_adjoint(cr_backward(y), a, s->gradient.at);
-}
-
-static void write(const void *memory, int function, text *out) {
-  const state *s = memory;
-  if (function == GRADIENT) put_list(out, s->gradient.at, s->gradient.count);
-  else put_number(out, s->value);
-}
-
-static void release(void *memory) {
-  state *s = memory;
-  free(s->a.at);
-  free(s->gradient.at);
+  cr_var a = matrix_input(t, s->f.x.at, s->order, s->order), y = minor(s, a, column, s->order, function);
+  s->f.value = cr_value(y);
+  if (function == GRADIENT) copy_adjoint(cr_backward(y), a, s->f.gradient.at);
 }
 
 const evaluation det = {.name = "det", .function = {"primal", "gradient"}, .size = sizeof(state), .read = read, .run = run,
-                        .write = write, .release = release};
+                        .write = write_list_function, .release = release_list_function};

@@ -40,6 +40,18 @@ bool make_integer_room(integers *x, int64_t count, complaint *c) {
   return x->at || complain(c, "no memory for %" PRId64 " integers", count);
 }
 
+void write_list_function(const void *state, int function, text *out) {
+  const list_function *f = state;
+  if (function) put_list(out, f->gradient.at, f->gradient.count);
+  else put_number(out, f->value);
+}
+
+void release_list_function(void *state) {
+  list_function *f = state;
+  free(f->x.at);
+  free(f->gradient.at);
+}
+
 static json_t *field(const json_t *input, const char *name, complaint *c) {
   json_t *value = json_object_get(input, name);
   if (!json_is_object(input)) complain(c, "the input is not an object, so it has no field %s", name);

@@ -69,6 +69,13 @@ typedef struct integers {
   int64_t *at;
   int64_t count, room;
 } integers;
+/* Where a state begins with this, its functions are a value of one list of numbers, and the gradient. */
+typedef struct list_function {
+  numbers x, gradient;
+  double value;
+} list_function;
+void write_list_function(const void *state, int function, text *out);
+void release_list_function(void *state);
 /* count numbers, their values undefined. */
 bool make_room(numbers *x, int64_t count, complaint *c);
 bool make_integer_room(integers *x, int64_t count, complaint *c);

@@ -1,5 +1,4 @@
 /* llsq: the polynomial that is nearest to the sign function, y(x) = 1/2 sum_i (s_i - sum_j x_j t_i^j)^2. */
-#include <stdlib.h>
 #include <string.h>
 
 #include "gradbench.h"
@@ -7,16 +6,15 @@
 enum { PRIMAL, GRADIENT, BLOCK = 256 };
 
 typedef struct state {
+  list_function f;
   int64_t n;
-  numbers x, gradient;
-  double value;
 } state;
 
 static bool read(void *memory, const json_t *input, complaint *c) {
   state *s = memory;
   int64_t m = -1;
-  return read_numbers(input, "x", 1, &m, &s->x, c) && (m > 0 || complain(c, "field x is empty")) &&
-         read_integer(input, "n", 2, INT64_C(1) << 32, &s->n, c) && make_room(&s->gradient, m, c);
+  return read_numbers(input, "x", 1, &m, &s->f.x, c) && (m > 0 || complain(c, "field x is empty")) &&
+         read_integer(input, "n", 2, INT64_C(1) << 32, &s->n, c) && make_room(&s->f.gradient, m, c);
 }
 
 /* The powers 0 to m-1 of t as rows, twice as many each time: t^(k+j) = t^k t^j. */
@@ -41,29 +39,17 @@ static cr_var objective(cr_var x, int64_t n, int64_t i, int64_t end) {
 /* Each block of points is recorded where the last one was, in the cache. */
 static void run(void *memory, cr_tape *t, int function) {
   state *s = memory;
-  cr_var x = vector_input(t, s->x.at, s->x.count);
+  cr_var x = vector_input(t, s->f.x.at, s->f.x.count);
   cr_mark start = cr_mark_here(t);
-  s->value = 0;
-  memset(s->gradient.at, 0, (size_t)s->gradient.count * sizeof(double));
+  s->f.value = 0;
+  memset(s->f.gradient.at, 0, (size_t)s->f.gradient.count * sizeof(double));
   for (int64_t i = 0; i < s->n && cr_error(t) == CR_OK; i += BLOCK) {
     cr_var y = objective(x, s->n, i, i + BLOCK < s->n ? i + BLOCK : s->n);
-    s->value += cr_value(y);
-    if (function == GRADIENT) add_adjoint(cr_backward(y), x, s->gradient.at);
+    s->f.value += cr_value(y);
+    if (function == GRADIENT) add_adjoint(cr_backward(y), x, s->f.gradient.at);
     cr_reset(t, start);
   }
 }
 
-static void write(const void *memory, int function, text *out) {
-  const state *s = memory;
-  if (function == GRADIENT) put_list(out, s->gradient.at, s->gradient.count);
-  else put_number(out, s->value);
-}
-
-static void release(void *memory) {
-  state *s = memory;
-  free(s->x.at);
-  free(s->gradient.at);
-}
-
 const evaluation llsq = {.name = "llsq", .function = {"primal", "gradient"}, .size = sizeof(state), .read = read, .run = run,
-                         .write = write, .release = release};
+                         .write = write_list_function, .release = release_list_function};

@@ -41,7 +41,7 @@ static cr_var side_by_side(cr_var x, cr_var y, cr_var z, cr_var w) {
 }
 
 /* The states h of a layer after each of its inputs u, (length, bits); parameters has two rows, of weights and biases, and
- * start two, h and c. Its cell's gates are those of u seen + h weight + bias, in the order input, forget, candidate, output. */
+ * start two, h and c. Its gates are those of u seen + h weight + bias, in the order input, forget, candidate, output. */
 static cr_var layer(cr_var u, cr_var parameters, cr_var start) {
   enum { FORGET, INPUT, OUTPUT, CANDIDATE, GATES };
   int64_t n = cr_dim(u, 1);

@@ -84,6 +84,8 @@ CR_API void cr_pass_free(cr_pass *p);
 /* As cr_fn_run. CR_STALE: the model has other trainable parameters now. */
 CR_API cr_status cr_pass_run(cr_pass *p, const cr_array *in, const cr_array *out);
 CR_API const char *cr_pass_error(const cr_pass *p);
+/* Gives back the memory that runs work in, until the next run. */
+CR_API void cr_pass_rest(cr_pass *p);
 CR_API cr_fn_stats cr_pass_stats(const cr_pass *p);
 /* cr_fn_compile of it, before it is run first. */
 CR_API cr_status cr_pass_compile(cr_pass *p, const cr_jit_options *options, char *note, size_t size);

@@ -103,10 +103,17 @@ cr_status cr_pass_run(cr_pass *p, const cr_array *in, const cr_array *out) {
     if (p->m->slot[p->bound[k].slot]->parameter.trainable != p->bound[k].trainable) return CR_STALE;
   if (p->n_in) memcpy(p->in, in, (size_t)p->n_in * sizeof *in);
   for (int k = 0; k < p->n_draws; k++) p->seed[k] = (int64_t)cr__seed_of(p->m, &p->draw[k]);
+  if (!p->space && !(p->space = cr_workspace_new(p->f))) return CR_NO_MEMORY;
   return cr_fn_run(p->f, p->space, p->in, out);
 }
 
-const char *cr_pass_error(const cr_pass *p) { return cr_workspace_error(p->space); }
+const char *cr_pass_error(const cr_pass *p) { return p->space ? cr_workspace_error(p->space) : ""; }
+
+void cr_pass_rest(cr_pass *p) {
+  cr_workspace_free(p->space);
+  p->space = NULL;
+}
+
 cr_status cr_pass_compile(cr_pass *p, const cr_jit_options *options, char *note, size_t size) {
   return cr_fn_compile(p->f, options, note, size);
 }

@@ -77,6 +77,8 @@ CR_API cr_status cr_captured_step(cr_captured *c, const cr_array *in, cr_step *r
 /* The norm of the gradient of parameter k in the latest step, after clipping; 0 where the loss does not depend on it. */
 CR_API double cr_captured_norm(const cr_captured *c, int k);
 CR_API cr_fn_stats cr_captured_stats(const cr_captured *c);
+/* Gives back the memory that steps work in, until the next one. */
+CR_API void cr_captured_rest(cr_captured *c);
 /* cr_fn_compile of it, before the first step. */
 CR_API cr_status cr_captured_compile(cr_captured *c, const cr_jit_options *options, char *note, size_t size);
 

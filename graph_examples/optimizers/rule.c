@@ -278,11 +278,11 @@ static cr_status make_state(reading *r, cr_rule *u, const cr_rule *first, cr_pro
     }
     cr_array all;
     cr_array_init(&all, u->dtype, 1, &u->total);
-    all.data = s->data = malloc((size_t)(u->total ? u->total : 1) * cr_dtype_size(u->dtype));
+    all.data = s->data = calloc((size_t)(u->total ? u->total : 1), cr_dtype_size(u->dtype));
     if (!s->data)
       return cr_refuse(r->p, CR_NO_MEMORY, "%s: no memory for the state of %lld parameters", r->o->arguments.name,
                        (long long)u->total);
-    for (int64_t i = 0; i < u->total; i++) cr_array_set(&all, i, s->value);
+    for (int64_t i = 0; s->value != 0 && i < u->total; i++) cr_array_set(&all, i, s->value);
   }
   return CR_OK;
 }

@@ -263,4 +263,5 @@ cr_status cr_captured_compile(cr_captured *c, const cr_jit_options *options, cha
   return cr_pass_compile(c->pass, options, note, size);
 }
 
+void cr_captured_rest(cr_captured *c) { cr_pass_rest(c->pass); }
 cr_fn_stats cr_captured_stats(const cr_captured *c) { return cr_pass_stats(c->pass); }

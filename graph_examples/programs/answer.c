@@ -37,67 +37,10 @@ static result *append(answer *a, int want, int output, const char *x, const char
   return &a->result[a->n++];
 }
 
-/* The node's numbers row-major, in new memory; its array is theirs. */
-static bool copy_of(cr_var v, cr_array *copy) {
-  cr_array a = cr_view(v);
-  cr_array_init(copy, (cr_dtype)a.dtype, a.rank, a.dim);
-  copy->data = malloc((size_t)a.count * cr_dtype_size((cr_dtype)a.dtype) + 1);
-  if (copy->data) cr_array_copy(copy, &a);
-  return copy->data != NULL;
-}
-
-/* NaN is NaN. */
-static int64_t first_difference(const cr_array *a, const cr_array *b) {
-  size_t size = cr_dtype_size((cr_dtype)a->dtype);
-  for (int64_t k = 0; k < a->count; k++) {
-    const char *x = (const char *)a->data + (size_t)k * size, *y = (const char *)b->data + (size_t)k * size;
-    bool both_nan = cr_array_get(a, k) != cr_array_get(a, k) && cr_array_get(b, k) != cr_array_get(b, k);
-    if (memcmp(x, y, size) && !both_nan) return k;
-  }
-  return -1;
-}
-
-static bool run_captured(const cr_fn *f, const cr_array *in, const cr_array *want, problem *p) {
-  cr_array got = cr_fn_output(f, 0);
-  cr_workspace *w = cr_workspace_new(f);
-  got.data = malloc((size_t)got.count * cr_dtype_size((cr_dtype)got.dtype) + 1);
-  bool good = w && got.data;
-  if (!good)
-    fail(p, "no memory", "out of memory");
-  else if (cr_fn_run(f, w, in, &got) != CR_OK)
-    good = fail(p, "internal", "as a captured function: %s", cr_workspace_error(w));
-  int64_t at = good ? first_difference(&got, want) : -1;
-  if (at >= 0)
-    good = fail(p, "internal", "element %lld is %.17g, but %.17g as a captured function", (long long)at,
-                cr_array_get(want, at), cr_array_get(&got, at));
-  free(got.data);
-  cr_workspace_free(w);
-  return good;
-}
-
-/* Whether the node, as a captured function of the inputs, has the same bits. What was read while recording (a mask's
- * positions) cannot be captured. */
-static bool same_when_captured(const query *q, cr_var v, problem *p) {
-  cr_array *in = calloc((size_t)q->n + 1, sizeof *in), want = {0};
-  cr_var *x = calloc((size_t)q->n + 1, sizeof *x);
-  bool good = in && x && copy_of(v, &want);
-  for (int k = 0; good && k < q->n; k++) good = copy_of(x[k] = q->x[k].var, &in[k]);
-  if (!good) fail(p, "no memory", "out of memory");
-  cr_fn *f = good ? cr_capture(v.tape, q->n, x, 1, &v, 0, NULL, CR_FN_EXACT) : NULL;
-  if (f) good = run_captured(f, in, &want, p);
-  else if (good && strstr(cr_error_text(v.tape), "were read when it was recorded")) cr_clear_error(v.tape);
-  else if (good) good = fail(p, status_code(cr_error(v.tape)), "%s", cr_error_text(v.tape));
-  cr_fn_free(f);
-  for (int k = 0; in && k < q->n; k++) free(in[k].data);
-  free(want.data);
-  free(in), free(x);
-  return good;
-}
-
 static bool append_var(work *w, int want, int output, const char *x, cr_var v) {
   answer *a = w->a;
-  if (w->q->captured && !same_when_captured(w->q, v, &a->problem)) return false;
   result *r = append(a, want, output, x, NULL);
+  if (r) r->node = v;
   return r && tensor_of(&r->value, v, &a->problem);
 }
 
@@ -227,7 +170,7 @@ bool derive(const query *q, unsigned wants, answer *a) {
   for (int k = 0; good && k < N_WANTS; k++)
     if (wants >> k & 1) good = step[k](&w);
   free(w.x);
-  return good;
+  return good && (!q->captured || same_when_captured(q, a));
 }
 
 void answer_free(answer *a) {

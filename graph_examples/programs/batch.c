@@ -222,10 +222,18 @@ static bool evaluate(request *r) {
   return true;
 }
 
+static bool read_captured(request *r) {
+  const json_t *j = json_object_get(r->json, "captured");
+  r->query.compiled = json_is_string(j) && !strcmp(json_string_value(j), "compiled");
+  r->query.captured = r->query.compiled || json_is_true(j);
+  return !j || json_is_null(j) || json_is_boolean(j) || r->query.compiled ||
+         fail(&r->problem, "bad request", "\"captured\" is true, false or \"compiled\"");
+}
+
 static bool differentiate(request *r, answer *a) {
   if (!read_wrt(r) || !read_want(r)) return false;
   if ((r->wants & ~(unsigned)WANT_VALUE) && (!read_cotangents(r) || !read_tangents(r))) return false;
-  r->query.captured = json_is_true(json_object_get(r->json, "captured"));
+  if (!read_captured(r)) return false;
   r->query.tape = r->tape;
   r->query.n = r->n;
   r->query.x = r->x;
@@ -239,6 +247,7 @@ static bool put_answer(const request *r, const answer *a, json_t *object) {
   for (int k = 0; k < N_WANTS; k++)
     if (r->wants >> k & 1)
       json_object_set_new(object, want_name[k], 1 << k & (WANT_VALUE | WANT_JVP) ? json_array() : json_object());
+  if (*a->note) json_object_set_new(object, "note", json_string(a->note));
   return answer_json(a, object);
 }
 

@@ -1,16 +1,37 @@
 /* chainrule graph --stats: what capturing makes of an expression and its gradient. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "captured.h"
 #include "command.h"
 
 enum { MOST_SEARCHED = 20000 }; /* the least memory of larger graphs takes seconds to find */
 
+/* What --passes names; false after a complaint. */
+static bool read_passes(const context *c, unsigned *passes) {
+  static const struct {
+    const char *name;
+    unsigned bits;
+  } known[] = {{"fold", CR_FN_FOLD},   {"merge", CR_FN_MERGE}, {"simplify", CR_FN_SIMPLIFY}, {"stable", CR_FN_STABLE},
+               {"block", CR_FN_BLOCK}, {"tail", CR_FN_TAIL},   {"reuse", CR_FN_REUSE},       {"none", 0}};
+  enum { KNOWN = sizeof known / sizeof *known };
+  const char *text = given(c, OPT_PASSES);
+  *passes = text ? 0 : CR_FN_EXACT;
+  for (size_t n; text && *text; text += n + (text[n] == ',')) {
+    size_t k = 0;
+    n = strcspn(text, ",");
+    while (k < KNOWN && (strlen(known[k].name) != n || memcmp(known[k].name, text, n) != 0)) k++;
+    if (k == KNOWN) return complain("--passes: there is no pass '%.*s'; %s", (int)n, text, options[OPT_PASSES].help), false;
+    *passes |= known[k].bits;
+  }
+  return true;
+}
+
 static int put_stats_json(const cr_fn_stats *s, const cr_fn_stats *least, const timing *time) {
-  json_t *all = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "recorded", (json_int_t)s->recorded,
+  json_t *all = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "recorded", (json_int_t)s->recorded,
                     "folded", (json_int_t)s->folded, "simplified", (json_int_t)s->simplified, "merged",
-                    (json_int_t)s->merged, "nodes", (json_int_t)s->nodes, "steps", (json_int_t)s->steps, "blocks",
-                    (json_int_t)s->blocks, "blocked", (json_int_t)s->blocked, "bytes_recorded",
+                    (json_int_t)s->merged, "stabilized", (json_int_t)s->stabilized, "nodes", (json_int_t)s->nodes, "steps", (json_int_t)s->steps, "blocks",
+                    (json_int_t)s->blocks, "blocked", (json_int_t)s->blocked, "tails", (json_int_t)s->tails, "bytes_recorded",
                     (json_int_t)s->bytes_recorded, "bytes", (json_int_t)s->bytes, "bytes_least",
                     (json_int_t)least->bytes, "recomputed", (json_int_t)least->recomputed);
   if (time)
@@ -23,8 +44,10 @@ static int put_stats(const context *c, const cr_fn_stats *s, const cr_fn_stats *
   if (has(c, OPT_JSON)) return put_stats_json(s, least, time);
   printf("recorded    %8u nodes: value and gradient\n", s->recorded);
   printf("folded      %8u\nsimplified  %8u\nmerged      %8u\n", s->folded, s->simplified, s->merged);
+  if (s->stabilized) printf("stabilized  %8u\n", s->stabilized);
   printf("left        %8u nodes in %u step%s", s->nodes, s->steps, s->steps == 1 ? "" : "s");
   if (s->blocks) printf(", %u of them in %u block%s", s->blocked, s->blocks, s->blocks == 1 ? "" : "s");
+  if (s->tails) printf(", %u of these on parts of a product", s->tails);
   printf("\nmemory      %8zu bytes instead of %zu\n", s->bytes, s->bytes_recorded);
   if (least->recomputed)
     printf("at least    %8zu bytes, computing %u operations again\n", least->bytes, least->recomputed);
@@ -44,15 +67,15 @@ static int derive_all(context *c, const cr_results *results, int n, const cr_var
   return m;
 }
 
-static int capture(context *c, const cr_results *results, int n, const variable *wrt) {
+static int capture(context *c, const cr_results *results, int n, const variable *wrt, unsigned passes) {
   cr_var *x = malloc((size_t)(n + results->n * (n + 1)) * sizeof *x);
   if (!x) return complain_memory();
   for (int k = 0; k < n; k++) x[k] = wrt[k].var;
   int m = derive_all(c, results, n, x, x + n), status = STATUS_USAGE;
-  cr_fn *f = m < 0 ? NULL : cr_capture(c->tape, n, x, m, x + n, 0, NULL, CR_FN_EXACT);
+  cr_fn *f = m < 0 ? NULL : cr_capture(c->tape, n, x, m, x + n, 0, NULL, passes);
   if (f) {
     cr_fn_stats s = cr_fn_stats_of(f), least = s;
-    cr_fn *small = s.nodes <= MOST_SEARCHED ? cr_capture_within(c->tape, n, x, m, x + n, 0, NULL, CR_FN_EXACT, 1) : NULL;
+    cr_fn *small = s.nodes <= MOST_SEARCHED ? cr_capture_within(c->tape, n, x, m, x + n, 0, NULL, passes, 1) : NULL;
     if (small) least = cr_fn_stats_of(small);
     timing time;
     bool timed = has(c, OPT_COMPILE);
@@ -69,11 +92,12 @@ static int capture(context *c, const cr_results *results, int n, const variable 
 
 int put_captured(context *c) {
   cr_results results;
+  unsigned passes;
   int n;
-  if (!run_source(c, &results)) return STATUS_USAGE;
+  if (!read_passes(c, &passes) || !run_source(c, &results)) return STATUS_USAGE;
   variable *wrt = wrt_of(c, &n);
   if (!wrt) return STATUS_USAGE;
-  int status = capture(c, &results, n, wrt);
+  int status = capture(c, &results, n, wrt, passes);
   free(wrt);
   return status;
 }

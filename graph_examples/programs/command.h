@@ -27,7 +27,7 @@ typedef enum option_id {
   OPT_PLOT, OPT_CONFUSION, OPT_SATURATION, OPT_GRADIENTS, OPT_SUMMARY, OPT_FORMULA, OPT_DIAGRAM, OPT_LIST, OPT_QUIET,
   OPT_DATA, OPT_PROMPT, OPT_LENGTH, OPT_TEMPERATURE,  /* predict */
   OPT_NAME, OPT_GRADIENT, OPT_JACOBIAN, OPT_HESSIAN, OPT_SPARSE, OPT_MAIN, OPT_SPLIT, OPT_FILES,  /* codegen */
-  OPT_COMPILE, OPT_CLEAR,  /* graph, cache */
+  OPT_COMPILE, OPT_PASSES, OPT_CLEAR,  /* graph, cache */
   OPT_JSON, OPT_COLOR, OPT_HELP,
   N_OPTIONS
 } option_id;
@@ -180,13 +180,14 @@ typedef struct query {
   int n;
   const variable *x;
   const cr_var *tangent;     /* one for each x; poison means zeros; NULL: none were given */
-  bool captured;             /* compute all but Jacobians and Hessians as captured functions, too: the bits must be the same */
+  bool captured, compiled;   /* compute all but Jacobians and Hessians in a captured function too, or a compiled one */
 } query;
 
 typedef struct result {
   int want, output;          /* output: which y; -1 where all are summed */
   const char *a, *b;         /* names of x; NULL where there is none */
   bool absent;               /* an integer output has no derivative */
+  cr_var node;               /* that has the value; none of a Jacobian or Hessian */
   tensor value;
 } result;
 
@@ -194,11 +195,15 @@ typedef struct answer {
   result *result;
   int n, capacity;
   problem problem;
+  char note[200];            /* of compiling */
 } answer;
 
 /* Appends what is wanted to *a; false with a->problem set. */
 bool derive(const query *q, unsigned wants, answer *a);
 void answer_free(answer *a);
+/* Whether one captured function of the inputs gives the same bits (samebits.c), and compiled the same float64; else with
+ * a->problem set. What cannot be captured, since values were read while recording, is passed over. */
+bool same_when_captured(const query *q, answer *a);
 /* Adds "value": [...], "vjp": {...}, ... to an object; false when memory runs out. */
 bool answer_json(const answer *a, json_t *object);
 

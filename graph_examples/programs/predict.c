@@ -67,8 +67,8 @@ static json_t *json_rows(const predictions *p) {
     double probability;
     if (p->classes) {
       int64_t c = class_of(&p->all, row, p->k->expects, &probability);
-      json_array_append_new(
-          list, json_pack("{s:o, s:o}", "class", json_text(class_name(p, c, text)), "probability", json_number_of(probability)));
+      json_array_append_new(list, json_pack("{s:o, s:o}", "class", json_text(class_name(p, c, text)), "probability",
+                                            json_number_of(probability)));
       continue;
     }
     json_t *numbers = json_array();

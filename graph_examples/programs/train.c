@@ -229,9 +229,9 @@ static int answer_json_line(const context *c, const cr_recipe *r, cr_training *k
   char hash[20];
   snprintf(hash, sizeof hash, "%016llx", (unsigned long long)k->run_hash);
   json_t *texts = json_array(),
-         *j = json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:s, s:o}", "title", json_text(cr_recipe_title(r)), "reason",
-                        cr_reason_text(k->reason), "why", k->reason_text, "epochs", (json_int_t)k->n_history, "steps",
-                        (json_int_t)k->step, "best_epoch", (json_int_t)k->best_epoch, "seconds",
+         *j = json_pack("{s:o, s:s, s:s, s:I, s:I, s:I, s:o, s:I, s:I, s:s, s:o}", "title", json_text(cr_recipe_title(r)),
+                        "reason", cr_reason_text(k->reason), "why", k->reason_text, "epochs", (json_int_t)k->n_history,
+                        "steps", (json_int_t)k->step, "best_epoch", (json_int_t)k->best_epoch, "seconds",
                         json_number_of(seconds_of(k)), "parameters", (json_int_t)cr_model_size(k->model), "seed",
                         (json_int_t)k->seed, "hash", hash, "history", json_history(k));
   json_object_set_new(j, "training", json_outcome(k, &o[0]));

@@ -100,8 +100,8 @@ static json_t *json_formulas(const cr_recipe *r, const cr_training *k) {
   const cr_loss *l = cr_recipe_named_loss(r);
   return json_pack("{s:o, s:s?, s:s?, s:s?, s:s?, s:s, s:s?}", "loss", json_text(cr_recipe_loss(r)), "formula",
                    l ? cr_loss_function(l)->formula : NULL, "latex", l ? l->formula : NULL, "likelihood",
-                   l ? l->likelihood : NULL, "penalty", cr_recipe_penalty(r), "optimizer", cr_optimizer_formula(k->optimizer),
-                   "schedule", k->schedule ? cr_schedule_formula(k->schedule) : NULL);
+                   l ? l->likelihood : NULL, "penalty", cr_recipe_penalty(r), "optimizer",
+                   cr_optimizer_formula(k->optimizer), "schedule", k->schedule ? cr_schedule_formula(k->schedule) : NULL);
 }
 
 static void put_formulas(const cr_recipe *r, const cr_training *k) {

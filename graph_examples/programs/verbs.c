@@ -32,7 +32,8 @@ const option options[N_OPTIONS] = {
   [OPT_DEPTH] = {"depth", "N", "fold what lies more than N levels below the result; default: what fits a page"},
   [OPT_FOCUS] = {"focus", "NAME", "only what lies between NAME and the result"},
   [OPT_STEPS] = {"steps", NULL, "wait for a key after each step on a terminal"},
-  [OPT_ONLY] = {"only", "SECTIONS", "these sections, separated by commas: rules, forward, backward, layers, paths, gradient, blame, check, mind"},
+  [OPT_ONLY] = {"only", "SECTIONS", "these sections, separated by commas: rules, forward, backward, layers, paths, "
+                                  "gradient, blame, check, mind"},
   [OPT_STATS] = {"stats", NULL, "how far the graph shrinks as a captured function, instead of a picture"},
   [OPT_TEXT] = {"text", NULL, "the operations as statements that compute the same, instead of a picture"},
   [OPT_FRAMES] = {"frames", NULL, "three pictures: values going forward, the result, derivatives going back"},
@@ -46,7 +47,7 @@ const option options[N_OPTIONS] = {
   [OPT_TARGET_LOSS] = {"target-loss", "L", "end when the loss (of validation, where there is such data) is as small"},
   [OPT_PATIENCE] = {"patience", "N", "end after N epochs without a better loss"},
   [OPT_GRAD_TOL] = {"grad-tol", "G", "end when the gradient's norm is as small"},
-  [OPT_NO_CAPTURE] = {"no-capture", NULL, "record every step instead of running captured ones: slower, with the same results"},
+  [OPT_NO_CAPTURE] = {"no-capture", NULL, "record every step instead of running captured ones: slower, the same results"},
   [OPT_FOLDS] = {"folds", "K", "cross-validation: train K times, each time testing on another part of the data"},
   [OPT_THREADS] = {"threads", "N", "share the work among N threads; default: all cores; the result does not depend on it"},
   [OPT_CHECKPOINT] = {"checkpoint", "FILE", "where the network and the state of its training are kept (safetensors)"},
@@ -72,7 +73,10 @@ const option options[N_OPTIONS] = {
   [OPT_SPARSE] = {"sparse", NULL, "only what can be nonzero, row by row"},
   [OPT_MAIN] = {"main", NULL, "add a program that prints the results at the inputs given"},
   [OPT_SPLIT] = {"split", "LINES", "split functions of more lines; default 400"},
-  [OPT_FILES] = {"files", "LINES", "several files of no more lines, and a header, in the folder that --output names; default: one file"},
+  [OPT_FILES] = {"files", "LINES", "several files of no more lines, and a header, in the folder that --output names; "
+                                 "default: one file"},
+  [OPT_PASSES] = {"passes", "LIST", "with --stats: these passes alone, separated by commas: fold, merge, simplify, stable, "
+                                  "block, tail, reuse; or none. Default: all but stable"},
   [OPT_COMPILE] = {"compile", NULL, "with --stats: compile the function, too, and time it"},
   [OPT_CLEAR] = {"clear", NULL, "remove what is kept"},
   [OPT_JSON] = {"json", NULL, "answer with one line of JSON"},
@@ -115,11 +119,12 @@ const verb verbs[] = {
    "The derivative of every element of the output with respect to every element of each input: the axes of the output,\n"
    "then those of the input.\n"
    "\n"
-   "With --sparse, one matrix of all outputs' elements by all inputs': what can be nonzero is found, its columns or rows are\n"
-   "coloured, and a sweep is made for each colour. --output FILE writes it in the format of Matrix Market.",
+   "With --sparse, one matrix of all outputs' elements by all inputs': what can be nonzero is found, its columns or rows\n"
+   "are coloured, and a sweep is made for each colour. --output FILE writes it in the format of Matrix Market.",
    "value  list of tensors, one for each output\n"
    "jac    object by input of lists by output\n"
-   "rows, columns, nonzeros, colours, reverse, start, column, values  with --sparse instead: compressed sparse rows\n" TENSOR_KEYS,
+   "rows, columns, nonzeros, colours, reverse, start, column, values  with --sparse instead: compressed sparse rows\n"
+   TENSOR_KEYS,
    "jac '[x*y, x+y]' x=2 y=3\n"
    "jac 'softmax(x)' x=[1,2,3]\n"
    "jac 'x[1:]*sin(x[:-1])' x=[1,2,3,4] --sparse"},
@@ -129,7 +134,8 @@ const verb verbs[] = {
    "With --sparse, one matrix over all inputs' elements, as jac --sparse shows it.",
    "value  list of tensors, one for each output\n"
    "hess   object by input of objects by input\n"
-   "rows, columns, nonzeros, colours, reverse, start, column, values  with --sparse instead: compressed sparse rows\n" TENSOR_KEYS,
+   "rows, columns, nonzeros, colours, reverse, start, column, values  with --sparse instead: compressed sparse rows\n"
+   TENSOR_KEYS,
    "hess 'x^2*y' x=2 y=3\n"
    "hess 'logsumexp(x, 0)' x=[1,2,3]\n"
    "hess 'sum(x[1:]*x[:-1]^2)' x=[1,2,3,4] --sparse"},
@@ -177,9 +183,10 @@ const verb verbs[] = {
    "result    name of the result\n"
    "decimals  what every intermediate was rounded to; 0: not\n"
    "folded    how many operations are not shown in the other formats\n"
-   "nodes     list of {\"name\", \"kind\", \"op\", \"rule\", \"named\", \"shown\", \"operands\", \"formula\", \"whole\", \"value\",\n"
-   "          \"adjoint\", \"terms\"}: formulas are {\"text\", \"latex\"}, numbers {\"shape\", \"data\"}; terms are what the users\n"
-   "          pass back: {\"from\", \"operand\", \"local\", \"pulled\", \"rule\", \"shapes\", \"index\", \"slope\", \"share\"}\n"
+   "nodes     list of {\"name\", \"kind\", \"op\", \"rule\", \"named\", \"shown\", \"operands\", \"formula\", \"whole\",\n"
+   "          \"value\", \"adjoint\", \"terms\"}: formulas are {\"text\", \"latex\"}, numbers {\"shape\", \"data\"};\n"
+   "          terms are what the users pass back: {\"from\", \"operand\", \"local\", \"pulled\", \"rule\",\n"
+   "          \"shapes\", \"index\", \"slope\", \"share\"}\n"
    "inputs    list of {\"name\", \"value\", \"gradient\", \"formula\", \"n_paths\", \"paths\"}\n"
    "check     list of {\"label\", \"analytic\", \"numeric\", \"error\", \"digits\", \"verdict\", \"note\"}\n"
    "warnings  list of texts",
@@ -189,28 +196,30 @@ const verb verbs[] = {
    "explain '(exp(sin(x)) * cos(1/x^3 + x^3))^4' x=1 --only rules\n"
    "explain 'sum((X @ W + b)^2)' X=[[1,2],[3,4]] W=[[1],[-1]] b=[0.5]"},
   {"graph", EXPRESSION, "the graph of operations", verb_graph,
-   DERIVING "output svg png depth focus frames stats text compile ",
+   DERIVING "output svg png depth focus frames stats text compile passes ",
    "Prints the graph in Graphviz's DOT language, or draws it: boxes hold value and adjoint, arrows the local derivative.\n"
    "Inputs are blue, the result is yellow, dashed boxes do not depend on the inputs.\n"
    "\n"
-   "With --text, prints each operation as a statement of the expression language, with all attributes and constants: a program\n"
-   "that computes the same bits.\n"
+   "With --text, prints each operation as a statement of the expression language, with all attributes and constants: a\n"
+   "program that computes the same bits.\n"
    "\n"
-   "With --stats, value and gradient are captured as a function instead: how many nodes were recorded, folded into constants,\n"
-   "simplified, merged with equal ones, and are left; how many steps a run has, and how many operations of them run together in\n"
-   "blocks; and the memory of results, planned, as recorded, and at least, if some were computed again. --compile has the system's C compiler make machine code of it, too,\n"
-   "which is kept (see cache), and tells the time of a run before and after.",
+   "With --stats, value and gradient are captured as a function instead: how many nodes were recorded, folded into\n"
+   "constants, simplified, merged with equal ones, and are left; how many steps a run has, and how many operations of them\n"
+   "run together in blocks; and the memory of results, planned, as recorded, and at least, if some were computed again.\n"
+   "--compile has the system's C compiler make machine code of it, too, which is kept (see cache), and tells the time of a\n"
+   "run before and after.",
    "dot    the same text\n"
    "nodes  list of {\"name\", \"formula\", \"value\", \"adjoint\", \"operands\"}\n"
    "text   the statements, with --text instead\n"
-   "recorded, folded, simplified, merged, nodes, steps, blocks, blocked, bytes_recorded, bytes, bytes_least,\n"
-   "recomputed  with --stats instead\n"
+   "recorded, folded, simplified, merged, stabilized, nodes, steps, blocks, blocked, tails, bytes_recorded, bytes,\n"
+   "bytes_least, recomputed  with --stats instead\n"
    "note, replayed, compiled  with --compile: what was done, seconds a run",
    "graph 'x*y + sin(x)' x=1 y=2\n"
    "graph 'sum(sigmoid(a*x + b) * tanh(x))' x=[1,2,3] a=2 b=1 --stats"},
   {"cache", "", "the compiled functions that are kept", verb_cache, "clear ",
-   "Functions that were compiled (graph --stats --compile) are kept in $XDG_CACHE_HOME/chainrule or ~/.cache/chainrule, a folder\n"
-   "for its owner alone; what was not used for longest goes when it grows too large. Lists them; --clear removes them.",
+   "Functions that were compiled (graph --stats --compile) are kept in $XDG_CACHE_HOME/chainrule or ~/.cache/chainrule, a\n"
+   "folder for its owner alone; what was not used for longest goes when it grows too large. Lists them; --clear removes\n"
+   "them.",
    "folder   where they are\n"
    "bytes    of all\n"
    "entries  list of {\"key\", \"bytes\", \"age\"}: the age, in seconds, is the time since the last use\n"
@@ -218,16 +227,16 @@ const verb verbs[] = {
    "cache"},
   {"codegen", EXPRESSION, "a function and its derivatives as C", verb_codegen,
    EVALUATING "name gradient jacobian hessian sparse main split files output ",
-   "Writes one C11 source that computes the expression from its inputs and needs the C library alone: no allocation, loops kept as\n"
-   "loops. The inputs' values give the shapes; numbers are passed by value, tensors as arrays. Compiled as its comment says, a\n"
-   "function of numbers gives the bits that eval and grad give.",
+   "Writes one C11 source that computes the expression from its inputs and needs the C library alone: no allocation, loops\n"
+   "kept as loops. The inputs' values give the shapes; numbers are passed by value, tensors as arrays. Compiled as its\n"
+   "comment says, a function of numbers gives the bits that eval and grad give.",
    "c  the same text; with --files an object of texts by file\n",
    "codegen 'x^2*sin(y)' x=2 y=3 --gradient\n"
    "codegen 'sum(tanh(W @ x))' W=[[1,2],[3,4]] x=[1,-1] --name layer --main"},
-  {"surface", "EXPR|FILE|- NAME=LOW:HIGH [NAME=LOW:HIGH] [NAME=VALUE ...]", "a slice through a function, and its minima", verb_surface,
-   EVALUATING,
-   "The values of a function over a range of one input, as a curve, or of two, as a map of levels; and where steepest descent\n"
-   "ends from starts all over the range. Several ends are several local minima.",
+  {"surface", "EXPR|FILE|- NAME=LOW:HIGH [NAME=LOW:HIGH] [NAME=VALUE ...]", "a slice through a function, and its minima",
+   verb_surface, EVALUATING,
+   "The values of a function over a range of one input, as a curve, or of two, as a map of levels; and where steepest\n"
+   "descent ends from starts all over the range. Several ends are several local minima.",
    "ranges    object of [low, high] by input\n"
    "shape     of the values: [columns], or [rows, columns]; the first range runs along the columns\n"
    "values    row-major, the lowest of the second range first\n"
@@ -250,11 +259,12 @@ const verb verbs[] = {
    "VALUE may be a formula, which must hold at other numbers than the lesson's too.\n"
    "Without a FILE the language of lesson files is described. The exit status is 0 when all verdicts are as the lesson\n"
    "expects, or when all of your answers are right.",
-   "lessons  list of {\"title\", \"source\", \"lines\", \"claims\", \"answers\"}; claims are {\"text\", \"line\", \"printed\", \"exact\",\n"
-   "         \"correct\", \"verdict\", \"why\", \"note\", \"label\"}",
+   "lessons  list of {\"title\", \"source\", \"lines\", \"claims\", \"answers\"}; claims are {\"text\", \"line\",\n"
+   "         \"printed\", \"exact\", \"correct\", \"verdict\", \"why\", \"note\", \"label\"}",
    "lesson"},
   {"train", "RECIPE [NAME=VALUE ...]", "trains a network on data, as a recipe says", verb_train,
-   "set epochs max-seconds target-loss patience grad-tol no-capture folds seed threads checkpoint resume log plot confusion saturation gradients summary formula diagram list quiet ",
+   "set epochs max-seconds target-loss patience grad-tol no-capture folds seed threads checkpoint resume log plot "
+   "confusion saturation gradients summary formula diagram list quiet ",
    "A recipe is a file of statements, one at the start of a line each, that go on over indented lines:\n"
    "\n"
    "  title \"Two moons\"\n"
@@ -271,15 +281,17 @@ const verb verbs[] = {
    "  augment noise(0.05)\n"
    "  train epochs=40, batch=32, seed=1, validation=0.2, patience=10\n"
    "\n"
-   "test SOURCE and validation SOURCE name further data; residual EXPR takes the place of loss for least squares. Files are relative\n"
-   "to the recipe. The same seed gives the same bits, whatever the number of threads: the run hash is of all parameters.\n"
-   "Interrupted by Ctrl-C, training ends in order and saves its checkpoint. The exit status is 1 when the loss stopped being\n"
-   "finite.",
+   "test SOURCE and validation SOURCE name further data; residual EXPR takes the place of loss for least squares. Files\n"
+   "are relative to the recipe. The same seed gives the same bits, whatever the number of threads: the run hash is of all\n"
+   "parameters. Interrupted by Ctrl-C, training ends in order and saves its checkpoint. The exit status is 1 when the loss\n"
+   "stopped being finite.",
    "title, seed, parameters, warnings  what is trained\n"
-   "reason      why it ended: epochs, seconds, target loss, gradient, patience, interrupted, stuck, not finite; why says more\n"
+   "reason      why it ended: epochs, seconds, target loss, gradient, patience, interrupted, stuck, not finite\n"
+   "why         the same in a sentence\n"
    "epochs, steps, best_epoch, seconds, hash\n"
    "training, validation, test  {\"loss\", and each metric}; null without such data\n"
-   "history     list of {\"epoch\", \"steps\", \"seconds\", \"rate\", \"train_loss\", \"validation_loss\", \"gradient_norm\", and each metric}\n"
+   "history     list of {\"epoch\", \"steps\", \"seconds\", \"rate\", \"train_loss\", \"validation_loss\",\n"
+   "            \"gradient_norm\", and each metric}\n"
    "folds       with --folds instead: list of {\"loss\", and each metric}; loss and metrics are {\"mean\", \"deviation\"}\n"
    "confusion, gradients, saturation  when asked for\n"
    "formulas, summary and parameters, diagram  instead of all that, when asked for\n"
@@ -290,17 +302,17 @@ const verb verbs[] = {
    "train --list losses"},
   {"predict", "RECIPE [NAME=VALUE ...]", "what a trained network says about data", verb_predict,
    "set seed threads checkpoint data output prompt length temperature ",
-   "Loads the network that train --checkpoint FILE has saved, and predicts the recipe's test data or those of --data: for each\n"
-   "example the class and its probability, or the numbers predicted. --output writes them as .csv or .npy. Where the data\n"
-   "have targets, loss and metrics are printed too. With --prompt, a network trained on a text goes on with another.",
+   "Loads the network that train --checkpoint FILE has saved, and predicts the recipe's test data or those of --data: for\n"
+   "each example the class and its probability, or the numbers predicted. --output writes them as .csv or .npy. Where the\n"
+   "data have targets, loss and metrics are printed too. With --prompt, a network trained on a text goes on with another.",
    "predictions  list of {\"class\", \"probability\"}, or of numbers\n"
    "metrics      {\"loss\", and each metric}; null without targets\n"
    "prompt, text with --prompt",
    NULL},
   {"plot", "EXPR|FILE|- NAME=LOW:HIGH [NAME=VALUE ...]", "a function and its derivative as curves", verb_plot,
    EVALUATING "output ",
-   "Draws the value of an expression, or several in a tuple, and its derivative over a range of one name, by gnuplot. Shaded is\n"
-   "where the derivative is below a twentieth of its largest. Without --output, the curves are drawn as text.",
+   "Draws the value of an expression, or several in a tuple, and its derivative over a range of one name, by gnuplot.\n"
+   "Shaded is where the derivative is below a twentieth of its largest. Without --output, the curves are drawn as text.",
    "name        of the variable\n"
    "x           list of its values\n"
    "value       list of lists by function\n"
@@ -321,10 +333,10 @@ const verb verbs[] = {
    "   \"wrt\": [\"x\"], \"want\": [\"value\", \"vjp\"], \"cotangents\": [[1, 0, 0]]}\n"
    "  {\"id\": 1, \"value\": [{\"dtype\": \"float64\", \"shape\": [3], \"data\": [...]}], \"vjp\": {\"x\": {...}}}\n"
    "\n"
-   "A failed request is answered with {\"id\", \"error\": {\"code\", \"message\", \"line\", \"column\"}}, the last two where\n"
-   "the expression is at fault; the program goes on. Data may be flat, nested, or one number for all elements; an input\n"
-   "may also be a plain number or list. nan and inf are the strings \"nan\", \"inf\", \"-inf\". Nothing is kept from one\n"
-   "request to the next.\n"
+   "A failed request is answered with {\"id\", \"error\": {\"code\", \"message\", \"line\", \"column\"}}, the last two\n"
+   "where the expression is at fault; the program goes on. Data may be flat, nested, or one number for all elements; an\n"
+   "input may also be a plain number or list. nan and inf are the strings \"nan\", \"inf\", \"-inf\". Nothing is kept from\n"
+   "one request to the next.\n"
    "\n"
    "Requests have the keys\n"
    "  id          anything; repeated in the answer\n"
@@ -335,7 +347,8 @@ const verb verbs[] = {
    "  cotangents  list with one tensor for each output, null for integer ones; default: ones\n"
    "  tangents    object of tensors by input, for jvp and hvp; zeros where left out\n"
    "  dtype       of plain numbers and literals; default float64\n"
-   "  captured    true: compute value, vjp, jvp and hvp as captured functions, too, and fail unless all bits are the same",
+   "  captured    true: compute value, vjp, jvp and hvp in a captured function, too, and fail unless all bits agree;\n"
+   "              \"compiled\": in that function compiled as well, float32 to 1e-5 of the largest number",
    "id     of the request, null when the line could not be read\n"
    "value  list of tensors, one for each output\n"
    "vjp    object of tensors by input\n"

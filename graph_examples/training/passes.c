@@ -51,6 +51,22 @@ void cr__passes_free(struct cr_training_state *s) {
     cr_array_release(&s->seen_batch[i].loss);
   }
   s->n_seen = 0;
+  s->runs = NULL;
+}
+
+/* Functions run one at a time. What takes little memory keeps it; the rest of them share it by giving it back. */
+enum { LITTLE = 1 << 20 };
+
+static void let_others_rest(cr_training *k, const cr__seen *runs) {
+  struct cr_training_state *s = k->state;
+  if (s->runs == runs) return;
+  for (int i = 0; i < s->n_seen; i++) {
+    cr__seen *other = &s->seen_batch[i];
+    if (other == runs) continue;
+    if (other->step && cr_captured_stats(other->step).bytes > LITTLE) cr_captured_rest(other->step);
+    if (other->look && cr_pass_stats(other->look).bytes > LITTLE) cr_pass_rest(other->look);
+  }
+  s->runs = runs;
 }
 
 /* Recording goes on as if nothing had been tried. */
@@ -110,6 +126,7 @@ static cr_captured *step_for(cr_training *k, cr_batch *batch) {
   cr_model_begin(k->model, 1);
   if (cr__hooks(k).feed(k, k->train, k->state->n, k->state->which, batch) != CR_OK) return NULL;
   cr__seen *known = seen(k, batch, CR__TRAINS, &fresh);
+  if (known) let_others_rest(k, known);
   if (known && fresh) capture_step(k, batch, known);
   return known ? known->step : NULL;
 }
@@ -165,6 +182,7 @@ const cr__seen *cr__look_captured(cr_training *k, const cr_batch *batch, int wit
   int fresh;
   cr_var leaf[2];
   cr__seen *known = seen(k, batch, with_loss ? CR__JUDGES : CR__PREDICTS, &fresh);
+  if (known) let_others_rest(k, known);
   if (known && fresh) capture_look(k, batch, known);
   if (!known || !known->look) return NULL;
   leaves_of(batch, leaf);

@@ -102,6 +102,9 @@ cr_status cr__read_data(cr_recipe *r, cr_problem *p) {
   if (r->folds && (own || test))
     return cr__refuse_at(&r->say, own ? own : test, 0, CR_BAD_SYNTAX,
                          "with folds there are no test and validation data besides", p);
+  if (r->folds && fraction > 0)
+    return cr__refuse_at(&r->say, cr__say(&r->say, CR__TRAIN), 0, CR_BAD_ARGUMENT,
+                         "train: validation= and folds= exclude each other: each fold is tested on what it leaves out", p);
   cr_status status = read_source(r, data, &r->all, p);
   if (status != CR_OK) return status;
   if (r->folds) return (status = order_folds(r, p)) == CR_OK ? cr__take_fold(r, 0, p) : status;

@@ -185,7 +185,8 @@ cr_var cr__recipe_loss(cr_training *k, cr_var prediction, const cr_batch *batch)
   cr_var y = batch->y;
   if (cr_error(r->tape) != CR_OK) return cr_poison(r->tape);
   if (cr_is_poison(y) && r->named_loss)
-    return placed(r, st, cr_fail(r->tape, CR_UNKNOWN_NAME, "these data have no targets: name them, as in csv(FILE, target=...), "
+    return placed(r, st, cr_fail(r->tape, CR_UNKNOWN_NAME,
+                                 "these data have no targets: name them, as in csv(FILE, target=...), "
                                  "or write the loss out, as in %s(prediction, x)", r->named_loss->name));
   if (!cr_is_poison(y)) {
     fit_target(r, &prediction, &y);

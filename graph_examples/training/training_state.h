@@ -41,6 +41,7 @@ struct cr_training_state {
 
   cr__seen seen_batch[CR__MOST_SEEN];
   int n_seen;
+  const cr__seen *runs;          /* the one that ran last: others have given back their memory, or take little */
   int recorded;                  /* the model's tape has the pass that was done last */
 
   int n_augmentations;

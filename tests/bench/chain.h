@@ -1,6 +1,6 @@
 /* The chain of the benchmarks: y = sum(sigmoid(a x + b) tanh(x) - log1p(exp(-x^2))) over float32 with its gradient by x, a
- * and b, by hand as one loop in float with the vector functions of the C library, and in double; built for this machine, with its
- * widest vectors. */
+ * and b, by hand as one loop in float with the vector functions of the C library, and in double; built for this machine,
+ * with its widest vectors. */
 #ifndef CR_CHAIN_H
 #define CR_CHAIN_H
 

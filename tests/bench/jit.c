@@ -1,6 +1,6 @@
 /* Compiled functions against hand-written loops and against replay: ratios of one run, medians of several rounds.
  *
- *   jit_bench [ROUNDS [FLAGS]]       default 9, and the compiler flags that cr_fn_compile takes by itself */
+ *   jit_bench [ROUNDS [chain|scalars [FLAGS]]]     default 9, both, and the compiler flags that cr_fn_compile takes by itself */
 #include "chain.h"
 
 #include <string.h>
@@ -9,6 +9,7 @@
 
 #include "formula.h"
 #include "function.h"
+#include "graphs.h"
 #include "jit.h"
 #include "ops.h"
 
@@ -84,80 +85,67 @@ static void chain(int64_t n, int rounds) {
   free(x), free(dx);
 }
 
-/* 10^5 scalar operations of many kinds. */
-static cr_fn *capture_scalars(int gradient, uint32_t *nodes) {
-  enum { NODES = 100000 };
-  cr_tape *t = cr_new();
-  cr_var in[2] = {cr_input(t, 0.7), cr_input(t, -1.3)}, z = in[0], out[3];
-  for (int k = 0; cr_node_count(t) < NODES; k++) {
-    switch (k % 8) {
-      case 0:
-        z = cr_sin(z);
-        break;
-      case 1:
-        z = cr_mul(z, in[1]);
-        break;
-      case 2:
-        z = cr_add(z, in[0]);
-        break;
-      case 3:
-        z = cr_tanh(z);
-        break;
-      case 4:
-        z = cr_sub(z, cr_mul(in[0], z));
-        break;
-      case 5:
-        z = cr_div(z, cr_add(cr_square(z), in[0]));
-        break;
-      case 6:
-        z = cr_sqrt(cr_add(cr_square(z), cr_square(in[1])));
-        break;
-      default:
-        z = cr_mul(z, cr_sub(in[0], z));
+/* Seconds that a run takes, or one of cr_fn_backward. */
+static double run_for(int rounds, const cr_fn *f, const cr_array *from, const cr_array *to, double *gradient) {
+  cr_workspace *w = cr_workspace_new(f);
+  double time[64];
+  for (int r = -1; w && r < rounds; r++) {
+    double start = now();
+    for (int k = 0; k < 10; k++) {
+      if (gradient) cr_fn_backward(f, w, from, to, NULL, gradient);
+      else cr_fn_run(f, w, from, to);
     }
+    if (r >= 0) time[r] = (now() - start) / 10;
   }
-  *nodes = cr_node_count(t) - 1;
-  out[0] = z;
-  if (gradient) cr_grad(z, 2, in, out + 1);
-  cr_fn *f = cr_capture(t, 2, in, gradient ? 3 : 1, out, 0, NULL, CR_FN_EXACT);
-  cr_free(t);
-  return f;
+  cr_workspace_free(w);
+  return median(rounds, time);
 }
 
-static void scalars(int gradient, int rounds) {
-  uint32_t nodes;
-  cr_fn *f[3] = {capture_scalars(gradient, &nodes), capture_scalars(gradient, &nodes), capture_scalars(gradient, &nodes)};
-  double cold, warm, time[2][64], value[2] = {0.7, -1.3}, result[2][3] = {{0}};
-  printf("scalars, %s: %u recorded, %u run\n", gradient ? "value and gradient" : "value", nodes, cr_fn_stats_of(f[0]).nodes);
-  compile(f[1], f[2], &cold, &warm);
-  cr_array from[2], to[3];
-  for (int how = 0; how < 2; how++) {
-    cr_workspace *w = cr_workspace_new(f[how]);
-    for (int k = 0; k < 2; k++) from[k] = cr_fn_input(f[how], k), from[k].data = &value[k];
-    for (int k = 0; k < 3; k++) to[k] = cr_fn_output(f[how], 0), to[k].data = &result[how][k];
-    for (int r = -1; r < rounds; r++) {
-      double start = now();
-      cr_fn_run(f[how], w, from, to);
-      if (r >= 0) time[how][r] = now() - start;
+/* Replayed, then compiled: the value, the value and cr_grad's nodes, the value and the sweep; in ns a node recorded. */
+static void scalars(int rounds, const scalar_graph *g) {
+  enum { NODES = 100000 };
+  cr_tape *t = cr_new();
+  double value[2] = {g->value[0], g->value[1]}, result[2][3][3] = {{{0}}}, gradient[2][2], time[2][3], first[2], start = now();
+  cr_var in[2] = {cr_input(t, value[0]), cr_input(t, value[1])}, out[3] = {g->record(NODES, in)};
+  const uint32_t nodes = cr_node_count(t) - 1;
+  uint32_t run[2];
+  char note[300];
+  cr_grad(out[0], 2, in, out + 1);
+  double recorded = 1e3 * (now() - start);
+  for (int k = 0; k < 2; k++) {
+    start = now();
+    cr_fn *f = cr_capture(t, 2, in, k ? 3 : 1, out, 0, NULL, CR_FN_EXACT);
+    first[k] = now() - start;
+    run[k] = cr_fn_stats_of(f).nodes;
+    cr_array from[2], to[3];
+    for (int i = 0; i < 2; i++) from[i] = cr_fn_input(f, i), from[i].data = &value[i];
+    for (int how = 0; how < 2; how++) {
+      start = now();
+      if (how) cr_fn_compile(f, &(cr_jit_options){.flags = flags}, note, sizeof note), first[k] = 1e3 * (now() - start);
+      for (int i = 0; i < 3; i++) to[i] = cr_fn_output(f, 0), to[i].data = &result[how][k][i];
+      time[how][k] = run_for(rounds, f, from, to, NULL);
+      if (!k) to[0].data = &result[how][2][0], time[how][2] = run_for(rounds, f, from, to, gradient[how]);
     }
-    cr_workspace_free(w);
+    cr_fn_free(f);
   }
-  double m[2] = {median(rounds, time[0]), median(rounds, time[1])};
-  uint32_t run = cr_fn_stats_of(f[0]).nodes;
-  printf("  replay %.2f ns a node run, compiled %.2f (%.2f a node recorded); first call %.0f ms cold, %.0f ms warm%s\n",
-         1e9 * m[0] / run, 1e9 * m[1] / run, 1e9 * m[1] / nodes, cold, warm,
-         memcmp(result[0], result[1], sizeof result[0]) ? " RESULTS DIFFER" : "");
-  for (int k = 0; k < 3; k++) cr_fn_free(f[k]);
+  cr_free(t);
+  printf("%s: %u nodes recorded, %u run, with cr_grad's nodes %u; recorded in %.0f ms, compiled in %.1f and %.1f ms (%s)\n",
+         g->name, nodes, run[0], run[1], recorded, first[0], first[1], note);
+  for (int how = 0; how < 2; how++)
+    printf("  %s: value %.2f ns a node, value and cr_grad's nodes %.2f, or %.2f a node run; value and sweep %.2f\n",
+           how ? "compiled" : "replayed", 1e9 * time[how][0] / nodes, 1e9 * time[how][1] / nodes, 1e9 * time[how][1] / run[1],
+           1e9 * time[how][2] / nodes);
+  if (memcmp(result[0], result[1], sizeof *result) || memcmp(gradient[0], gradient[1], sizeof *gradient))
+    printf("  THE RESULTS DIFFER\n");
 }
 
 int main(int argc, char **argv) {
   int rounds = argc > 1 ? atoi(argv[1]) : 9;
-  flags = argc > 2 ? argv[2] : NULL;
+  const char *what = argc > 2 ? argv[2] : "";
+  flags = argc > 3 ? argv[3] : NULL;
   if (rounds < 1 || rounds > 64 || !mkdtemp(cache)) return 2;
-  chain(10000, rounds);
-  chain(1000000, rounds);
-  scalars(0, rounds);
-  scalars(1, rounds); /* half a minute to compile */
+  if (!*what || !strcmp(what, "chain")) chain(10000, rounds), chain(1000000, rounds);
+  for (int k = 0; (!*what || !strcmp(what, "scalars")) && k < SCALAR_GRAPHS; k++) scalars(rounds, &scalar_graphs[k]);
   char note[200];
   cr_jit_cache_clear(cache, note, sizeof note);
   rmdir(cache);

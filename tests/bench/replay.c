@@ -9,6 +9,7 @@
 
 #include "formula.h"
 #include "function.h"
+#include "graphs.h"
 #include "ops.h"
 #include "chain.h" /* last: it changes how what follows is compiled */
 
@@ -69,77 +70,6 @@ static void chain(int64_t n, int rounds) {
   free(x), free(dx);
 }
 
-/* One operation after another, each on the result of the one before: the mix of scalar.cpp, and with tanh, div and sqrt. */
-static cr_var one_chain(uint32_t nodes, const cr_var *in) {
-  cr_tape *t = in[0].tape;
-  cr_var z = in[0];
-  for (int k = 0; cr_node_count(t) < nodes; k++) {
-    switch (k % 17) {
-      case 7: z = cr_sin(z); break;
-      case 15: z = cr_exp(z); break;
-      default: z = (k % 17 - k % 17 / 8) % 2 ? cr_add(z, in[0]) : cr_mul(z, in[1]);
-    }
-  }
-  return z;
-}
-
-static cr_var costly_chain(uint32_t nodes, const cr_var *in) {
-  cr_tape *t = in[0].tape;
-  cr_var z = in[0];
-  for (int k = 0; cr_node_count(t) < nodes; k++) {
-    switch (k % 8) {
-      case 0: z = cr_sin(z); break;
-      case 1: z = cr_mul(z, in[1]); break;
-      case 2: z = cr_add(z, in[0]); break;
-      case 3: z = cr_tanh(z); break;
-      case 4: z = cr_sub(z, cr_mul(in[0], z)); break;
-      case 5: z = cr_div(z, cr_add(cr_square(z), in[0])); break;
-      case 6: z = cr_sqrt(cr_add(cr_square(z), cr_square(in[1]))); break;
-      default: z = cr_mul(z, cr_sub(in[0], z));
-    }
-  }
-  return z;
-}
-
-/* The costly chain by hand, as a loop. */
-static double costly_by_hand(uint32_t nodes, double x, double y) {
-  double z = x;
-  for (uint32_t k = 0; k < nodes; k += 15) {
-    z = tanh(sin(z) * y + x);
-    z = z - x * z;
-    z = z / (z * z + x);
-    z = sqrt(z * z + y * y);
-    z = z * (x - z);
-  }
-  return z;
-}
-
-static uint32_t roll(uint32_t *dice) { return (*dice = *dice * 1664525u + 1013904223u) >> 8; }
-
-/* Operations in random order on random results among the latest thousand, as in simulations and fits; values stay near 1. */
-static cr_var many_strands(uint32_t nodes, const cr_var *in) {
-  enum { WIDTH = 1000 };
-  cr_tape *t = in[0].tape;
-  cr_var v[WIDTH], sum = in[0];
-  uint32_t dice = 1;
-  for (int k = 0; k < WIDTH; k++) v[k] = cr_add(in[k % 2], cr_const(t, 1e-3 * k));
-  for (uint32_t k = 0; cr_node_count(t) < nodes - WIDTH; k++) {
-    cr_var a = v[roll(&dice) % WIDTH], b = v[roll(&dice) % WIDTH], *to = &v[k % WIDTH];
-    switch (roll(&dice) % 16) {
-      case 0: *to = cr_sin(a); break;
-      case 1: *to = cr_tanh(a); break;
-      case 2: *to = cr_exp(cr_neg(cr_square(a))); break;
-      case 3: *to = cr_sqrt(cr_add(cr_square(a), cr_square(b))); break;
-      case 4: *to = cr_div(a, cr_add(cr_square(b), in[0])); break;
-      case 5: case 6: case 7: case 8: *to = cr_mul(a, cr_sin(b)); break;
-      case 9: case 10: case 11: *to = cr_sub(cr_mul(a, cr_const(t, 0.6)), cr_mul(b, in[1])); break;
-      default: *to = cr_mul(cr_add(a, b), cr_const(t, 0.4));
-    }
-  }
-  for (int k = 0; k < WIDTH - 1; k++) sum = cr_add(sum, v[k]);
-  return sum;
-}
-
 static double run_for(int rounds, const cr_fn *f, const cr_array *from, const cr_array *to, double *gradient) {
   cr_workspace *w = f ? cr_workspace_new(f) : NULL;
   double time[64];
@@ -156,82 +86,110 @@ static double run_for(int rounds, const cr_fn *f, const cr_array *from, const cr
 }
 
 /* 10^5 scalar operations of many kinds, with the gradient by two inputs: as nodes of cr_grad, and by cr_fn_backward. */
-static void scalars(int rounds, const char *name, cr_var (*record)(uint32_t nodes, const cr_var *in)) {
+static void scalars(int rounds, const scalar_graph *g) {
   enum { NODES = 100000 };
   cr_tape *t = cr_new();
-  double value[2] = {record == costly_chain ? 0.7 : 0.3, record == costly_chain ? -1.3 : 0.5};
-  cr_var in[2] = {cr_input(t, value[0]), cr_input(t, value[1])}, out[3] = {record(NODES, in)};
+  double value[2] = {g->value[0], g->value[1]};
+  cr_var in[2] = {cr_input(t, value[0]), cr_input(t, value[1])}, out[3] = {g->record(NODES, in)};
   const uint32_t nodes = cr_node_count(t) - 1;
   double result[3], gradient[2], time[3];
   cr_array from[2], to[3];
   cr_grad(out[0], 2, in, out + 1);
   cr_fn *f[2];
-  for (int g = 0; g < 2; g++) {
-    f[g] = cr_capture(t, 2, in, g ? 3 : 1, out, 0, NULL, CR_FN_EXACT);
-    if (!f[g]) return;
-    for (int k = 0; k < 2; k++) from[k] = cr_fn_input(f[g], k), from[k].data = &value[k];
-    for (int k = 0; k < 3; k++) to[k] = cr_fn_output(f[g], 0), to[k].data = &result[k];
-    time[g] = run_for(rounds, f[g], from, to, NULL);
+  for (int k = 0; k < 2; k++) {
+    f[k] = cr_capture(t, 2, in, k ? 3 : 1, out, 0, NULL, CR_FN_EXACT);
+    if (!f[k]) return;
+    for (int i = 0; i < 2; i++) from[i] = cr_fn_input(f[k], i), from[i].data = &value[i];
+    for (int i = 0; i < 3; i++) to[i] = cr_fn_output(f[k], 0), to[i].data = &result[i];
+    time[k] = run_for(rounds, f[k], from, to, NULL);
   }
   time[2] = run_for(rounds, f[0], from, to, gradient);
-  double start = now(), by_hand = costly_by_hand(10 * nodes, value[0], value[1]), hand = (now() - start) / 10;
-  printf("scalars, %s: %u nodes recorded, %u run; with the gradient %u\n", name, nodes, cr_fn_stats_of(f[0]).nodes,
+  printf("scalars, %s: %u nodes recorded, %u run; with the gradient %u\n", g->name, nodes, cr_fn_stats_of(f[0]).nodes,
          cr_fn_stats_of(f[1]).nodes);
   printf("  value %.2f ns a node recorded, value and cr_grad's nodes %.2f, value and sweep %.2f (%g %g by nodes, %g %g)\n",
          1e9 * time[0] / nodes, 1e9 * time[1] / nodes, 1e9 * time[2] / nodes, result[1], result[2], gradient[0],
          gradient[1]);
-  if (record == costly_chain) printf("  by hand, the value alone: %.2f ns (%g)\n", 1e9 * hand / nodes, by_hand);
   cr_fn_free(f[0]), cr_fn_free(f[1]);
   cr_free(t);
 }
 
-static cr_var tiny_chain(int ops, cr_var v) {
-  cr_var z = v;
-  for (int k = 0; k < ops; k++) z = k % 10 == 9 ? cr_tanh(z) : k % 2 ? cr_mul(z, v) : cr_add(z, v);
+/* What the machine takes for the same without any engine. */
+static void scalars_by_hand(void) {
+  enum { NODES = 1000000 };
+  double time[4] = {now()}, sum = one_by_hand(NODES, 0.3, 0.5);
+  time[1] = now(), sum += costly_by_hand(NODES, 0.7, -1.3);
+  time[2] = now(), sum += calls_of_the_mix(NODES);
+  time[3] = now();
+  printf("scalars by hand, the value alone: one chain %.2f ns, the costly chain %.2f; the mix's calls of the C library %.2f%s\n",
+         1e9 / NODES * (time[1] - time[0]), 1e9 / NODES * (time[2] - time[1]), 1e9 / NODES * (time[3] - time[2]),
+         sum == 0 ? " " : "");
+}
+
+/* Chains of one operation, and of add, mul and tanh, one in ten. */
+typedef enum mix { ADD, MUL, TANH, MIXED, MIXES } mix;
+
+static cr_var tiny_chain(mix m, int ops, cr_var z, cr_var with) {
+  for (int k = 0; k < ops; k++) {
+    if (m == TANH || (m == MIXED && k % 10 == 9)) z = cr_tanh(z);
+    else z = m == ADD || (m == MIXED && k % 2 == 0) ? cr_add(z, with) : cr_mul(z, with);
+  }
   return z;
 }
 
-/* Chains of add, mul and tanh (one in ten) on tensors of a few numbers: what an operation costs eagerly, recorded, swept
- * back and taken back, and what a step of a replay. */
-static void tiny(int rounds, cr_dtype dtype, int64_t n) {
+static double replay_tiny(int rounds, int repeats, const cr_fn *f, const double *x) {
+  cr_workspace *w = f ? cr_workspace_new(f) : NULL;
+  double y[16], best = 1;
+  if (!w) return 0;
+  cr_array from = cr_fn_input(f, 0), to = cr_fn_output(f, 0);
+  from.data = (void *)(uintptr_t)x, to.data = y;
+  for (int r = 0; r < rounds; r++) {
+    double start = now();
+    for (int k = 0; k < repeats; k++) cr_fn_run(f, w, &from, &to);
+    best = fmin(best, (now() - start) / repeats);
+  }
+  cr_workspace_free(w);
+  return best;
+}
+
+/* What an operation costs eagerly: recorded; recorded, swept back and taken back; and in a replay. The best of the
+ * rounds; the other operand is a constant, but for the mix, where it is the input. */
+static void tiny(int rounds, mix m, cr_dtype dtype, int64_t n) {
   enum { OPS = 100, REPEATS = 200 };
   cr_tape *t = cr_new();
-  double x[16], y[16], time[3][64];
-  for (int k = 0; k < 16; k++) x[k] = y[k] = 0;
-  cr_var v = cr_tensor_of(t, dtype, 1, &n, x);
-  for (int64_t k = 0; k < n; k++) {
-    cr_array a = cr_view(v);
-    cr_array_set(&a, k, 0.5 + 0.01 * (double)k);
-  }
+  double x[16], best[2] = {1, 1};
+  cr_array a = {.data = x, .count = n, .dtype = (uint8_t)dtype, .contiguous = 1};
+  for (int64_t k = 0; k < n; k++) cr_array_set(&a, k, m == MIXED ? 0.5 + 0.01 * (double)k : 1.001 + 0.001 * (double)k);
+  cr_var v = cr_tensor_of(t, dtype, 1, &n, x), with = m == MIXED ? v : cr_constant_of(t, dtype, 1, &n, x);
   cr_mark mark = cr_mark_here(t);
-  for (int r = -1; r < rounds; r++) {
+  for (int r = 0; r < rounds; r++) {
     double recorded = 0, start = now();
     for (int k = 0; k < REPEATS; k++) {
       double begun = now();
-      cr_var z = tiny_chain(OPS, v);
+      cr_var z = tiny_chain(m, OPS, v, with);
       recorded += now() - begun;
       cr_sweep_release(cr_backward(z));
       cr_reset(t, mark);
     }
-    if (r >= 0) time[0][r] = (now() - start) / REPEATS, time[1][r] = recorded / REPEATS;
+    best[0] = fmin(best[0], recorded / REPEATS), best[1] = fmin(best[1], (now() - start) / REPEATS);
   }
-  cr_var z = tiny_chain(OPS, v);
+  cr_var z = tiny_chain(m, OPS, v, with);
   cr_fn *f = cr_capture(t, 1, &v, 1, &z, 0, NULL, CR_FN_EXACT);
+  printf("  %5.1f %5.1f %5.1f", 1e9 * best[0] / OPS, 1e9 * best[1] / OPS,
+         1e9 * replay_tiny(rounds, REPEATS, f, x) / OPS);
   cr_free(t);
-  cr_workspace *w = f ? cr_workspace_new(f) : NULL;
-  if (!w) return;
-  cr_array from = cr_fn_input(f, 0), to = cr_fn_output(f, 0);
-  from.data = x, to.data = y;
-  for (int r = -1; r < rounds; r++) {
-    double start = now();
-    for (int k = 0; k < REPEATS; k++) cr_fn_run(f, w, &from, &to);
-    if (r >= 0) time[2][r] = (now() - start) / REPEATS;
-  }
-  printf("tensors of %2lld %s: recorded %.1f ns an op, recorded and swept back %.1f; replay %.1f\n", (long long)n,
-         cr_dtype_name(dtype), 1e9 * median(rounds, time[1]) / OPS, 1e9 * median(rounds, time[0]) / OPS,
-         1e9 * median(rounds, time[2]) / OPS);
-  cr_workspace_free(w);
   cr_fn_free(f);
+}
+
+static void tiny_table(int rounds) {
+  printf("tiny tensors, ns an operation: recorded; recorded and swept back; replayed\n"
+         "               add                mul                tanh               a mix\n");
+  for (int k = 0; k < 6; k++) {
+    const cr_dtype dtype = k < 3 ? CR_FLOAT64 : CR_FLOAT32;
+    const int64_t n = (int64_t[]){1, 4, 16}[k % 3];
+    printf("  %s %2lld", cr_dtype_name(dtype), (long long)n);
+    for (int m = 0; m < MIXES; m++) tiny(rounds, (mix)m, dtype, n);
+    printf("\n");
+  }
 }
 
 int main(int argc, char **argv) {
@@ -240,11 +198,9 @@ int main(int argc, char **argv) {
   if (rounds < 1 || rounds > 64) return 2;
   if (!*what || !strcmp(what, "chain")) chain(10000, rounds), chain(1000000, rounds);
   if (!*what || !strcmp(what, "scalars")) {
-    scalars(rounds, "one chain", one_chain);
-    scalars(rounds, "a costly chain", costly_chain);
-    scalars(rounds, "many strands", many_strands);
+    for (int k = 0; k < SCALAR_GRAPHS; k++) scalars(rounds, &scalar_graphs[k]);
+    scalars_by_hand();
   }
-  for (int k = 0; (!*what || !strcmp(what, "tiny")) && k < 6; k++)
-    tiny(rounds, k < 3 ? CR_FLOAT64 : CR_FLOAT32, (int64_t[]){1, 4, 16}[k % 3]);
+  if (!*what || !strcmp(what, "tiny")) tiny_table(rounds);
   return 0;
 }

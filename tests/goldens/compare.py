@@ -1,14 +1,17 @@
 #!/usr/bin/env python3
-"""Run a batch command over goldens.jsonl and extra.jsonl and compare: compare.py [--only NAME]... [--limit N] [--captured] COMMAND...
+"""Run a batch command over goldens.jsonl and extra.jsonl and compare: compare.py [--only NAME]... [--limit N] [--captured | --compiled]
+COMMAND...
 
 Example: tests/goldens/compare.py build/chainrule batch
 An entry passes when |got - expected| <= rtol*|expected| + atol; nan meets nan, an infinity its own sign; integers and
 bools exactly; shapes and dtypes exactly. With --captured each is also to be computed by a captured function, with the
-same bits. Exit status 1 if anything fails."""
+same bits; with --compiled by that function compiled, too (in float64 with the same bits). Exit status 1 if anything fails."""
 import json
 import math
+import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 FILES = ("goldens.jsonl", "extra.jsonl")
@@ -82,8 +85,8 @@ def main(argv):
             only.append(argv.pop(0))
         elif flag == "--limit":
             limit = int(argv.pop(0))
-        elif flag == "--captured":
-            captured = True
+        elif flag in ("--captured", "--compiled"):
+            captured = "compiled" if flag == "--compiled" else True
     if not argv:
         print(__doc__)
         return 2
@@ -93,7 +96,8 @@ def main(argv):
     if only:
         lines = [line for line in lines if function(line) in only]
     feed = "".join(json.dumps(line["request"] | {"captured": captured}) + "\n" for line in lines)
-    run = subprocess.run(argv, input=feed, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as cache:
+        run = subprocess.run(argv, input=feed, capture_output=True, text=True, env=os.environ | {"XDG_CACHE_HOME": cache})
     answers = {}
     for text in run.stdout.splitlines():
         try:
@@ -115,12 +119,20 @@ def main(argv):
                 print(f"    {field}[{index}] got {got!r} expected {want!r} relative error {error:.2e}")
             if len(bad) > 4:
                 print(f"    ... {len(bad) - 4} more")
+    notes = [answer["note"] for answer in answers.values() if "note" in answer]
+    made = sum(note.startswith("compiled ") or "from the cache" in note for note in notes)
+    refused = [note for note in notes if note.startswith("not ") and "no step" not in note]
+    if captured == "compiled":
+        print(f"{made} compiled, {len(refused)} not, {len(notes) - made - len(refused)} without a step to compile")
+        for note in sorted(set(refused))[:limit]:
+            print(f"  {note}")
     count = sum(map(len, failures.values()))
     total = len({function(line) for line in lines})
     print(f"{len(lines) - count} of {len(lines)} requests pass; {total - len(failures)} of {total} functions whole")
     if run.returncode or run.stderr:
         print(f"command ended with status {run.returncode}", run.stderr[-500:])
-    return 1 if failures or not lines else 0
+    short = captured == "compiled" and (refused or made < len(lines) / 2 and not only)
+    return 1 if failures or short or not lines else 0
 
 
 if __name__ == "__main__":
