@@ -36,19 +36,34 @@ static void *place(const cr__cell *c, const char *space, int64_t at) {
   return (void *)(c->at + (c->mask & (uintptr_t)space) + (uintptr_t)(at * c->bytes));
 }
 
+static void gather_run(size_t size, int64_t n, const char *from, int64_t step, char *to) {
+  if (step == 1) memcpy(to, from, (size_t)n * size);
+  else if (size == 4)
+    for (int64_t i = 0; i < n; i++) ((uint32_t *)(void *)to)[i] = ((const uint32_t *)(const void *)from)[i * step];
+  else if (size == 8)
+    for (int64_t i = 0; i < n; i++) ((uint64_t *)(void *)to)[i] = ((const uint64_t *)(const void *)from)[i * step];
+  else
+    for (int64_t i = 0; i < n; i++) to[i] = from[i * step];
+}
+
 void cr__gather(const cr_array *a, int64_t at, int64_t n, char *to) {
-  size_t size = cr_dtype_size((cr_dtype)a->dtype);
+  const size_t size = cr_dtype_size((cr_dtype)a->dtype);
   const int last = a->rank - 1;
-  const int64_t width = a->dim[last];
-  for (int64_t run; n > 0; at += run, n -= run, to += (size_t)run * size) {
-    run = width - at % width < n ? width - at % width : n;
-    cr_array from = {
-        .data = (char *)a->data + cr_array_offset(a, at) * (int64_t)size, .count = run, .rank = 1, .dtype = a->dtype};
-    cr_array dense = from;
-    from.dim[0] = dense.dim[0] = run;
-    from.stride[0] = a->stride[last], dense.stride[0] = 1;
-    dense.data = to;
-    cr_array_copy(&dense, &from);
+  int64_t index[CR_MAX_RANK], offset = 0;
+  for (int i = last; i >= 0; at /= a->dim[i], i--) {
+    index[i] = at % a->dim[i];
+    offset += index[i] * a->stride[i];
+  }
+  for (int64_t run; n > 0; n -= run, to += (size_t)run * size) {
+    run = a->dim[last] - index[last] < n ? a->dim[last] - index[last] : n;
+    gather_run(size, run, (const char *)a->data + offset * (int64_t)size, a->stride[last], to);
+    index[last] += run;
+    offset += run * a->stride[last];
+    for (int i = last; i > 0 && index[i] == a->dim[i]; i--) { /* on to the next row */
+      offset += a->stride[i - 1] - a->dim[i] * a->stride[i];
+      index[i] = 0;
+      index[i - 1]++;
+    }
   }
 }
 
@@ -100,12 +115,13 @@ static void run_line(const blocks_run *r, int i, char *space, int64_t at, int64_
 static void run_blocks(void *context, int64_t from, int64_t to) {
   const blocks_run *r = context;
   _Alignas(64) char space[CR__BLOCK_SPACE];
+  const cr__blocks *b = r->b;
   for (int64_t block = from; block < to; block++)
-    for (int i = 0; i < r->b->n_lines; i++) {
-      const cr__line *l = &r->b->line[i];
+    for (int i = 0; i < b->n_lines; i++) {
       const cr__cell *c = r->cells + (ptrdiff_t)i * CR__CELLS;
-      if (l->few) l->few->loop(r->b->count, place(&c[0], space, 0), place(&c[1], space, 0), place(&c[CR__CELLS - 1], space, 0));
-      else run_line(r, i, space, r->b->start[block], r->b->start[block + 1] - r->b->start[block], r->partials + block);
+      const cr_few *few = b->line[i].few;
+      if (few) few->loop(b->count, place(&c[0], space, 0), place(&c[1], space, 0), place(&c[CR__CELLS - 1], space, 0));
+      else run_line(r, i, space, b->start[block], b->start[block + 1] - b->start[block], r->partials + block);
     }
 }
 

@@ -222,7 +222,8 @@ cr_body *cr_body_new(cr_tape *t, const char *what, cr_body_record record, void *
   return make(&r, n, m, true);
 }
 
-cr_body *cr__body_lazily(cr_tape *t, const char *what, cr_body_record record, void *user, int n, const cr_array *like, int m) {
+cr_body *cr__body_lazily(cr_tape *t, const char *what, cr_body_record record, void *user, int n, const cr_array *like,
+                         int m) {
   recording r = {.t = t, .what = what, .record = record, .user = user, .like = like};
   return t->error ? NULL : make(&r, n, m, false);
 }
@@ -421,7 +422,7 @@ cr_body_runs *cr_body_start(cr_eval *c, const cr_body *b, int workers) {
 }
 
 cr_status cr_body_run(cr_body_runs *r, int worker, const cr_array *in, const cr_array *out) {
-  return cr_fn_run(r->body->f, r->worker[worker], in, out);
+  return cr__workspace_run(r->worker[worker], in, out);
 }
 
 cr_status cr_body_stop(cr_body_runs *r) {

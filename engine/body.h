@@ -31,6 +31,7 @@ CR_API cr_body *cr_body_derived(cr_tape *t, cr_body *b, const char *kind, size_t
 CR_API void cr_body_hold(cr_body *b);
 CR_API void cr_body_release(cr_body *b);
 
+/* How many there are. */
 CR_API int cr_body_inputs(const cr_body *b);
 CR_API int cr_body_outputs(const cr_body *b);
 /* Shape and dtype; data NULL. */

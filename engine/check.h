@@ -100,6 +100,7 @@ typedef enum cr_claim {
   CR_CLAIM_CARRIED,   /* right within a few units of the last decimal: intermediate results were rounded */
   CR_CLAIM_WRONG
 } cr_claim;
+/* digits: decimals of the claimed number; 0: it is exact or wrong. */
 CR_API cr_claim cr_claim_of(double truth, double claimed, int digits);
 CR_API const char *cr_claim_text(cr_claim claim);
 

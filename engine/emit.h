@@ -107,8 +107,9 @@ CR_API void cr_emit_count(cr_emit_context *c, const char *from, const char *to, 
 /* Opens a level of its own for other statements: "if (x > 0) {". */
 CR_API void cr_emit_block(cr_emit_context *c, const char *header);
 CR_API const char *cr_emit_variable(const cr_emit_context *c, int level);
-/* The call of a body (body.h), which becomes a function of the source. in: of each input its value if it is one number, else a pointer.
- * out: of each result a pointer; but a first result of one number is what the call gives, and out[0] is not looked at. */
+/* The call of a body (body.h), which becomes a function of the source. in: of each input its value if it is one number, else
+ * a pointer. out: of each result a pointer; but a first result of one number is what the call gives, and out[0] is not looked
+ * at. */
 struct cr_body;
 CR_API const char *cr_emit_call(cr_emit_context *c, const struct cr_body *b, const char *const *in, const char *const *out);
 /* An array of the workspace, for this node alone. */

@@ -80,7 +80,8 @@ const char *cr_emit_call(cr_emit_context *c, const struct cr_body *b, const char
   if (!number) return "0";
   const char *text = cr__format(e, "%s_body%d(", e->bodies->name, number), *comma = "";
   for (int k = 0; k < b->n; k++, comma = ", ") text = cr__format(e, "%s%s%s", text, comma, in[k]);
-  for (int k = cr_body_output(b, 0).count == 1; k < b->m; k++, comma = ", ") text = cr__format(e, "%s%s%s", text, comma, out[k]);
+  for (int k = cr_body_output(b, 0).count == 1; k < b->m; k++, comma = ", ")
+    text = cr__format(e, "%s%s%s", text, comma, out[k]);
   if (e->bodies->of[number - 1].bytes) {
     use_space(e, number);
     text = cr__format(e, "%s%s&ws->body%d", text, comma, number);

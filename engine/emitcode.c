@@ -74,7 +74,8 @@ const char *cr__literal(cr_emitter *e, double x, cr_dtype dtype) {
   if (isnan(x)) return dtype == CR_FLOAT32 ? "NAN" : "(double)NAN";
   if (isinf(x)) return cr__format(e, "%s%s%sINFINITY%s", open, sign, dtype == CR_FLOAT32 ? "" : "(double)", close);
   cr_number_text(fabs(x), dtype == CR_FLOAT32 ? 9 : 0, number);
-  return cr__format(e, "%s%s%s%s%s%s", open, sign, number, strpbrk(number, ".e") ? "" : ".0", dtype == CR_FLOAT32 ? "f" : "", close);
+  return cr__format(e, "%s%s%s%s%s%s", open, sign, number, strpbrk(number, ".e") ? "" : ".0", dtype == CR_FLOAT32 ? "f" : "",
+                    close);
 }
 
 /* As array elements convert: what has no integer value is the least of integers. */
@@ -82,7 +83,8 @@ static const char *converted(cr_emitter *e, const char *value, cr_dtype from, cr
   if (from == to) return value;
   if (to == CR_BOOL) return cr__format(e, "(%s) != 0", value);
   if (from >= CR_FLOAT32 && to == CR_INT64) return cr__format(e, "real_to_int64(%s)", value);
-  if (to == CR_INT32 && from != CR_BOOL) return cr__format(e, "real_to_int32(%s%s)", from == CR_FLOAT64 ? "" : "(double)", value);
+  if (to == CR_INT32 && from != CR_BOOL)
+    return cr__format(e, "real_to_int32(%s%s)", from == CR_FLOAT64 ? "" : "(double)", value);
   return cr__format(e, "(%s)%s", types[to], value);
 }
 
@@ -98,19 +100,6 @@ void cr__put_element(cr_emitter *e, cr_buffer *b, const cr_array *a, int64_t k) 
   cr_put(b, "%.*s", (int)strlen(number) - 2 * brackets, number + brackets);
 }
 
-static void put_table(cr_emitter *e, const char *name, const cr_array *a) {
-  cr_buffer *b = &e->tables;
-  char shape[200];
-  cr_put(b, "static const %s %s[%lld] = { /* %s */", cr_emit_type((cr_dtype)a->dtype), name, (long long)(a->count ? a->count : 1),
-         cr_shape_text(a, shape, sizeof shape));
-  for (int64_t k = 0; k < a->count; k++) {
-    cr_put(b, k % 8 ? " " : "\n  ");
-    cr__put_element(e, b, a, k);
-    cr_put(b, ",");
-  }
-  cr_put(b, a->count ? "\n};\n" : "0};\n");
-}
-
 static cr_emit_view view_of_root(cr_emitter *e, uint32_t id) {
   cr__item *x = &e->item[id];
   cr_emit_view v = {.array = cr__array_of(e->t, id), .base = x->name, .number = 1};
@@ -119,7 +108,7 @@ static cr_emit_view view_of_root(cr_emitter *e, uint32_t id) {
   if (x->kind == CR__LITERAL || (x->kind == CR__PARAMETER && v.array.count == 1)) return v;
   if (x->kind == CR__PARAMETER || x->kind == CR__TABLE) {
     v.number = 0;
-    if (x->kind == CR__TABLE && !x->member) put_table(e, x->name, &v.array);
+    if (x->kind == CR__TABLE) v.base = cr__table(e, x, &v.array);
     x->member = true;
   } else if (v.array.count == 1) {
     if (x->part == e->part) return v;
@@ -239,7 +228,9 @@ static void open_loop(cr_emitter *e, int64_t n) {
   else if (e->level < CR__MOST_LEVELS) e->variable[e->level++] = NULL;
 }
 
-void cr_emit_count(cr_emit_context *c, const char *from, const char *to, int back) { open_counted(c->emitter, from, to, back); }
+void cr_emit_count(cr_emit_context *c, const char *from, const char *to, int back) {
+  open_counted(c->emitter, from, to, back);
+}
 const char *cr_emit_variable(const cr_emit_context *c, int level) {
   const char *name = c->emitter->variable[level];
   return name ? name : "0";
@@ -302,13 +293,10 @@ int cr__merge_axes(int rank, int64_t *dim, int n, cr_emit_view *const *v) {
 static const char *filled(cr_emitter *e, const char *template, const char *const *operand) {
   const char *text = "";
   for (const char *p = template; *p;) {
-    size_t n = strcspn(p, "$");
-    text = cr__format(e, "%s%.*s", text, (int)n, p);
-    p += n;
-    if (*p) {
-      text = cr__format(e, "%s%s", text, operand[p[1] - '0']);
-      p += 2;
-    }
+    int n = (int)strcspn(p, "$");
+    const char *number = p[n] ? operand[p[n + 1] - '0'] : "";
+    text = cr__format(e, "%s%.*s%s", text, n, p, number);
+    p += n + (p[n] ? 2 : 0);
   }
   return text;
 }
@@ -355,7 +343,9 @@ void cr_emit_value(cr_emit_context *c, const char *value) {
 static bool is_word(char c) { return isalnum((unsigned char)c) || c == '_'; }
 
 static const char *c_name(const cr_emitter *e, const char *word, size_t n, bool integer) {
-  static const struct { const char *name, *c; } words[] = {{"inf", "(double)INFINITY"}, {"nan", "(double)NAN"}, {"abs", "fabs"}};
+  static const struct {
+    const char *name, *c;
+  } words[] = {{"inf", "(double)INFINITY"}, {"nan", "(double)NAN"}, {"abs", "fabs"}};
   for (size_t k = 0; k < sizeof words / sizeof *words; k++)
     if (strlen(words[k].name) == n && !strncmp(word, words[k].name, n)) return words[k].c;
   for (const cr_helper *h = e->t->table->helpers; h && h->name; h++)
@@ -368,7 +358,8 @@ static bool is_plain(const char *text) {
   int operations = 0;
   for (const char *p = text; *p; p++) {
     operations += strchr("+-*/", *p) != NULL;
-    if (strchr("(.%", *p) || (isalpha((unsigned char)*p) && *p != 'a' && *p != 'b') || (is_word(*p) && is_word(p[1]))) return false;
+    if (strchr("(.%", *p) || (isalpha((unsigned char)*p) && *p != 'a' && *p != 'b') || (is_word(*p) && is_word(p[1])))
+      return false;
   }
   return operations <= 1;
 }

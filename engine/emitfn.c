@@ -16,7 +16,9 @@ typedef struct listing {
 } listing;
 
 static int n_ends(const cr_fn *f) { return f->graph.n_ends; }
-static int kind_of(const cr_fn *f, int k) { return k < f->graph.n_in ? INPUT : k < f->graph.n_in + f->n_out ? RESULT : NEXT; }
+static int kind_of(const cr_fn *f, int k) {
+  return k < f->graph.n_in ? INPUT : k < f->graph.n_in + f->n_out ? RESULT : NEXT;
+}
 
 static bool name_ends(listing *w, const char *const *out_name) {
   cr_fn *f = w->f;
@@ -24,7 +26,8 @@ static bool name_ends(listing *w, const char *const *out_name) {
   if (!w->name) return false;
   for (int k = 0; k < n_ends(f); k++) {
     int kind = kind_of(f, k), at = k - f->graph.n_in;
-    const char *own = cr_name_of(w->end[k]), *name = cr__format(&w->names, kind == INPUT ? "x%d" : "y%d", kind == INPUT ? k + 1 : at + 1);
+    const char *own = cr_name_of(w->end[k]),
+               *name = cr__format(&w->names, kind == INPUT ? "x%d" : "y%d", kind == INPUT ? k + 1 : at + 1);
     if (kind == INPUT && own) name = own;
     if (kind == RESULT && out_name) name = out_name[at];
     if (kind == NEXT) name = cr__format(&w->names, "next_%s", w->name[f->to[at - f->n_out]]);
@@ -60,7 +63,9 @@ static void put_arguments(const listing *w, cr_buffer *b) {
   for (int k = 0; k < n_ends(f); k++) {
     bool number = cr_count(w->end[k]) == 1;
     if (k == f->graph.n_in && w->returns) continue;
-    const char *before = kind_of(f, k) == NEXT ? "space->" : kind_of(f, k) == INPUT && number && is_assigned(f, k) ? "*" : "";
+    const char *before = kind_of(f, k) == NEXT                                   ? "space->"
+                         : kind_of(f, k) == INPUT && number && is_assigned(f, k) ? "*"
+                                                                                 : "";
     cr_put(b, "%s%s%s", any ? ", " : "", before, w->name[k]);
     any = true;
   }
@@ -77,7 +82,9 @@ static void put_step(const listing *w, cr_buffer *b) {
     cr_array a = cr_view(w->end[k]);
     cr_put(b, "  %s %s[%lld];\n", cr_emit_type((cr_dtype)a.dtype), w->name[k], (long long)(a.count ? a.count : 1));
   }
-  cr_put(b, "} %s_space;\n\n/* The same, and then the assignments: inputs that are no constants take their next values. */\n", w->of);
+  cr_put(b,
+         "} %s_space;\n\n/* The same, and then the assignments: inputs that are no constants take their next values. */\n",
+         w->of);
   size_t from = b->length;
   cr_put(b, "%s %s(", type, w->of);
   int indent = (int)(b->length - from);
@@ -134,7 +141,8 @@ cr_status cr_fn_write_c(cr_buffer *b, cr_fn *f, const cr_emit_options *options) 
     return t->error;
   }
   if (o->what != CR_EMIT_VALUE || o->main || o->sparse) {
-    cr_fail(t, CR_BAD_ARGUMENT, "cr_fn_write_c: derivatives are captured with the function, and a program has no values to print");
+    cr_fail(t, CR_BAD_ARGUMENT,
+            "cr_fn_write_c: derivatives are captured with the function, and a program has no values to print");
     return t->error;
   }
   uint32_t *id = cr__resize_on(t, NULL, 0, ((size_t)n_ends(f) + from->count) * sizeof *id), *order = id + n_ends(f);

@@ -1,5 +1,5 @@
-/* What each node becomes in emitted C: a parameter, a number, a table, another view, a line of a loop, or statements; and which nodes
- * equal others. */
+/* What each node becomes in emitted C: a parameter, a number, a table, another view, a line of a loop, or statements; and
+ * which nodes equal others. */
 #include <limits.h>
 
 #include "emitting.h"

@@ -31,6 +31,7 @@ typedef struct cr__item {
   int64_t output_at;
   bool pending, crosses;/* of one number: named in other parts too */
   bool member;          /* declared: of the workspace, or as a table */
+  bool filled;          /* a table that is computed, in the workspace */
   bool swept;           /* depends on the seeds of sweeps: computed in the loop over them */
   const char *name;     /* identifier, or literal */
 } cr__item;
@@ -113,6 +114,9 @@ struct cr_emitter {
   const char **taken;     /* identifiers made of names */
   int n_taken, taken_capacity;
 };
+/* emittable.c: the name of a constant array, which is written at its first use */
+const char *cr__table(cr_emitter *e, cr__item *x, const cr_array *a);
+
 /* emitcode.c */
 const char *cr__literal(cr_emitter *e, double x, cr_dtype dtype);
 /* Element k of a constant, for an initialiser. */

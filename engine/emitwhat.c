@@ -48,7 +48,8 @@ static bool find_ends(ends *s, int n_out, const cr_var *out) {
       return cr_fail(e->t, CR_BAD_DTYPE, "emit: a Jacobian or Hessian of float32 and float64 inputs together"), false;
     dtype = (int)cr_dtype_of(e->in[k]);
   }
-  if (!s->m || !s->n) return cr_fail(e->t, CR_NOT_DIFFERENTIABLE, "emit: no float %s to differentiate", s->m ? "input" : "output"), false;
+  if (!s->m || !s->n)
+    return cr_fail(e->t, CR_NOT_DIFFERENTIABLE, "emit: no float %s to differentiate", s->m ? "input" : "output"), false;
   s->dtype = (cr_dtype)dtype;
   return true;
 }
@@ -140,7 +141,8 @@ bool cr__make_outputs(cr_emitter *e, int n_out, const cr_var *out) {
   for (int k = 0; k < n_out; k++) {
     const char *name = o->out_name ? o->out_name[k] : cr_name_of(out[k]);
     cr_array a = cr_view(out[k]);
-    if (!add_piece(e, out[k], cr__add_out(e, name ? name : "value", "value", (cr_dtype)a.dtype, a.rank, a.dim), 0, 1)) return false;
+    if (!add_piece(e, out[k], cr__add_out(e, name ? name : "value", "value", (cr_dtype)a.dtype, a.rank, a.dim), 0, 1))
+      return false;
   }
   e->returns = n_out && e->out[0].shape.count == 1;
   if (o->what == CR_EMIT_VALUE) return true;

@@ -88,10 +88,10 @@ typedef struct cr_array {
 
 /* Text */
 
-CR_API const char *cr_version(void);
-CR_API const char *cr_status_text(cr_status status);
-CR_API const char *cr_dtype_name(cr_dtype dtype); /* "float64", ... */
-CR_API size_t cr_dtype_size(cr_dtype dtype);
+CR_API const char *cr_version(void);                 /* "0.1.0" */
+CR_API const char *cr_status_text(cr_status status); /* as in the table above */
+CR_API const char *cr_dtype_name(cr_dtype dtype);    /* "float64", ... */
+CR_API size_t cr_dtype_size(cr_dtype dtype);         /* bytes of an element */
 /* The dtype of that name, or -1. */
 CR_API int cr_dtype_of_name(const char *name);
 
@@ -105,7 +105,7 @@ typedef struct cr_allocator {
 
 /* A tape over a table of ops (ops.h: cr_new() is the one with the standard table). NULL when memory runs out. */
 CR_API cr_tape *cr_new_with(const cr_op_table *table, const cr_allocator *allocator);
-CR_API void cr_free(cr_tape *t);
+CR_API void cr_free(cr_tape *t); /* with all that is on it; NULL: nothing */
 
 /* A position on the tape, and the way back to it: all nodes, names and sweeps made since are gone, the error stays.
  * Handles to them are stale from then on, and using one is an error that says so. */
@@ -180,6 +180,7 @@ CR_API cr_status cr_replay(cr_tape *t);
 
 /* What a node is */
 
+/* What stands for no value: operations on it record nothing and give poison, and it is no error by itself. */
 CR_API cr_var cr_poison(cr_tape *t);
 CR_API int cr_is_poison(cr_var v);
 /* The value of a node with one element, as double; NaN (and an error) otherwise. */

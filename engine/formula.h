@@ -96,7 +96,8 @@ CR_API void cr_print_latex(cr_buffer *b, cr_var v, int depth);
  * that is no elementwise one as op.sum(h, axes=[0]), constants with all numbers, the results last. Inputs stand in comments,
  * "# x: float64 (2, 3)": cr_program_run computes the same bits, and cr_hash the same, where they are bound by these names.
  * Nodes whose name is none of the language's, or another's too, are _1, _2, ...: names that begin so name no node. At most
- * CR_MAX_RESULTS results. CR_BAD_ARGUMENT for an op whose attributes have no text: one with a body. */
+ * CR_MAX_RESULTS results. Bodies come first, as functions _f1, _f2, ... CR_BAD_ARGUMENT for an op whose attributes
+ * have no text. */
 CR_API cr_status cr_write_graph(cr_buffer *b, int n_out, const cr_var *out);
 /* One line a node: "v3 = mul(v1, v2)  float64 (2, 3)". */
 CR_API void cr_print_listing(cr_buffer *b, cr_tape *t);

@@ -78,7 +78,8 @@ CR_API cr_status cr_fn_run(const cr_fn *f, cr_workspace *w, const cr_array *in, 
 /* A run of a function of float64 scalars alone, and the reverse sweep over its nodes as numbers: gradient[k] becomes the
  * derivative of the sum of cotangent[j] * result j by input k; cotangent NULL: of the sum of the results. Other functions
  * are CR_BAD_ARGUMENT: what cr_grad records can be captured with them. Sums of adjoints are taken in the order of the plan,
- * so their last bits may differ from cr_backward's. */
+ * so their last bits may differ from cr_backward's. A compiled function (jit.h) that holds no derivatives itself has the sweep
+ * compiled, too, with the same bits. */
 CR_API cr_status cr_fn_backward(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out,
                                 const double *cotangent, double *gradient);
 /* The failure of the latest run, "" if none. */

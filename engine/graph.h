@@ -145,6 +145,8 @@ void cr__mark_needed(const cr_tape *t, int n, const uint32_t *end, unsigned char
 /* workspace.c */
 cr_workspace *cr__workspace_on(const cr_fn *f, const cr_allocator *allocator);
 cr_tape *cr__workspace_tape(const cr_workspace *w);
+/* cr_fn_run with arrays that are known to be as it takes them. */
+cr_status cr__workspace_run(cr_workspace *w, const cr_array *in, const cr_array *out);
 
 /* rewrite.c, plan.c, blocks.c */
 bool cr__rewrite(cr_fn *f);

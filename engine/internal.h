@@ -28,7 +28,7 @@ _Static_assert(sizeof(cr_node) == 16, "a node is 16 bytes");
 /* How the numbers of records lie, shared by those that have the same dimensions, strides and dtype. Rows over a dense float
  * one go the quick way: record and numbers in one piece of so many bytes, the numbers at (record + reach) & mask. */
 enum { CR__FEW_NUMBERS = 64 };
-typedef enum cr_kernels { CR__FEW_FLOAT, CR__FEW_DOUBLE, CR__MANY } cr_kernels; /* in a table's few */
+typedef enum cr_kernels { CR__FEW_FLOAT, CR__FEW_DOUBLE, CR__MANY } cr_kernels; /* by cr_few_row */
 typedef struct cr_layout {
   cr_array array;          /* without data */
   bool quick;
@@ -80,6 +80,7 @@ struct cr_tape {
   uintptr_t promised;        /* the last such address */
   bool slow;                 /* an option is on that every recording must look at */
   const cr_op_table *table;
+  const cr_few_row *few;     /* of the table */
   const cr_op **op;          /* by op number; NULL for leaves */
   uint32_t n_ops, ops_capacity;
   uint32_t *op_hash;         /* address of an op to its number: open addressing, 0 is empty */
@@ -140,8 +141,8 @@ static inline cr_var cr__push_inline(cr_tape *t, uint32_t op, uint32_t a, uint32
 
 static inline cr_var cr__handle(cr_tape *t, uint32_t id) { return (cr_var){t, id, t->node[id].head}; }
 
-/* layouts.c: what lies like a, shared, without data (or, when a tape has very many, not shared and in this arena); NULL and the
- * tape's error when memory runs out. */
+/* layouts.c: what lies like a, shared, without data (or, when a tape has very many, not shared and in this arena); NULL and
+ * the tape's error when memory runs out. */
 const cr_array *cr__layout(cr_tape *t, cr_arena *arena, const cr_array *a);
 /* The same shape and dtype, contiguous. */
 const cr_array *cr__dense_layout(cr_tape *t, cr_arena *arena, const cr_array *like);
@@ -203,13 +204,13 @@ void cr__sweep_free(cr_tape *t, cr_sweep *s);
 cr_status cr__check_adjoints(cr_sweep *s, uint32_t id); /* CR_FIND_NONFINITE after node id's step */
 
 /* rows.c: out = value, and out = g * partial k, over whole arrays of one shape; out is contiguous. */
-void cr__row_pull(cr_tape *t, const cr_row *row, int k, const cr_array *a, const cr_array *b, const cr_array *y, const cr_array *g,
-                  cr_array *out);
+void cr__row_pull(cr_tape *t, const cr_row *row, int k, const cr_array *a, const cr_array *b, const cr_array *y,
+                  const cr_array *g, cr_array *out);
 void cr__row_loop(cr_tape *t, const cr_row *row, const cr_array *a, const cr_array *b, cr_array *out);
 
 /* quick.c: row number over x, or x and y; quickly where they are records of one quick layout. */
-cr_var cr__record_row1(cr_var x, uint32_t number, const cr_few *few);
-cr_var cr__record_row2(cr_var x, cr_var y, uint32_t number, const cr_few *few);
+cr_var cr__record_row1(cr_var x, uint32_t number);
+cr_var cr__record_row2(cr_var x, cr_var y, uint32_t number);
 
 /* grad.c */
 /* Calls the op's rules with their context filled in; d[k] stays poison where not wanted or zero. */

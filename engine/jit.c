@@ -116,7 +116,8 @@ static bool compile_unit(job *j) {
   choose_flags(j);
   if (!j->unit.n_steps && j->codes) return true;
   if (!j->unit.n_steps) {
-    cr__say(&j->note, "not compiled: no step computes element by element%s", j->unit.n_skipped ? " and is small enough" : "");
+    cr__say(&j->note, "not compiled: no step computes element by element%s",
+            j->unit.n_skipped ? " and is small enough" : "");
   } else if (j->unit.work < LEAST_WORK / j->times && !j->o->always) {
     cr__say(&j->note, "not compiled: a run computes %lld number%s, too few to pay", (long long)j->unit.work,
             j->unit.work == 1 ? "" : "s");

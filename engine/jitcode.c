@@ -82,9 +82,11 @@ static void put_scalars(cr__writer *w, uint32_t step) {
 
 /* The whole unit */
 
-/* Sinking would move a call behind a branch, where it is not vectorised; long chains of multiply-adds want to be interleaved. */
+/* Sinking would move a call behind a branch, where it is not vectorised; long chains of multiply-adds want to be
+ * interleaved. */
 static const char head[] =
-    "#define _DEFAULT_SOURCE 1\n#include <math.h>\n#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n"
+    "#define _DEFAULT_SOURCE 1\n#include <math.h>\n#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n#include "
+    "<string.h>\n"
     "#if defined(__GNUC__) && !defined(__clang__)\n#pragma GCC optimize(\"no-tree-sink\", \"schedule-insns\")\n#endif\n"
     "#if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)\n"
     "#define SIMD __attribute__((simd(\"notinbranch\"), const))\n#else\n#define SIMD\n#endif\n";
@@ -97,7 +99,8 @@ static bool put_all(cr__writer *w, cr__scalars scalars) {
     if (plan->step[k].role == CR__SCALAR && scalars != CR__ALL_SCALARS && (!scalars || plan->step[k].code)) continue;
     u->code[u->n_steps] = NULL;
     bool written = plan->step[k].role == CR__MEMBER && cr__put_block(w, k);
-    if (plan->step[k].role == CR__SCALAR && (written = plan->step[k].to - plan->step[k].from <= MOST_NODES)) put_scalars(w, k);
+    if (plan->step[k].role == CR__SCALAR && plan->step[k].to - plan->step[k].from <= MOST_NODES)
+      put_scalars(w, k), written = true;
     if (written) u->step[u->n_steps++] = k;
     else u->n_skipped++;
   }

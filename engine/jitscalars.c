@@ -1,5 +1,6 @@
-/* Scalars of captured functions as instructions of the processor: the values of a step, and the reverse sweep of a function that
- * is one step. A row is translated from its text where that is arithmetic and calls of the C library, else it is called. */
+/* Scalars of captured functions as instructions of the processor: the values of a step, and the reverse sweep of a function
+ * that is one step. A row is translated from its text where that is arithmetic and calls of the C library, else it is
+ * called. */
 #include "jitting.h"
 #include "language.h"
 #include "machine.h"
@@ -23,7 +24,8 @@ typedef struct translation {
   unsigned char *stored;     /* by node: read outside of its step */
   unsigned char *varies;     /* by node: depends on an input */
   unsigned char *reached;    /* by node: has an adjoint */
-  uint32_t *edges, *edge;    /* what is handed to node k: edge[edges[k]] up to edge[edges[k + 1]], operand i of node n as 2 n + i */
+  uint32_t *edges, *edge;    /* what is handed to node k: edge[edges[k]] up to edge[edges[k + 1]], by operand i of node n as
+                              * 2 n + i */
   uint32_t *next, *part;     /* by node: the next of these to be added; by edge: its line, CR__NO_VALUE: none yet */
   bool derived;              /* there are products of the chain rule: cr_grad was captured */
 } translation;
@@ -46,7 +48,9 @@ static const named *function_of(const cr_syntax *s) {
   return NULL;
 }
 
-static bool is_either(const cr_syntax *s, const char *x, const char *y) { return !strcmp(s->text, x) || !strcmp(s->text, y); }
+static bool is_either(const cr_syntax *s, const char *x, const char *y) {
+  return !strcmp(s->text, x) || !strcmp(s->text, y);
+}
 
 static bool is_known(const cr_syntax *s) {
   if (s->kind == CR_NAME) return is_either(s, "a", "b") || !strcmp(s->text, "y");
@@ -85,8 +89,9 @@ static uint32_t put_tree(translation *w, const cr_syntax *s, const uint32_t *ope
   uint32_t a = put_tree(w, s->first, operand);
   if (s->kind == CR_UNARY) return cr__m_op(m, CR__M_NEG, a, 0);
   if (s->kind == CR_BINARY) {
+    static const cr__m_kind kinds[128] = {['+'] = CR__M_ADD, ['-'] = CR__M_SUB, ['*'] = CR__M_MUL, ['/'] = CR__M_DIV};
     uint32_t b = put_tree(w, s->first->next, operand);
-    return cr__m_op(m, *s->text == '+' ? CR__M_ADD : *s->text == '-' ? CR__M_SUB : *s->text == '*' ? CR__M_MUL : CR__M_DIV, a, b);
+    return cr__m_op(m, kinds[*s->text & 127], a, b);
   }
   const named *f = function_of(s);
   if (f) return cr__m_call(m, (void (*)(void))f->function, 1, &a);
@@ -275,7 +280,8 @@ static bool put_sweep(translation *w, const cr__step *s, void **codes, cr__machi
 /* All steps */
 
 static size_t room(const cr_tape *t) {
-  return (size_t)*t->table->n_rows * sizeof(row_trees) + (8 * (size_t)t->count + 1) * sizeof(uint32_t) + 3 * (size_t)t->count;
+  return (size_t)*t->table->n_rows * sizeof(row_trees) + (8 * (size_t)t->count + 1) * sizeof(uint32_t) +
+         3 * (size_t)t->count;
 }
 
 static bool start(translation *w, cr_fn *f) {

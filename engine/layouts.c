@@ -20,12 +20,12 @@ static bool same(const cr_array *a, const cr_array *b) {
 }
 
 /* Is it quick? An axis of one element may have any stride, which the results of rows do not have. */
-static void look(cr_layout *l) {
+static void look(const cr_tape *t, cr_layout *l) {
   const cr_array *a = &l->array;
   cr_array dense;
   cr_array_init(&dense, (cr_dtype)a->dtype, a->rank, a->dim);
   const size_t size = (size_t)a->count * cr_dtype_size((cr_dtype)a->dtype), align = size > FEW_BYTES ? 64 : CR__GRAIN;
-  l->quick = a->dtype >= CR_FLOAT32 && a->contiguous && a->count <= CR__BLOCK && same(a, &dense);
+  l->quick = t->few && a->dtype >= CR_FLOAT32 && a->contiguous && a->count <= CR__BLOCK && same(a, &dense);
   l->kernels = a->count > CR__FEW_NUMBERS ? CR__MANY : a->dtype == CR_FLOAT64 ? CR__FEW_DOUBLE : CR__FEW_FLOAT;
   l->bytes = (align + 32 + size + CR__GRAIN - 1) & ~(size_t)(CR__GRAIN - 1);
   l->reach = sizeof(cr_tensor) + align - 1;
@@ -64,7 +64,7 @@ const cr_array *cr__layout(cr_tape *t, cr_arena *arena, const cr_array *a) {
   cr_layout *own = cr__arena_take(full ? arena : &t->lasting, sizeof *own, 8);
   if (!own) return cr__out_of_memory(t), NULL;
   *own = (cr_layout){.array = cr__lying(a, NULL)};
-  look(own);
+  look(t, own);
   if (!full) *place = &own->array, t->n_layouts++;
   return &own->array;
 }

@@ -71,8 +71,8 @@ static const cr_few *few_of(const cr__planning *p, const cr__line *l) {
   const uint32_t row = cr__op_number(t, l->id) - CR__FIRST_ROW;
   bool dense = cr__block_count(p, l->id) <= CR__FEW_NUMBERS && l->dtype >= CR_FLOAT32;
   for (int k = 0; k < l->n; k++) dense = dense && l->in[k].step == 1;
-  if (!dense || !t->table->few || row >= (uint32_t)*t->table->n_rows) return NULL;
-  const cr_few *few = &t->table->few[row][l->dtype == CR_FLOAT64 ? CR__FEW_DOUBLE : CR__FEW_FLOAT];
+  if (!dense || !t->few || row >= (uint32_t)*t->table->n_rows) return NULL;
+  const cr_few *few = &t->few[row].of[l->dtype == CR_FLOAT64 ? CR__FEW_DOUBLE : CR__FEW_FLOAT];
   return few->loop ? few : NULL;
 }
 

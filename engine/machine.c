@@ -87,9 +87,12 @@ static void put_int(encoding *e, int32_t x) {
 }
 
 typedef enum prefix { NONE = 0, DOUBLE = 0xF2 } prefix;
-enum { MOVE = 0x10, STORE = 0x11, COPY = 0x28, SQRT = 0x51, AND = 0x54, XOR = 0x57, ADD = 0x58, MUL = 0x59, SUB = 0x5C, DIV = 0x5E,
-       COMPARE = 0xC2, NOT_EQUAL = 4 };
-enum { RBX = 3, RBP = 5, R13 = 13, R14 = 14, NEAR = 128 }; /* rbp: space + NEAR, rbx: space + 3 NEAR, r13: slots, r14: ends */
+enum {
+  MOVE = 0x10, STORE = 0x11, COPY = 0x28, SQRT = 0x51, AND = 0x54, XOR = 0x57, ADD = 0x58, MUL = 0x59, SUB = 0x5C,
+  DIV = 0x5E, COMPARE = 0xC2, NOT_EQUAL = 4
+};
+/* rbp: space + NEAR, rbx: space + 3 NEAR, r13: slots, r14: ends */
+enum { RBX = 3, RBP = 5, R13 = 13, R14 = 14, NEAR = 128 };
 
 static void put_op(encoding *e, prefix p, unsigned op, unsigned reg, unsigned base) {
   unsigned rex = (reg >= 8 ? 4u : 0u) | (base >= 8 ? 1u : 0u);
@@ -235,8 +238,8 @@ static void put_bytes(encoding *e, const char *bytes, size_t n) {
   e->at += n;
 }
 
-/* Calls that name an address which they do not hold are forgotten by the processor when there are ten thousands of them, and then
- * wait for it. So each names one near by: the function, or a jump to it at the beginning of the code. */
+/* Calls that name an address which they do not hold are forgotten by the processor when there are ten thousands of them, and
+ * then wait for it. So each names one near by: the function, or a jump to it at the beginning of the code. */
 enum { JUMP = 8 };
 
 static void put_jumps(encoding *e) {
@@ -334,7 +337,8 @@ typedef struct header {
   double pool[CR__POOL];
 } header;
 
-enum { LONGEST = 80, AROUND = 128, PAGE = 4096 }; /* bytes of a line with what it saves; of the ends; room is given back by pages */
+/* Bytes of a line with what it saves and fetches, and of the ends; room is given back by pages. */
+enum { LONGEST = 80, AROUND = 128, PAGE = 4096 };
 
 static bool encode(encoding *e, void **codes, cr__machine_code *code) {
   size_t bytes = sizeof(header) + CR__POOL * JUMP + AROUND + (size_t)e->m->n * LONGEST;

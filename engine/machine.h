@@ -1,4 +1,5 @@
-/* Straight code over numbers, translated into instructions of this processor: no branches, no loops, every value computed once.
+/* Straight code over numbers, translated into instructions of this processor: no branches, no loops, every value computed
+ * once.
  *
  *     cr__machine m = {.t = t};
  *     uint32_t x = cr__m_load(&m, CR__IN_SLOTS, 3), y = cr__m_op(&m, CR__M_MUL, x, x);
@@ -56,8 +57,8 @@ uint32_t cr__m_op(cr__machine *m, cr__m_kind kind, uint32_t a, uint32_t b); /* b
 uint32_t cr__m_call(cr__machine *m, void (*function)(void), int n, const uint32_t *in);
 void cr__m_store(cr__machine *m, uint32_t value, cr__m_place place, uint32_t at);
 
-/* What was written, as code that may run, and none of it any more; it is linked to the others in *codes, NULL at first, and goes
- * with them. False: no memory that may hold code, or the tape's error. */
+/* What was written, as code that may run, and none of it any more; it is linked to the others in *codes, NULL at first, and
+ * goes with them. False: no memory that may hold code, or the tape's error. */
 bool cr__m_finish(cr__machine *m, cr__machine_code *code, void **codes);
 void cr__m_free(cr__machine *m);
 void cr__free_codes(void *codes);

@@ -69,6 +69,9 @@ typedef struct cr_few {
   void (*loop)(int64_t n, const void *a, const void *b, void *y);
   void (*pull[2][2])(int64_t n, const void *a, const void *b, const void *y, const void *g, void *to);
 } cr_few;
+typedef struct cr_few_row {
+  cr_few of[3];             /* float32, float64, and what has none */
+} cr_few_row;
 
 /* An elementwise op: a row of ops/elementwise.def. The texts are infix over a, b (operands) and y (result). */
 typedef struct cr_row {
@@ -114,8 +117,9 @@ CR_API void cr_depend_all(cr_depend *c);
 /* One element of the result on what an earlier one depends on; and on one of operand k. */
 CR_API void cr_depend_as(cr_depend *c, int64_t element, int64_t earlier);
 CR_API void cr_depend_on(cr_depend *c, int64_t element, int k, int64_t of);
-/* One run of a body (body.h): its input k is the elements of an operand from one on, in row-major order, or of the result as far as
- * it is known (operand -1), or depends on nothing (-2). What its result k depends on is added to the result from out[k] on. */
+/* One run of a body (body.h): its input k is the elements of an operand from one on, in row-major order, or of the result as
+ * far as it is known (operand -1), or depends on nothing (-2). What its result k depends on is added to the result from out[k]
+ * on. */
 typedef struct cr_depend_part {
   int operand;
   int64_t at;
@@ -293,7 +297,7 @@ typedef struct cr_strips {
 struct cr_op_table {
   const cr_op *const *rows;
   const int *n_rows;
-  const cr_few (*few)[3];    /* by row: of float32, of float64, none; NULL: none at all */
+  const cr_few_row *(*few)(void);      /* by row, for this processor; NULL: none */
   /* Reverse sweep over inline scalar nodes: see internal.h. NULL: the engine's generic one, through row->partial. */
   uint32_t (*scalar_sweep)(cr_tape *t, double *adjoint, uint32_t from, uint32_t to);
   /* Computes the inline scalar nodes from <= id < to again. NULL: through row->value. */

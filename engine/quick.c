@@ -23,7 +23,7 @@ static bool look_again(cr_tape *t, cr_var x, cr_var y) {
   return true;
 }
 
-static inline cr_var push(cr_tape *t, const cr_tensor *a, const cr_tensor *b, cr_node n, const cr_few *few) {
+static inline cr_var push(cr_tape *t, const cr_tensor *a, const cr_tensor *b, cr_node n, uint32_t number) {
   const cr_layout *q = t->quick;
   cr_tensor *r = cr__arena_bump(&t->arena, q->bytes);
   if (!r) return (cr_var){t, 0, 0};
@@ -32,45 +32,45 @@ static inline cr_var push(cr_tape *t, const cr_tensor *a, const cr_tensor *b, cr
   if (a->differentiable || b->differentiable) r->differentiable = CR__QUICK;
   t->node[id] = n;
   t->slot[id].tensor = r;
-  few += q->kernels;
+  const cr_few *few = &t->few[number - CR__FIRST_ROW].of[q->kernels];
   if (CR__LIKELY(few->loop != NULL)) few->loop(q->array.count, a->data, b->data, r->data);
-  else t->op[cr__op_number(t, id)]->row->loop((cr_dtype)q->array.dtype, q->array.count, a->data, 1, b->data, 1, r->data);
+  else t->op[number]->row->loop((cr_dtype)q->array.dtype, q->array.count, a->data, 1, b->data, 1, r->data);
   return (cr_var){t, id, n.head};
 }
 
-static __attribute__((noinline)) cr_var record1(cr_var x, uint32_t number, const cr_few *few) {
+static __attribute__((noinline)) cr_var record1(cr_var x, uint32_t number) {
   if (!x.tape) return (cr_var){0};
-  return look_again(x.tape, x, x) ? cr__record_row1(x, number, few) : cr_record(x.tape, x.tape->op[number], 1, &x, NULL);
+  return look_again(x.tape, x, x) ? cr__record_row1(x, number) : cr_record(x.tape, x.tape->op[number], 1, &x, NULL);
 }
 
-cr_var cr__record_row1(cr_var x, uint32_t number, const cr_few *few) {
+cr_var cr__record_row1(cr_var x, uint32_t number) {
   cr_tape *t = x.tape;
   if (CR__LIKELY(t && !t->lazy && t->count < t->fast_limit && is_record(t, x))) {
     const cr_tensor *a = t->slot[x.id].tensor;
     if (CR__LIKELY(a->like == &t->quick->array)) {
-      cr_var v = push(t, a, a, (cr_node){cr__head(t, number | CR__RECORD), {x.id, 0, 0}}, few);
+      cr_var v = push(t, a, a, (cr_node){cr__head(t, number | CR__RECORD), {x.id, 0, 0}}, number);
       if (CR__LIKELY(v.id)) return v;
     }
   }
-  return record1(x, number, few);
+  return record1(x, number);
 }
 
-static __attribute__((noinline)) cr_var record2(cr_var x, cr_var y, uint32_t number, const cr_few *few) {
+static __attribute__((noinline)) cr_var record2(cr_var x, cr_var y, uint32_t number) {
   if (!x.tape) return (cr_var){0};
-  if (look_again(x.tape, x, y)) return cr__record_row2(x, y, number, few);
+  if (look_again(x.tape, x, y)) return cr__record_row2(x, y, number);
   return cr_record(x.tape, x.tape->op[number], 2, (cr_var[]){x, y}, NULL);
 }
 
-cr_var cr__record_row2(cr_var x, cr_var y, uint32_t number, const cr_few *few) {
+cr_var cr__record_row2(cr_var x, cr_var y, uint32_t number) {
   cr_tape *t = x.tape;
   if (CR__LIKELY(t && !t->lazy && t->count < t->fast_limit && is_record(t, x) && is_record(t, y))) {
     const cr_tensor *a = t->slot[x.id].tensor, *b = t->slot[y.id].tensor;
     if (CR__LIKELY(a->like == &t->quick->array && b->like == a->like)) {
-      cr_var v = push(t, a, b, (cr_node){cr__head(t, number | CR__RECORD), {x.id, y.id, 0}}, few);
+      cr_var v = push(t, a, b, (cr_node){cr__head(t, number | CR__RECORD), {x.id, y.id, 0}}, number);
       if (CR__LIKELY(v.id)) return v;
     }
   }
-  return record2(x, y, number, few);
+  return record2(x, y, number);
 }
 
 /* The reverse sweep */
@@ -81,7 +81,7 @@ cr_var cr__record_row2(cr_var x, cr_var y, uint32_t number, const cr_few *few) {
 static __attribute__((noinline)) void pull_other(const cr_sweep *s, uint32_t id, int k, void *to, bool add) {
   const cr_tape *t = s->tape;
   const cr_node *n = &t->node[id];
-  const cr_tensor *y = t->slot[id].tensor, *a = t->slot[n->in[0]].tensor, *b = t->slot[n->in[1]].tensor;
+  const cr_tensor *y = t->slot[id].tensor, *a = t->slot[n->in[0]].tensor, *b = n->in[1] ? t->slot[n->in[1]].tensor : a;
   const cr_array *q = y->like;
   const cr_dtype dtype = (cr_dtype)q->dtype;
   double from[CR__FEW_NUMBERS];
@@ -109,9 +109,11 @@ uint32_t cr__sweep_quick(cr_sweep *s, uint32_t from, cr_status *status) {
     const cr_tensor *y = t->slot[id].tensor;
     const cr_layout *q = cr__layout_of(y->like);
     if (y->differentiable != CR__QUICK || g->like != y->like || q->kernels == CR__MANY) return id;
-    /* Operand 1 of a row with one operand is the poison node, a constant. */
+    /* Operand 1 of a row with one operand is the poison node, a constant, of which kernels may not read as many numbers. */
     const cr_tensor *operand[2] = {t->slot[n->in[0]].tensor, t->slot[n->in[1]].tensor};
-    const cr_few *few = &t->table->few[(n->head & (CR__RECORD - 1)) - CR__FIRST_ROW][q->kernels];
+    const void *a = operand[0]->data, *b = n->in[1] ? operand[1]->data : a;
+    const cr_few *few = &t->few[(n->head & (CR__RECORD - 1)) - CR__FIRST_ROW].of[q->kernels];
+#pragma GCC unroll 2
     for (int k = 0; k < 2; k++) {
       if (!operand[k]->differentiable) continue;
       cr__adjoint *of = &s->of[n->in[k]];
@@ -119,7 +121,7 @@ uint32_t cr__sweep_quick(cr_sweep *s, uint32_t from, cr_status *status) {
       if (!add) of->sum = new_total(s, n->in[k], q);
       if (!of->sum || (of->sum->shared && !cr__own_adjoint(s, n->in[k]))) return *status = CR_NO_MEMORY, 0;
       if (!CR__LIKELY(few->pull[k][add] != NULL)) pull_other(s, id, k, of->sum->data, add);
-      else few->pull[k][add](q->array.count, operand[0]->data, operand[1]->data, y->data, g->data, of->sum->data);
+      else few->pull[k][add](q->array.count, a, b, y->data, g->data, of->sum->data);
     }
   }
   return 0;

@@ -1,5 +1,5 @@
-/* Chains of members: those that begin at a kernel run within it, as its tail, on each part of its result as that is finished; other
- * long ones run each for itself. */
+/* Chains of members: those that begin at a kernel run within it, as its tail, on each part of its result as that is
+ * finished; other long ones run each for itself. */
 #include "planning.h"
 
 /* The first of the members that hang together with this one. */
@@ -33,8 +33,8 @@ static void chain_up(cr__planning *p, const unsigned char *live) {
   }
 }
 
-/* What operand in[k] of a member says of its chain: nothing, the kernel that it waits for, or, CR__NEVER, that it has to wait for
- * more than kernels. */
+/* What operand in[k] of a member says of its chain: nothing, the kernel that it waits for, or, CR__NEVER, that it has to
+ * wait for more than kernels. */
 static uint32_t waits_for(const cr__planning *p, uint32_t in, uint32_t id) {
   const cr__fact *root = &p->fact[p->fact[in].root];
   const uint32_t level = p->fact[id].level;
@@ -83,8 +83,8 @@ static void find_tails(cr__planning *p, const unsigned char *live) {
   }
 }
 
-/* Long chains that have nothing in common, not even an array that both read, are blocks of their own: they would only drive each
- * other from the cache. */
+/* Long chains that have nothing in common, not even an array that both read, are blocks of their own: they would only drive
+ * each other from the cache. */
 static void part_chains(cr__planning *p, const unsigned char *live) {
   enum { LONG = 1 << 15 };
   for (uint32_t id = 1; id < p->count; id++) {

@@ -137,6 +137,7 @@ cr_tape *cr_new_with(const cr_op_table *table, const cr_allocator *allocator) {
   t->base = *allocator;
   t->counted = (cr_allocator){counted_reallocate, t};
   t->table = table;
+  t->few = table->few ? table->few() : NULL;
   t->option[CR_THREADS] = 1;
   t->quick = &cr__no_layout;
   cr__arena_init(&t->arena, &t->counted);
@@ -184,7 +185,9 @@ void cr_free(cr_tape *t) {
   base.reallocate(base.user, t, sizeof *t, 0);
 }
 
-cr_mark cr_mark_here(const cr_tape *t) { return (cr_mark){t->count, t->n_names, t->arena.current, t->arena.used, t->serial}; }
+cr_mark cr_mark_here(const cr_tape *t) {
+  return (cr_mark){t->count, t->n_names, t->arena.current, t->arena.used, t->serial};
+}
 
 void cr_reset(cr_tape *t, cr_mark mark) {
   if (mark.nodes < 1 || mark.nodes > t->count) {

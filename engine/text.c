@@ -21,7 +21,8 @@ typedef struct writer {
 
 /* A name that reads back as this node and nothing else: of letters, and no word of the language. */
 static bool can_be_said(const writer *w, const char *name, uint32_t id) {
-  static const char *const words[] = {"op", "inf", "nan", "None", "True", "False", "param", "and", "or", "not", "if", "else"};
+  static const char *const words[] = {"op",    "inf", "nan", "None", "True", "False",
+                                      "param", "and", "or",  "not",  "if",   "else"};
   static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_";
   if (!name || name[0] == '_' || strspn(name, letters) != strlen(name) || (name[0] >= '0' && name[0] <= '9')) return false;
   for (size_t i = 0; i < sizeof words / sizeof *words; i++)
@@ -258,7 +259,8 @@ static bool add_body(writer *w, const cr_body *b) {
   struct bodies *all = w->bodies;
   if (all->n == all->capacity) {
     int more = all->capacity ? 2 * all->capacity : 8;
-    const cr_body **of = cr__resize_on(w->b->tape, (void *)all->of, (size_t)all->capacity * sizeof *of, (size_t)more * sizeof *of);
+    const cr_body **of =
+        cr__resize_on(w->b->tape, (void *)all->of, (size_t)all->capacity * sizeof *of, (size_t)more * sizeof *of);
     if (!of) return false;
     all->of = of;
     all->capacity = more;

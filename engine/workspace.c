@@ -201,15 +201,20 @@ static cr_status check_overlap(cr_workspace *w, const cr_array *in, const cr_arr
   return w->t->error;
 }
 
-static cr_status bind(cr_workspace *w, const cr_array *in, const cr_array *out) {
+static cr_status check_all(cr_workspace *w, const cr_array *in, const cr_array *out) {
   const cr_fn *f = w->f;
-  const cr__plan *plan = &f->plan;
   const uint32_t *end = f->graph.end;
   for (int k = 0; k < f->graph.n_in; k++)
     if (check(w, "input", k, end[k], &in[k]) != CR_OK) return w->t->error;
   for (int k = 0; k < f->n_out; k++)
     if (check(w, "result", k, end[f->graph.n_in + k], &out[k]) != CR_OK) return w->t->error;
-  if (check_overlap(w, in, out) != CR_OK) return w->t->error;
+  return check_overlap(w, in, out);
+}
+
+static cr_status bind(cr_workspace *w, const cr_array *in, const cr_array *out) {
+  const cr_fn *f = w->f;
+  const cr__plan *plan = &f->plan;
+  const uint32_t *end = f->graph.end;
   for (int k = 0; k < f->graph.n_in; k++)
     if (!cr__is_record(w->t, end[k])) w->t->slot[end[k]].num = *(const double *)in[k].data;
   for (uint32_t k = 0; k < plan->n_moving; k++) {
@@ -286,19 +291,29 @@ static void finish(cr_workspace *w, const cr_array *in, const cr_array *out) {
 
 static cr_status start(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out) {
   cr_clear_error(w->t);
-  if (w->f == f) return bind(w, in, out);
+  if (w->f == f) return check_all(w, in, out) == CR_OK ? bind(w, in, out) : w->t->error;
   cr_fail(w->t, CR_BAD_ARGUMENT, "cr_fn_run: the workspace belongs to another function");
   return CR_BAD_ARGUMENT;
 }
 
-cr_status cr_fn_run(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out) {
-  if (start(f, w, in, out) != CR_OK) return w->t->error;
+static cr_status run_steps(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out) {
   for (uint32_t k = 0; k < f->plan.n_steps; k++) {
     cr_status status = run_step(w, k);
     if (status != CR_OK) return status;
   }
   finish(w, in, out);
   return w->t->error;
+}
+
+cr_status cr_fn_run(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out) {
+  if (start(f, w, in, out) != CR_OK) return w->t->error;
+  return run_steps(f, w, in, out);
+}
+
+cr_status cr__workspace_run(cr_workspace *w, const cr_array *in, const cr_array *out) {
+  cr_clear_error(w->t);
+  bind(w, in, out);
+  return run_steps(w->f, w, in, out);
 }
 
 /* The reverse sweep as numbers */
@@ -327,7 +342,8 @@ static void sweep(cr_workspace *w, const cr__step *s) {
   else w->t->table->scalar_sweep(w->t, w->adjoint, s->to - 1, s->from);
 }
 
-/* The same, compiled. It leaves out no product with an adjoint that is 0, so that 0 * inf may have made a gradient NaN: false. */
+/* The same, compiled. It leaves out no product with an adjoint that is 0, so that 0 * inf may have made a gradient NaN:
+ * false. */
 static bool sweep_as_code(cr_workspace *w, const double *cotangent, double *gradient) {
   const cr_fn *f = w->f;
   const uint32_t *result = f->graph.end + f->graph.n_in;

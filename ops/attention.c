@@ -209,8 +209,8 @@ static cr_status attention_eval(cr_eval *c) {
   return CR_OK;
 }
 
-/* attention_pull(q, k, v, g): the cotangents of q, k, v, one after the other in a vector; packed, as where they are parts of one
- * projection. They are sums that begin at 0, so no element is -0. */
+/* attention_pull(q, k, v, g): the cotangents of q, k, v, one after the other in a vector; packed, as where they are parts of
+ * one projection. They are sums that begin at 0, so no element is -0. */
 
 /* Where the cotangent of operand k goes. */
 static matrix cotangent_of(const work *w, int k, int64_t item) {
@@ -288,6 +288,19 @@ static cr_status attention_infer(cr_infer *c) {
   return CR_OK;
 }
 
+/* Query, key and value of one batch; of the pull, the cotangent of the result too. */
+static int attention_check(const cr_infer *c) {
+  const int r = c->in[0].rank;
+  if (!cr__check_floats(c) || r < 2) return 0;
+  for (int k = 1; k < c->n; k++) {
+    if (c->in[k].rank != r) return 0;
+    for (int i = 0; i < r - 2; i++)
+      if (c->in[k].dim[i] != c->in[0].dim[i]) return 0;
+  }
+  return c->in[0].dim[r - 1] == c->in[1].dim[r - 1] && c->in[1].dim[r - 2] == c->in[2].dim[r - 2] &&
+         (c->n < 4 || (c->in[3].dim[r - 2] == c->in[0].dim[r - 2] && c->in[3].dim[r - 1] == c->in[2].dim[r - 1]));
+}
+
 static cr_status attention_pull_infer(cr_infer *c) {
   const cr_array *q = &c->in[0];
   if (((const attention_attr *)c->attr)->packed) {
@@ -313,7 +326,7 @@ static cr_var composed_pull(int n, const cr_var *in, const void *attr) {
 
 static int attention_pull_check(const cr_infer *c) {
   const attention_attr *a = c->attr;
-  bool same = c->n == 4;
+  bool same = c->n == 4 && attention_check(c);
   for (int k = 0; k < 3 && same && a->packed; k++) {
     same = c->in[k].rank == 4;
     for (int i = 0; i < 4 && same; i++) same = c->in[k].dim[i] == c->in[0].dim[i];
@@ -335,7 +348,8 @@ static bool is_cotangent(cr_var pull, int k, cr_var part) {
   cr_array a = cr_view(part), all = cr_view(pull), q = cr_view(cr_operand(pull, k)), first = cr_view(cr_operand(pull, 0));
   const int64_t size = (int64_t)cr_dtype_size((cr_dtype)a.dtype);
   if (a.rank != 5 || q.rank != 4 || (char *)a.data != (char *)all.data + k * q.count * size) return false;
-  const int64_t h = q.dim[1], t = q.dim[2], d = q.dim[3], dim[] = {q.dim[0], t, 1, h, d}, stride[] = {h * t * d, d, 0, t * d, 1};
+  const int64_t h = q.dim[1], t = q.dim[2], d = q.dim[3], dim[] = {q.dim[0], t, 1, h, d},
+                stride[] = {h * t * d, d, 0, t * d, 1};
   bool same = true;
   for (int i = 0; i < 4; i++) same = same && q.dim[i] == first.dim[i];
   for (int i = 0; i < 5; i++) same = same && a.dim[i] == dim[i] && (dim[i] == 1 || a.stride[i] == stride[i]);
@@ -367,7 +381,7 @@ static void attention_vjp(cr_vjp_rule *c) {
 }
 static cr_var attention_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, composed); }
 static const cr_op attention_op = {
-    .name = "attention",
+    .name = "attention", .check = attention_check,
     .arity = 3,
     .attr_size = sizeof(attention_attr), .fields = attention_fields,
     .prepare = attention_prepare,
@@ -441,7 +455,8 @@ static void call_rope(cr_call *c) { cr_return(c, cr_rope(cr_arg_var(c, 0), cr_ar
 static const cr_op *const recorded[] = {&attention_op, &attention_pull_op, NULL};
 
 const cr_function cr__attention_functions[] = {
-    {.ops = recorded, .signature = "scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, "
+    {.ops = recorded,
+     .signature = "scaled_dot_product_attention(query, key, value, attn_mask=None, dropout_p=0.0, is_causal=False, "
                   "scale=None, *, seed=0)",
      .call = call_attention,
      .family = "attention",

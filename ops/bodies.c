@@ -78,13 +78,15 @@ static bool same_ends(const cr_body *a, const cr_body *b) {
 int cr__check_branches(const cr_infer *c) {
   const cr__branches *b = c->attr;
   bool chooses = !strcmp(c->op->name, "cond");
-  return b->body[0] && chooses == (b->body[1] != NULL) && (!chooses || (c->in[0].count == 1 && same_ends(b->body[0], b->body[1])));
+  return b->body[0] && chooses == (b->body[1] != NULL) &&
+         (!chooses || (c->in[0].count == 1 && same_ends(b->body[0], b->body[1])));
 }
 
 int cr__check_root(const cr_infer *c) {
   const cr__root *r = c->attr;
   if (!r->f || !r->slope || c->n != cr_body_inputs(r->f) || cr_body_inputs(r->slope) != c->n + 1) return 0;
-  cr_array x = cr_body_input(r->f, 0), f = cr_body_output(r->f, 0), dot = cr_body_input(r->slope, c->n), d = cr_body_output(r->slope, 0);
+  cr_array x = cr_body_input(r->f, 0), f = cr_body_output(r->f, 0), dot = cr_body_input(r->slope, c->n),
+           d = cr_body_output(r->slope, 0);
   bool good = cr_body_outputs(r->f) == 1 && cr_body_outputs(r->slope) == 1 && cr__is_float(&x) && x.dtype == f.dtype;
   for (int k = 0; good && k < c->n; k++) {
     cr_array a = cr_body_input(r->f, k), b = cr_body_input(r->slope, k);

@@ -103,8 +103,10 @@ static cr_status add_channels_infer(cr_infer *c) {
   {                                                                                \
     const T *from = x, *bias = b;                                                  \
     T *to = c->out->data;                                                          \
-    for (int64_t k = 0; k < planes; k++, from += n, to += n)                       \
+    for (int64_t k = 0; k < planes; k++, from += n, to += n) {                     \
       for (int64_t j = 0; j < n; j++) to[j] = from[j] + bias[k % channels];        \
+      cr_ready(c, k * n, n);                                                       \
+    }                                                                              \
     return CR_OK;                                                                  \
   }
 static cr_status add_channels_eval(cr_eval *c) {
@@ -134,7 +136,8 @@ static void add_channels_depend(cr_depend *c) {
 static const cr_op add_channels_op = {
   .name = "add_channels", .check = cr__check_floats, .arity = 2, .kind = CR_LINEAR, .prepare = add_channels_prepare,
   .infer = add_channels_infer,
-  .eval = add_channels_eval, .depend = add_channels_depend, .vjp = add_channels_vjp, .infix = "a + b", .latex = "%a + %b",
+  .eval = add_channels_eval, .tails = 1, .depend = add_channels_depend, .vjp = add_channels_vjp, .infix = "a + b",
+  .latex = "%a + %b",
   .rule = "the cotangent; to the bias, its sum over all axes but 1"};
 
 cr_var cr_add_channels(cr_var x, cr_var bias) {

@@ -112,6 +112,12 @@ static cr_status eval(cr_eval *c) {
   return CR_OK;
 }
 
+static int check(const cr_infer *c) {
+  const cr_array *x = &c->in[0], *t = &c->in[1], *g = &c->in[c->n - 1];
+  if (x->rank != 2 || x->dtype < CR_FLOAT32 || t->rank != 1 || t->dim[0] != x->dim[0]) return 0;
+  return (t->dtype == CR_INT64 || t->dtype == CR_INT32) &&
+         (c->n < 3 || (g->rank == 1 && g->dim[0] == x->dim[0] && g->dtype == x->dtype));
+}
 static cr_status loss_infer(cr_infer *c) {
   cr_array_init(c->out, (cr_dtype)c->in[0].dtype, 1, c->in[1].dim);
   return CR_OK;
@@ -140,13 +146,15 @@ static void class_entropy_depend(cr_depend *c) {
   cr_depend_along(c, 0, axis);
   if (c->n > 2) cr_depend_along(c, 2, axis);
 }
-static const cr_op pull_op = {.name = "class_entropy_pull", .arity = 3, .infer = pull_infer, .eval = eval, .depend = class_entropy_depend, .vjp = pull_vjp,
+static const cr_op pull_op = {.name = "class_entropy_pull", .check = check, .arity = 3, .infer = pull_infer, .eval = eval,
+                               .depend = class_entropy_depend, .vjp = pull_vjp,
                               .jvp = pull_jvp, .rule = "as of g (softmax(x) - one_hot(t))"};
 static void loss_vjp(cr_vjp_rule *c) {
   if (c->wanted[0]) c->d[0] = cr_record(c->tape, &pull_op, 3, (cr_var[]){c->in[0], c->in[1], c->g}, NULL);
 }
 static cr_var loss_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, composed); }
-static const cr_op loss_op = {.name = "class_entropy", .arity = 2, .infer = loss_infer, .eval = eval, .depend = class_entropy_depend, .vjp = loss_vjp,
+static const cr_op loss_op = {.name = "class_entropy", .check = check, .arity = 2, .infer = loss_infer, .eval = eval,
+                              .depend = class_entropy_depend, .vjp = loss_vjp,
                               .jvp = loss_jvp, .rule = "g (softmax(x) - one_hot(t))"};
 
 cr_var cr__class_entropy(cr_var logits, cr_var class) {

@@ -71,6 +71,12 @@ static double mixed_element(int n, const double *b, int i, int j) {
   return (i + j) % 2 ? -sum : sum;
 }
 
+static int mixed_check(const cr_infer *c) {
+  const cr_array *a = &c->in[0];
+  if (!cr__check_alike(c) || a->rank < 2) return 0;
+  const int64_t n = a->dim[a->rank - 1];
+  return n == a->dim[a->rank - 2] && n >= 2 && n <= POLYNOMIAL && c->n == n - 1;
+}
 static cr_status mixed_eval(cr_eval *c) {
   cr__batch y = cr__batch_of(c->out);
   int n = (int)y.rows;
@@ -105,7 +111,8 @@ static cr_var mixed_jvp(cr_jvp_rule *c) {
   return sum;
 }
 static const cr_op mixed_op = {
-  .name = "mixed_cofactor", .arity = CR_VARIADIC, .attr_size = sizeof(mixed_attr), .fields = mixed_fields,
+  .name = "mixed_cofactor", .check = mixed_check, .arity = CR_VARIADIC, .attr_size = sizeof(mixed_attr),
+  .fields = mixed_fields,
   .prepare = prepare_matrices,
   .infer = like_first, .eval = mixed_eval, .depend = cr__matrices_depend, .vjp = mixed_vjp, .jvp = mixed_jvp,
   .rule = "the same form with g in place of the operand"};

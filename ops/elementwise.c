@@ -293,11 +293,12 @@ static cr_var guarded_mul_jvp(cr_jvp_rule *c) {
   static const cr_op id##_op = {.name = #id, .arity = n, .kind = kind_, .prepare = prepare_, .infer = row_infer, \
                                   .eval = row_eval, .infix = infix_, .latex = latex_, .row = &id##_row};
 #define UNARY_ROW(name, result, prepare, value_, da, domain_, kinks, latex, ...)                            \
-  ROW_OF(name, 1, CR_NONLINEAR, result, prepare, NULL, latex, .value_text = value_, .partial_text = {da}, .same = {IS_ONE(da)},  \
-         .domain = domain_, .decision = kinks, .partial = {name##_by_a}, .pull = {name##_pull_a})
+  ROW_OF(name, 1, CR_NONLINEAR, result, prepare, NULL, latex, .value_text = value_, .partial_text = {da},  \
+         .same = {IS_ONE(da)}, .domain = domain_, .decision = kinks, .partial = {name##_by_a}, .pull = {name##_pull_a})
 #define BINARY_ROW(name, result, prepare, infix, value_, da, db, domain_, kinks, latex, ...)                \
-  ROW_OF(name, 2, CR_NONLINEAR, result, prepare, infix, latex, .value_text = value_, .partial_text = {da, db}, .same = {IS_ONE(da), IS_ONE(db)}, \
-         .domain = domain_, .decision = kinks, .partial = {name##_by_a, name##_by_b}, .pull = {name##_pull_a, name##_pull_b})
+  ROW_OF(name, 2, CR_NONLINEAR, result, prepare, infix, latex, .value_text = value_, .partial_text = {da, db}, \
+         .same = {IS_ONE(da), IS_ONE(db)}, .domain = domain_, .decision = kinks, .partial = {name##_by_a, name##_by_b}, \
+         .pull = {name##_pull_a, name##_pull_b})
 #define COMPARE_ROW(name, n, infix, value_, latex) \
   ROW_OF(name, n, CR_PIECEWISE_CONSTANT, 'b', prepare_bool, infix, latex, .value_text = value_)
 
@@ -392,7 +393,7 @@ uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to) {
       double a = t->slot[x.id].num;                                                 \
       return cr__push_inline(t, ROW_##name, x.id, 0, (double)(value));              \
     }                                                                               \
-    return cr__record_row1(x, ROW_##name, cr__few[ROW_##name - CR__FIRST_ROW]);     \
+    return cr__record_row1(x, ROW_##name);                                           \
   }
 #define BINARY(name, infix, value, ...)                                             \
   cr_var cr_##name(cr_var x, cr_var y) {                                            \
@@ -401,7 +402,7 @@ uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to) {
       double a = t->slot[x.id].num, b = t->slot[y.id].num;                          \
       return cr__push_inline(t, ROW_##name, x.id, y.id, (double)(value));           \
     }                                                                               \
-    return cr__record_row2(x, y, ROW_##name, cr__few[ROW_##name - CR__FIRST_ROW]);  \
+    return cr__record_row2(x, y, ROW_##name);                                        \
   }
 #define COMPARE(name, ...) \
   cr_var cr_##name(cr_var x, cr_var y) { return cr_record(x.tape, &name##_op, 2, (cr_var[]){x, y}, NULL); }

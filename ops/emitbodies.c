@@ -16,7 +16,8 @@ static cr_emit_view part_of(const cr_emit_view *v, int64_t at, int64_t stride) {
 /* A dense view as an argument: its number, or a pointer to its elements. */
 static const char *argument(cr_emit_context *c, const cr_emit_view *v) {
   cr_emit_view all = part_of(v, 0, 0);
-  return v->number || v->array.count == 1 ? cr_emit_at(c, &all, cr_emit_level(c)) : cr_emit_pointer(c, &all, cr_emit_level(c));
+  return v->number || v->array.count == 1 ? cr_emit_at(c, &all, cr_emit_level(c))
+                                          : cr_emit_pointer(c, &all, cr_emit_level(c));
 }
 
 static const char *const *arguments(cr_emit_context *c, int first, int n) {
@@ -55,7 +56,8 @@ void cr__emit_branches(cr_emit_context *c) {
   const char *yes = branch_call(c, b->body[0], in), *no = chooses ? branch_call(c, b->body[1], in) : NULL;
   if (first.count == 1) {
     cr_emit_view one = part_of(&c->out, 0, 0);
-    cr_emit_store(c, &one, cr_emit_level(c), (cr_dtype)first.dtype, no ? cr_emit_text(c, "%s ? %s : %s", truth(c), yes, no) : yes);
+    cr_emit_store(c, &one, cr_emit_level(c), (cr_dtype)first.dtype,
+                  no ? cr_emit_text(c, "%s ? %s : %s", truth(c), yes, no) : yes);
   } else if (no) {
     cr_emit_line(c, "if (%s) %s;", truth(c), yes);
     cr_emit_line(c, "else %s;", no);
@@ -170,7 +172,8 @@ void cr__emit_scan(cr_emit_context *c) {
   const cr__scan *l = c->attr;
   int n = cr_body_inputs(l->body), level = cr_emit_level(c);
   cr_dtype dtype = (cr_dtype)c->out.array.dtype;
-  loop p = {.c = c, .l = l, .in = cr_body_room(c->tape, (size_t)n * sizeof *p.in + 1), .out = c->out, .stacks = l->n_carry + l->n_ys};
+  loop p = {.c = c, .l = l, .out = c->out, .stacks = l->n_carry + l->n_ys};
+  p.in = cr_body_room(c->tape, (size_t)n * sizeof *p.in + 1);
   if (!p.in) return;
   for (int k = 0; k < n; k++) {
     bool literal = c->in[k].number && cr_body_input(l->body, k).count == 1; /* of all elements */
@@ -216,7 +219,8 @@ static void open_newton(newton *s) {
   s->n = c->out.array.count;
   s->x = c->out;
   cr_array_init(&s->x.array, dtype, 1, &s->n);
-  cr_emit_view *const numbers[] = {&s->jacobian, &s->lu, &s->step, &s->begin, &s->right}, *const ends[] = {&s->y, &s->dot, &s->column};
+  cr_emit_view *const numbers[] = {&s->jacobian, &s->lu, &s->step, &s->begin, &s->right}, *const ends[] = {&s->y, &s->dot,
+                                                                                                           &s->column};
   for (int k = 0; k < 5; k++) *numbers[k] = space(s, CR_FLOAT64, k < 2 ? s->n : 1);
   for (int k = 0; k < 3; k++) *ends[k] = space(s, dtype, 1);
   s->pivot = space(s, CR_INT64, 1);
@@ -262,8 +266,8 @@ static void put_newton_step(const newton *s) {
   cr_emit_store(c, &one, level, CR_FLOAT64, "0.0");
   cr_emit_close(c, 1);
   cr_emit_map(c, &s->step, 1, &s->y, "(-$0)");
-  cr_emit_line(c, "solve(%lld, 1, %s, %s, %s, %s, %s);", (long long)s->n, s->jacobian.base, s->step.base, s->lu.base, s->right.base,
-               s->pivot.base);
+  cr_emit_line(c, "solve(%lld, 1, %s, %s, %s, %s, %s);", (long long)s->n, s->jacobian.base, s->step.base, s->lu.base,
+               s->right.base, s->pivot.base);
   cr_emit_line(c, "if (!isfinite(largest_of(%s, %lld))) residual = (double)NAN;", s->step.base, (long long)s->n);
   cr_emit_line(c, "if (isnan(residual)) break;");
   cr_emit_map(c, &s->begin, 1, &s->x, "$0");

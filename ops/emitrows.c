@@ -25,7 +25,8 @@ static cr_emit_view rows_last(const cr_emit_view *v, unsigned mask) {
   return kept;
 }
 
-static void copy_row(cr_emit_context *c, const cr_emit_view *of, unsigned mask, const char *buffer, cr_dtype dtype, int level, bool back) {
+static void copy_row(cr_emit_context *c, const cr_emit_view *of, unsigned mask, const char *buffer, cr_dtype dtype,
+                     int level, bool back) {
   cr_emit_view all = rows_last(of, mask), row = cr_emit_axes(of, mask), flat = dense_view(buffer, &row.array, dtype);
   int inner = cr_emit_level(c);
   cr_emit_loops(c, row.array.rank, row.array.dim);

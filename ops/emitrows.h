@@ -16,8 +16,8 @@ void cr__emit_rows(cr_emit_context *c, unsigned mask, cr_dtype dtype, cr__row_re
 /* Loops over the rows: opens them, and gives the shape of what stays and of a row. */
 int cr__emit_kept(cr_emit_context *c, unsigned mask);
 
-/* For each matrix of a batch, the call: $0 and $1 are the matrices of the operands as rows of doubles, of which the last becomes the
- * result; $2 rows, $3 columns of the last; $4 and $5 space like $0 and $1, $6 for pivots. */
+/* For each matrix of a batch, the call: $0 and $1 are the matrices of the operands as rows of doubles, of which the last
+ * becomes the result; $2 rows, $3 columns of the last; $4 and $5 space like $0 and $1, $6 for pivots. */
 void cr__emit_matrices(cr_emit_context *c, const char *call);
 
 #endif

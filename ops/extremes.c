@@ -108,11 +108,19 @@ static cr_status shares_eval(cr_eval *c) {
   }
   return CR_OK;
 }
+/* As many extremes as rows. */
+static int shares_check(const cr_infer *c) {
+  const cr_array *x = &c->in[0];
+  int64_t rows = 1;
+  for (int i = 0; i < x->rank; i++)
+    if (!(((const cr__axes *)c->attr)->mask >> i & 1)) rows *= x->dim[i];
+  return cr__check_floats(c) && c->in[1].count == rows;
+}
 static void shares_emit(cr_emit_context *c) {
   cr__emit_rows(c, mask_in(c), CR_FLOAT64, CR__WHOLE_ROW, "shares_row($0, $2, $4)");
 }
 static const cr_op shares_op = {
-  .name = "extreme_shares", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes),
+  .name = "extreme_shares", .check = shares_check, .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(cr__axes),
   .fields = cr__axes_fields,
   .infer = cr__same_shape,
   .eval = shares_eval, .emit = shares_emit, .vjp = cr__no_vjp, .jvp = cr__no_jvp, .show = cr__axes_show};

@@ -426,6 +426,12 @@ static cr_status scatter_eval(cr_eval *c) {
 /* last_writer(x, i): true where the element of the index is the last one to name its position in x, of which only the shape
  * matters */
 
+static int last_writer_check(const cr_infer *c) {
+  int fits = axis_check(c) && c->in[1].rank == c->in[0].rank;
+  for (int i = 0; fits && i < c->in[0].rank; i++)
+    fits = i == axis_in(c->attr) || c->in[1].dim[i] <= c->in[0].dim[i];
+  return fits;
+}
 static cr_status last_writer_infer(cr_infer *c) {
   cr_array_init(c->out, CR_BOOL, c->in[1].rank, c->in[1].dim);
   return CR_OK;
@@ -443,7 +449,8 @@ static cr_status last_writer_eval(cr_eval *c) {
   return CR_OK;
 }
 static const cr_op last_writer_op = {
-  .name = "last_writer", .arity = 2, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(axis_attr), .fields = axis_fields,
+  .name = "last_writer", .check = last_writer_check, .arity = 2, .kind = CR_PIECEWISE_CONSTANT,
+  .attr_size = sizeof(axis_attr), .fields = axis_fields,
   .prepare = index_select_prepare,
   .infer = last_writer_infer, .eval = last_writer_eval, .show = show_axis};
 

@@ -21,15 +21,19 @@ typedef struct cr__product {
   const void *bias;   /* NULL, or n numbers side by side, added to each row when its sums are complete */
   cr__finish *finish; /* NULL, or called for every block, after bias */
   void *context;
+  const void *packed; /* NULL, or what cr__gemm_pack made of B, which is not read then */
+  int64_t shares;     /* threads that are to share the parts; 0: one */
 } cr__product;
 
-/* The product is cut into parts that depend on its shape alone; each part is computed by itself, so that the same bits come
- * out in whatever order and by whatever threads. An element is summed along the inner axis with fused multiply-adds, in
- * blocks of fixed length. */
+/* The product is cut into parts, each computed by itself. An element is summed along the inner axis with fused multiply-adds
+ * in blocks whose length depends on k alone, so the same bits come out however it is cut and by whatever threads. */
 int64_t cr__gemm_parts(cr_dtype dtype, const cr__product *p);
 void cr__gemm_part(cr_dtype dtype, const cr__product *p, int64_t part);
 /* All parts, one after the other. */
 void cr__gemm(cr_dtype dtype, const cr__product *p);
+/* B packed once for many products with other rows: of so many bytes, aligned to 64. Only n, k and B's part of p are read. */
+size_t cr__gemm_packed_bytes(cr_dtype dtype, const cr__product *p);
+void cr__gemm_pack(cr_dtype dtype, const cr__product *p, void *to);
 /* Adds bias to a block of C and calls finish. */
 void cr__finish_block(cr_dtype dtype, const cr__product *p, int64_t row, int64_t col, int64_t rows, int64_t cols);
 

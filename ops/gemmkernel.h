@@ -1,17 +1,56 @@
 /* The kernels for one element type and one vector length: gemm.c includes this with REAL, LANES, ROWS, VECTORS, TARGET and
- * NAME set. A panel is a strip of the right matrix, some vectors wide; a tile is as many rows of it as registers hold. */
+ * NAME set, and MASKS where the processor reads and writes parts of vectors. A panel is a strip of the right matrix, some
+ * vectors wide; a tile is as many rows of it as registers hold. */
 
 typedef REAL NAME(vector) __attribute__((vector_size(LANES * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 typedef REAL NAME(lanes) __attribute__((vector_size(LANES * sizeof(REAL))));
 typedef REAL NAME(four) __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
-enum { NAME(width) = VECTORS * LANES };
+enum { NAME(width) = VECTORS * LANES, NAME(line) = 64 / (int)sizeof(REAL) };
 
-/* rows x (vectors * LANES) elements of C, in c at c_row apart, from k steps of x and of the panel y. keep: NULL, or where
- * the panel is packed on the way. The sums have names because compilers keep the elements of an array in memory. */
+TARGET static inline __attribute__((always_inline)) NAME(lanes) NAME(load)(const REAL *from) {
+  return *(const NAME(vector) *)from;
+}
+
+/* The first n lanes of a vector in memory, the others zero; and those stored. */
+#if MASKS
+TARGET static inline __attribute__((always_inline)) NAME(lanes) NAME(load_some)(const REAL *from, int n) {
+  return (NAME(lanes))LOAD_MASKED((1u << n) - 1, from);
+}
+TARGET static inline __attribute__((always_inline)) void NAME(store_some)(REAL *to, const NAME(lanes) * v, int n) {
+  STORE_MASKED(to, (1u << n) - 1, *v);
+}
+#else
+TARGET static inline __attribute__((always_inline)) NAME(lanes) NAME(load_some)(const REAL *from, int n) {
+  NAME(lanes) v = {0};
+  if (n == LANES) return *(const NAME(vector) *)from;
+  memcpy(&v, from, (size_t)n * sizeof *from);
+  return v;
+}
+TARGET static inline __attribute__((always_inline)) void NAME(store_some)(REAL *to, const NAME(lanes) * v, int n) {
+  if (n == LANES) *(NAME(vector) *)to = *v;
+  else memcpy(to, v, (size_t)n * sizeof *to);
+}
+#endif
+
+/* A tile of C from k steps of x and of y, of whose last vector some lanes are meant. keep: where the panel is packed on the
+ * way, if it is. ahead: numbers that are needed soon, asked for at every fourth step. */
+typedef struct NAME(tile_of) {
+  int64_t k;
+  const REAL *x;
+  int64_t x_row, x_step;
+  const REAL *y;
+  int64_t y_step;
+  REAL *c;
+  int64_t c_row;
+  REAL *keep;
+  const REAL *ahead;
+  int64_t ahead_step;
+  int last;
+  bool add;
+} NAME(tile_of);
+
+/* The sums have names because compilers keep the elements of an array in memory. */
 #define ROWS_OF(f) f(0) f(1) f(2) f(3) f(4) f(5) f(6) f(7)
-#define AHEAD(r) \
-  if (rows > r) \
-    for (int v = 0; v < vectors; v++) __builtin_prefetch(c + r * c_row + v * LANES, 1);
 #define ZERO(r) NAME(lanes) sum_##r##_0 = {0}, sum_##r##_1 = {0}, sum_##r##_2 = {0};
 #define STEP(r)                                       \
   if (rows > r) {                                     \
@@ -20,61 +59,84 @@ enum { NAME(width) = VECTORS * LANES };
     if (vectors > 1) sum_##r##_1 += a * b_1;          \
     if (vectors > 2) sum_##r##_2 += a * b_2;          \
   }
-#define OF_C(r, v) (*(NAME(vector) *)(c + r * c_row + v * LANES))
-#define ADD(r)                                              \
-  if (rows > r) {                                           \
-    sum_##r##_0 += OF_C(r, 0);                              \
-    if (vectors > 1) sum_##r##_1 += OF_C(r, 1);             \
-    if (vectors > 2) sum_##r##_2 += OF_C(r, 2);             \
+#define OF(p, v) (vectors == v + 1 ? NAME(load_some)((p) + v * LANES, last) : NAME(load)((p) + v * LANES))
+#define ADD(r)                                                   \
+  if (rows > r) {                                                \
+    sum_##r##_0 += OF(c + r * c_row, 0);                         \
+    if (vectors > 1) sum_##r##_1 += OF(c + r * c_row, 1);        \
+    if (vectors > 2) sum_##r##_2 += OF(c + r * c_row, 2);        \
   }
-#define STORE(r)                                            \
-  if (rows > r) {                                           \
-    OF_C(r, 0) = sum_##r##_0;                               \
-    if (vectors > 1) OF_C(r, 1) = sum_##r##_1;              \
-    if (vectors > 2) OF_C(r, 2) = sum_##r##_2;              \
+#define PUT(r, v)                                                                          \
+  if (vectors == v + 1) NAME(store_some)(c + r * c_row + v * LANES, &sum_##r##_##v, last); \
+  else *(NAME(vector) *)(c + r * c_row + v * LANES) = sum_##r##_##v;
+#define STORE(r)                      \
+  if (rows > r) {                     \
+    PUT(r, 0)                         \
+    if (vectors > 1) {                \
+      PUT(r, 1)                       \
+    }                                 \
+    if (vectors > 2) {                \
+      PUT(r, 2)                       \
+    }                                 \
   }
+#define ONE_STEP                                                                                            \
+  {                                                                                                         \
+    NAME(lanes) b_0 = whole ? NAME(load)(y) : OF(y, 0), b_1 = b_0, b_2 = b_0;                               \
+    if (vectors > 1) b_1 = whole ? NAME(load)(y + LANES) : OF(y, 1);                                        \
+    if (vectors > 2) b_2 = whole ? NAME(load)(y + 2 * LANES) : OF(y, 2);                                    \
+    if (keeps) {                                                                                            \
+      NAME(lanes) *to = (NAME(lanes) *)keep;                                                                \
+      to[0] = b_0;                                                                                          \
+      if (vectors > 1) to[1] = b_1;                                                                         \
+      if (vectors > 2) to[2] = b_2;                                                                         \
+      keep += NAME(width);                                                                                  \
+    }                                                                                                       \
+    ROWS_OF(STEP)                                                                                           \
+    x += x_step, y += y_step;                                                                               \
+  }
+/* whole: y is packed, and all lanes can be read. */
 TARGET static inline __attribute__((always_inline)) void
-NAME(tile)(int rows, int vectors, int64_t k, const REAL *x, int64_t x_row, int64_t x_step, const REAL *y, int64_t y_step,
-           REAL *c, int64_t c_row, bool add, REAL *keep) {
-  ROWS_OF(AHEAD)
+NAME(tile)(int rows, int vectors, bool whole, bool keeps, const NAME(tile_of) * t) {
+  const REAL *x = t->x, *y = t->y, *ahead = t->ahead;
+  const int64_t k = t->k, x_row = t->x_row, x_step = t->x_step, y_step = t->y_step, c_row = t->c_row;
+  const int64_t ahead_step = t->ahead_step;
+  REAL *c = t->c, *c_ahead = c, *keep = t->keep;
+  int last = t->last;
   ROWS_OF(ZERO)
-  for (int64_t l = 0; l < k; l++, x += x_step, y += y_step) {
-    const NAME(vector) *b = (const NAME(vector) *)y;
-    NAME(lanes) b_0 = b[0], b_1 = b[vectors > 1 ? 1 : 0], b_2 = b[vectors > 2 ? 2 : 0];
-    if (keep) {
-      NAME(lanes) *to = (NAME(lanes) *)(keep + l * NAME(width));
-      to[0] = b_0;
-      if (vectors > 1) to[1] = b_1;
-      if (vectors > 2) to[2] = b_2;
-    }
-    ROWS_OF(STEP)
+  int64_t l = 0;
+  for (; l + 4 <= k; l += 4, ahead += ahead_step) { /* lines of C as well, row by row */
+    __builtin_prefetch(ahead, 0, 2);
+    for (int v = 0; v < vectors; v++) __builtin_prefetch(c_ahead + v * LANES, 1);
+    c_ahead += l < 4 * (rows - 1) ? c_row : 0;
+    ONE_STEP
+    ONE_STEP
+    ONE_STEP
+    ONE_STEP
   }
-  if (add) {
+  for (; l < k; l++) {
+    ONE_STEP
+  }
+  if (t->add) {
     ROWS_OF(ADD)
   }
   ROWS_OF(STORE)
 }
 #undef ROWS_OF
-#undef AHEAD
 #undef ZERO
 #undef STEP
-#undef OF_C
+#undef ONE_STEP
+#undef OF
 #undef ADD
+#undef PUT
 #undef STORE
 
 /* Rows and vectors known to the compiler, so that the sums stay in registers. */
-typedef void NAME(tile_rule)(int64_t k, const REAL *x, int64_t x_row, int64_t x_step, const REAL *y, int64_t y_step, REAL *c,
-                             int64_t c_row, bool add);
-#define ONE(r, v)                                                                                                          \
-  TARGET static void NAME(tile_##r##_##v)(int64_t k, const REAL *x, int64_t x_row, int64_t x_step, const REAL *y,           \
-                                          int64_t y_step, REAL *c, int64_t c_row, bool add) {                              \
-    NAME(tile)(r, v, k, x, x_row, x_step, y, y_step, c, c_row, add, NULL);                                                 \
-  }
-#define KEEPING(v)                                                                                                         \
-  TARGET static void NAME(keep_##v)(int64_t k, const REAL *x, int64_t x_row, int64_t x_step, const REAL *y,                 \
-                                    int64_t y_step, REAL *c, int64_t c_row, bool add, REAL *keep) {                        \
-    NAME(tile)(ROWS, v, k, x, x_row, x_step, y, y_step, c, c_row, add, keep);                                              \
-  }
+typedef void NAME(tile_rule)(const NAME(tile_of) * t);
+#define ONE(r, v)                                                                                             \
+  TARGET static void NAME(tile_##r##_##v)(const NAME(tile_of) * t) { NAME(tile)(r, v, true, false, t); }      \
+  TARGET static void NAME(direct_##r##_##v)(const NAME(tile_of) * t) { NAME(tile)(r, v, !MASKS, false, t); }
+#define KEEPING(v) \
+  TARGET static void NAME(keep_##v)(const NAME(tile_of) * t) { NAME(tile)(ROWS, v, !MASKS, true, t); }
 #if ROWS > 4
 #define EACH_ROW(f, v) f(1, v) f(2, v) f(3, v) f(4, v) f(5, v) f(6, v) f(7, v) f(8, v)
 #else
@@ -98,15 +160,15 @@ EACH_ROW(ONE, 3)
 #define EACH_VECTOR(f) {EACH_ROW(f, 1)}
 #define EACH_KEEPING NAME(keep_1)
 #endif
-typedef void NAME(keep_rule)(int64_t k, const REAL *x, int64_t x_row, int64_t x_step, const REAL *y, int64_t y_step, REAL *c,
-                             int64_t c_row, bool add, REAL *keep);
-static NAME(keep_rule) *const NAME(keeping)[VECTORS] = {EACH_KEEPING};
 #define TILE(r, v) NAME(tile_##r##_##v),
-static NAME(tile_rule) *const NAME(tiles)[VECTORS][ROWS] = {EACH_VECTOR(TILE)};
+#define DIRECT(r, v) NAME(direct_##r##_##v),
+static NAME(tile_rule) *const NAME(keeping)[VECTORS] = {EACH_KEEPING};
+static NAME(tile_rule) *const NAME(tiles)[2][VECTORS][ROWS] = {{EACH_VECTOR(TILE)}, {EACH_VECTOR(DIRECT)}};
 #undef ONE
 #undef KEEPING
 #undef EACH_KEEPING
 #undef TILE
+#undef DIRECT
 #undef EACH_ROW
 #undef EACH_VECTOR
 
@@ -160,107 +222,86 @@ TARGET static void NAME(turn)(const REAL *y, int64_t y_col, int64_t cols, int64_
     for (int j = 0; j < LANES; j++) to[j] = column[j][l];
 }
 
-/* depth steps of a panel side by side. Beyond its columns: whatever follows them in memory, or zeros. */
+/* depth steps of a panel side by side; beyond its columns anything. */
 TARGET static void NAME(pack)(const part_of *p, int64_t from, int64_t depth, REAL *to) {
   const REAL *y = (const REAL *)p->y + from * p->y_step;
-  int64_t vectors = (p->cols + LANES - 1) / LANES, whole = vectors * LANES, l = 0, end = (depth - 1) * p->y_step + p->cols;
   if (p->y_col == 1) {
-    const REAL *row = y;
-    for (; l < depth && row - y + whole <= end; l++, row += p->y_step)
-      for (int64_t v = 0; v < whole; v += LANES)
-        *(NAME(vector) *)(to + l * NAME(width) + v) = *(const NAME(vector) *)(row + v);
-    for (; l < depth; l++) {
-      memset(to + l * NAME(width), 0, NAME(width) * sizeof *to);
-      memcpy(to + l * NAME(width), y + l * p->y_step, (size_t)p->cols * sizeof *to);
+    int64_t whole = (p->cols - 1) / LANES * LANES;
+    for (int64_t l = 0; l < depth; l++, y += p->y_step, to += NAME(width)) {
+      for (int64_t v = 0; v < whole; v += LANES) *(NAME(vector) *)(to + v) = *(const NAME(vector) *)(y + v);
+      *(NAME(vector) *)(to + whole) = NAME(load_some)(y + whole, (int)(p->cols - whole));
     }
-    return;
-  }
-  if (p->y_step == 1) {
+  } else if (p->y_step == 1) {
     for (int64_t j = 0; j < p->cols; j += LANES) NAME(turn)(y + j * p->y_col, p->y_col, p->cols - j, depth, to + j);
+  } else {
+    memset(to, 0, (size_t)(depth * NAME(width)) * sizeof *to);
+    for (int64_t j = 0; j < p->cols; j++)
+      for (int64_t l = 0; l < depth; l++) to[l * NAME(width) + j] = y[j * p->y_col + l * p->y_step];
+  }
+}
+
+/* ROWS rows of x that run along the inner axis, step by step side by side; of those beyond the last one, it again. */
+TARGET static void NAME(turn_rows)(const REAL *x, int64_t x_row, int64_t rows, int64_t depth, REAL *to) {
+  enum { SETS = LANES / ROWS > 0 ? LANES / ROWS : 1, STEPS = 4 * SETS };
+  const REAL *row[ROWS], *column[LANES];
+  int64_t l = 0;
+  for (int r = 0; r < ROWS; r++) row[r] = x + (r < rows ? r : rows - 1) * x_row;
+  for (int j = 0; j < LANES; j++) column[j] = row[j % ROWS] + j / ROWS * 4;
+  for (; l + STEPS <= depth; l += STEPS) {
+    NAME(lanes) m[4];
+    for (int r = 0; r < ROWS; r++)
+      if (l / STEPS % 2 == r % 2) __builtin_prefetch(row[r] + ROWS * x_row + l);
+    for (int i = 0; i < 4; i++) {
+      m[i] = GATHER(column, i, l);
+    }
+    NAME(transpose)(m);
+    for (int i = 0; i < 4; i++)
+      for (int s = 0; s < SETS; s++) memcpy(to + (l + 4 * s + i) * ROWS, (const REAL *)&m[i] + s * ROWS, ROWS * sizeof *to);
+  }
+  for (; l < depth; l++)
+    for (int r = 0; r < ROWS; r++) to[l * ROWS + r] = row[r][l];
+}
+
+/* depth steps of a strip of rows of x, tile after tile. */
+enum { NAME(strip) = 8 * ROWS };
+TARGET static void NAME(pack_rows)(const part_of *p, int64_t strip, int64_t from, int64_t depth, REAL *to) {
+  const REAL *x = (const REAL *)p->x + from * p->x_step;
+  int64_t end = p->rows - strip < NAME(strip) ? p->rows : strip + NAME(strip);
+  if (p->x_step == 1) {
+    for (int64_t row = strip; row < end; row += ROWS)
+      NAME(turn_rows)(x + row * p->x_row, p->x_row, p->rows - row, depth, to + row * depth);
     return;
   }
-  if (p->cols < whole) memset(to, 0, (size_t)(depth * NAME(width)) * sizeof *to);
-  for (int64_t j = 0; j < p->cols; j++)
-    for (l = 0; l < depth; l++) to[l * NAME(width) + j] = y[j * p->y_col + l * p->y_step];
+  for (int64_t l = 0; l < depth; l++)
+    for (int64_t row = strip; row < end; row += ROWS) {
+      const REAL *of = x + l * p->x_step + row * p->x_row;
+      REAL *at = to + row * depth + l * ROWS;
+      if (p->x_row == 1 && row + ROWS <= p->rows) memcpy(at, of, ROWS * sizeof *x);
+      else
+        for (int64_t r = 0; r < ROWS; r++) at[r] = of[(row + r < p->rows ? r : p->rows - 1 - row) * p->x_row];
+    }
 }
 
-/* C = tile or C += tile where columns of C are columns of a tile, but not of whole vectors. */
-TARGET static void NAME(put)(const part_of *p, REAL *c, int rows, const REAL *tile, bool add) {
-  for (int64_t r = 0; r < rows; r++, c += p->c_row, tile += NAME(width))
-    if (add)
-      for (int64_t j = 0; j < p->cols; j++) c[j] += tile[j];
-    else
-      for (int64_t j = 0; j < p->cols; j++) c[j] = tile[j];
-}
-
-/* The same where they are rows of C. */
-TARGET static void NAME(put_across)(const part_of *p, REAL *c, int rows, const REAL *tile, bool add) {
-  int r = 0;
-  for (; r + 4 <= rows; r += 4, tile += 4 * NAME(width))
+/* C = tile or C += tile where rows of the tile are columns of C. */
+TARGET static void NAME(put_across)(const part_of *p, const REAL *tile, int64_t tile_row) {
+  REAL *c = p->c;
+  int64_t r = 0;
+  for (; r + 4 <= p->rows; r += 4, tile += 4 * tile_row)
     for (int64_t v = 0; v < p->cols; v += LANES) {
       NAME(lanes) m[4];
-      for (int i = 0; i < 4; i++) m[i] = *(const NAME(vector) *)(tile + i * NAME(width) + v);
+      for (int i = 0; i < 4; i++) m[i] = *(const NAME(vector) *)(tile + i * tile_row + v);
       NAME(transpose)(m);
       for (int64_t j = v; j < p->cols && j < v + LANES; j++) {
         NAME(four) *to = (NAME(four) *)(c + j * p->c_col + r), of = ((NAME(four) *)&m[j % 4])[(j - v) / 4];
-        if (add) of += *to;
+        if (p->add) of += *to;
         *to = of;
       }
     }
-  for (; r < rows; r++, tile += NAME(width))
+  for (; r < p->rows; r++, tile += tile_row)
     for (int64_t j = 0; j < p->cols; j++) {
       REAL *to = c + j * p->c_col + r * p->c_row;
-      *to = add ? *to + tile[j] : tile[j];
+      *to = p->add ? *to + tile[j] : tile[j];
     }
-}
-
-/* Asks for some rows of the next block of the panel: they lie too far apart for the processor to foresee. */
-TARGET static void NAME(foresee)(const part_of *p, int64_t from, int64_t to) {
-  for (int64_t l = from; l < to && l < p->k; l++)
-    for (int v = 0; v < VECTORS; v++) __builtin_prefetch((const REAL *)p->y + l * p->y_step + v * LANES, 0, 2);
-}
-
-/* depth steps of the rows of x, tile by tile, where they lie side by side in memory. */
-TARGET static void NAME(pack_rows)(const part_of *p, int64_t from, int64_t depth, REAL *to) {
-  const REAL *x = (const REAL *)p->x + from * p->x_step;
-  for (int64_t l = 0; l < depth; l++, x += p->x_step) {
-    int64_t row = 0;
-    for (; row + ROWS <= p->rows; row += ROWS) memcpy(to + row * depth + l * ROWS, x + row, ROWS * sizeof *x);
-    if (row < p->rows) memcpy(to + row * depth + l * ROWS, x + row, (size_t)(p->rows - row) * sizeof *x);
-  }
-}
-
-/* A block of the inner axis, for one panel. rows_of_x: packed, or NULL. panel: packed already, or room for it. */
-TARGET static void NAME(block)(const part_of *p, int64_t from, int64_t depth, const REAL *rows_of_x, REAL *panel,
-                               bool packed) {
-  _Alignas(64) REAL tile[ROWS * NAME(width)];
-  int64_t vectors = (p->cols + LANES - 1) / LANES;
-  bool plain = p->c_col == 1 && p->cols == vectors * LANES;
-  bool near = depth * p->y_step * (int64_t)sizeof(REAL) <= NEAR;
-  bool direct = plain && p->y_col == 1 && (p->rows <= ROWS || near);
-  bool add = p->add || from > 0;
-  bool keeps = plain && p->y_col == 1 && !direct && p->rows <= FEW_TILES * ROWS && !packed;
-  if (!direct && !keeps && !packed) NAME(pack)(p, from, depth, panel);
-  const REAL *y = direct || keeps ? (const REAL *)p->y + from * p->y_step : panel;
-  int64_t y_step = direct || keeps ? p->y_step : NAME(width);
-  for (int64_t row = 0; row < p->rows; row += ROWS) {
-    int rows = (int)(p->rows - row < ROWS ? p->rows - row : ROWS);
-    const REAL *x = (const REAL *)p->x + row * p->x_row + from * p->x_step;
-    REAL *c = (REAL *)p->c + row * p->c_row;
-    int64_t x_row = p->x_row, x_step = p->x_step, next = from + DEPTH + row * DEPTH / p->rows;
-    NAME(tile_rule) *rule = NAME(tiles)[vectors - 1][rows - 1];
-    if (p->y_col == 1) NAME(foresee)(p, next, next + (ROWS * DEPTH + p->rows - 1) / p->rows);
-    if (rows_of_x) x = rows_of_x + row * depth, x_row = 1, x_step = ROWS;
-    if (keeps && !row) {
-      NAME(keeping)[vectors - 1](depth, x, x_row, x_step, y, y_step, c, p->c_row, add, panel);
-      y = panel, y_step = NAME(width);
-    } else if (plain) {
-      rule(depth, x, x_row, x_step, y, y_step, c, p->c_row, add);
-    } else {
-      rule(depth, x, x_row, x_step, y, y_step, tile, NAME(width), false);
-      (p->c_col == 1 ? NAME(put) : NAME(put_across))(p, c, rows, tile, add);
-    }
-  }
 }
 
 /* Columns of the next panel of so many: no very narrow one is left over. */
@@ -269,29 +310,107 @@ static int64_t NAME(panel_cols)(int64_t cols) {
   return cols < NAME(width) ? cols : NAME(width);
 }
 
-/* Panels side by side are packed row by row: that is how they lie in memory. */
-TARGET static void NAME(pack_panels)(const part_of *p, int64_t from, int64_t depth, REAL (*panels)[DEPTH * NAME(width)]) {
-  const REAL *y = (const REAL *)p->y + from * p->y_step;
-  for (int64_t l = 0; l < depth * NAME(width); l += NAME(width), y += p->y_step)
-    for (int i = 0; i < PANELS; i++)
-      for (int j = 0; j < NAME(width); j += LANES)
-        *(NAME(vector) *)(panels[i] + l + j) = *(const NAME(vector) *)(y + i * NAME(width) + j);
+/* What a panel's tiles ask for, a line of the cache at every fourth step (oftener, and their own loads have to wait): turns
+ * tiles after each other share a column of lines, each begins phase further. */
+typedef struct NAME(soon) {
+  const REAL *at;
+  int64_t step, lines, turns, phase;
+} NAME(soon);
+
+/* The next panel, the next block's rows, or none. */
+TARGET static NAME(soon) NAME(foresee)(const part_of *p, int64_t from, int64_t depth, int64_t col, int64_t cols) {
+  const REAL *y = (const REAL *)p->y + from * p->y_step + (col + cols) * p->y_col;
+  const REAL *x = (const REAL *)p->x + (from + depth) * p->x_step;
+  int64_t lines = (depth + NAME(line) - 1) / NAME(line), asked = depth / 4 + 1;
+  bool more = from + depth < p->k;
+  if (col + cols < p->cols) {
+    if (p->y_col == 1) return (NAME(soon)){y, 4 * p->y_step, NAME(width) / NAME(line) + 1, 4, p->y_step};
+    if (p->y_step == 1 && col / NAME(width) % 2 == 0) return (NAME(soon)){y, p->y_col, lines, 1, 0};
+  } else if (more && p->x_step == 1) {
+    return (NAME(soon)){x, p->x_row, lines, (p->rows + asked - 1) / asked, asked * p->x_row};
+  } else if (more && p->x_row == 1) {
+    return (NAME(soon)){x, 4 * p->x_step, (p->rows + NAME(line) - 1) / NAME(line), 4, p->x_step};
+  }
+  return (NAME(soon)){x, 0, 0, 1, 0};
 }
 
-TARGET static void NAME(part)(const part_of *p) {
-  _Alignas(64) REAL rows_of_x[PART_ROWS * DEPTH + ROWS * DEPTH], panels[PANELS][DEPTH * NAME(width)];
-  bool packs = p->x_row == 1 && p->x_step > 1 && p->cols > NAME(width) && p->rows > ROWS;
-  for (int64_t from = 0; from < p->k || !from; from += DEPTH) {
-    int64_t depth = p->k - from < DEPTH ? p->k - from : DEPTH;
-    if (packs) NAME(pack_rows)(p, from, depth, rows_of_x);
-    part_of q = *p;
-    bool together = p->y_col == 1 && p->cols == PANELS * NAME(width);
-    if (together) NAME(pack_panels)(p, from, depth, panels);
-    for (int64_t col = 0; col < p->cols; col += q.cols) {
-      q.cols = NAME(panel_cols)(p->cols - col);
-      q.y = (const REAL *)p->y + col * p->y_col;
-      q.c = (REAL *)p->c + col * p->c_col;
-      NAME(block)(&q, from, depth, packs ? rows_of_x : NULL, panels[together ? col / NAME(width) : 0], together);
+/* A small product, of one block: nothing is packed that can be read where it lies. */
+TARGET static void NAME(small)(const part_of *p) {
+  _Alignas(64) REAL panel[DEPTH * NAME(width)];
+  part_of q = *p;
+  for (int64_t col = 0; col < p->cols; col += q.cols) {
+    q.cols = NAME(panel_cols)(p->cols - col), q.y = (const REAL *)p->y + col * p->y_col;
+    int vectors = (int)((q.cols + LANES - 1) / LANES), last = (int)(q.cols - (vectors - 1) * LANES);
+    bool direct = p->y_col == 1 && (MASKS || last == LANES);
+    if (!direct) NAME(pack)(&q, 0, p->k, panel);
+    NAME(tile_of) t = {.k = p->k, .x = p->x, .x_row = p->x_row, .x_step = p->x_step, .y = direct ? q.y : panel,
+                       .y_step = direct ? p->y_step : NAME(width), .c = (REAL *)p->c + col, .c_row = p->c_row, .last = last,
+                       .add = p->add, .ahead = p->x};
+    for (int64_t row = 0; row < p->rows; row += ROWS, t.x += ROWS * p->x_row, t.c += ROWS * p->c_row)
+      NAME(tiles)[direct][vectors - 1][(p->rows - row < ROWS ? p->rows - row : ROWS) - 1](&t);
+  }
+}
+
+/* One panel, packed or read where it lies, times the rows; rows_of_x: NULL, or their packed block. */
+TARGET static void NAME(panel)(const part_of *p, int64_t from, int64_t depth, int64_t col, int64_t cols, REAL *rows_of_x,
+                               REAL *panel) {
+  int vectors = (int)((cols + LANES - 1) / LANES), last = (int)(cols - (vectors - 1) * LANES);
+  bool readable = p->y_col == 1 && (MASKS || last == LANES);
+  bool direct = readable && !p->packed && (p->rows <= ROWS || depth * p->y_step * (int64_t)sizeof(REAL) <= NEAR);
+  bool packed = !readable || p->packed;
+  NAME(soon) soon = NAME(foresee)(p, from, depth, col, cols);
+  part_of q = *p;
+  q.cols = cols, q.y = (const REAL *)p->y + col * p->y_col;
+  if (packed && !p->packed) NAME(pack)(&q, from, depth, panel);
+  NAME(tile_of) t = {.k = depth, .keep = panel, .last = last, .add = p->add || from > 0, .c_row = p->c_row};
+  t.x_row = rows_of_x ? 1 : p->x_row, t.x_step = rows_of_x ? ROWS : p->x_step;
+  for (int64_t row = 0, tile = 0; row < p->rows; row += ROWS, tile++) {
+    int rows = (int)(p->rows - row < ROWS ? p->rows - row : ROWS);
+    bool asks = tile < soon.lines * soon.turns;
+    if (rows_of_x && !col && row % NAME(strip) == 0) NAME(pack_rows)(p, row, from, depth, rows_of_x);
+    t.x = rows_of_x ? rows_of_x + row * depth : (const REAL *)p->x + row * p->x_row + from * p->x_step;
+    t.y = packed ? panel : (const REAL *)q.y + from * p->y_step, t.y_step = packed ? NAME(width) : p->y_step;
+    t.c = (REAL *)p->c + row * p->c_row + col;
+    t.ahead = asks ? soon.at + tile / soon.turns * NAME(line) + tile % soon.turns * soon.phase : t.x;
+    t.ahead_step = asks ? soon.step : 0;
+    if (direct || packed) {
+      NAME(tiles)[direct][vectors - 1][rows - 1](&t);
+    } else {
+      NAME(keeping)[vectors - 1](&t);
+      packed = true;
+    }
+  }
+}
+
+TARGET static void NAME(part)(const part_of *whole) {
+  enum { MOST = PART_ROWS * 4 / (int)sizeof(REAL) };
+  _Alignas(64) REAL rows_of_x[MOST * DEPTH], panel[DEPTH * NAME(width)], across[MOST * ACROSS];
+  part_of p = *whole;
+  if (whole->c_col != 1) p.c = across, p.c_row = ACROSS, p.c_col = 1, p.add = false;
+  bool packs = p.rows > ROWS && p.cols > (p.x_step == 1 ? REUSE : 1) * NAME(width);
+  int64_t longest = block_length(p.k);
+  REAL *made = (REAL *)(uintptr_t)p.packed; /* only read */
+  for (int64_t from = 0; from < p.k || !from; from += longest) {
+    int64_t depth = p.k - from < longest ? p.k - from : longest;
+    for (int64_t col = 0, cols; col < p.cols; col += cols) {
+      cols = NAME(panel_cols)(p.cols - col);
+      NAME(panel)(&p, from, depth, col, cols, packs ? rows_of_x : NULL, made ? made : panel);
+      if (made) made += depth * NAME(width);
+    }
+  }
+  if (whole->c_col != 1) NAME(put_across)(whole, across, ACROSS);
+}
+
+/* All panels, in the order in which they are needed. */
+TARGET static void NAME(prepare)(const part_of *p, void *panels) {
+  REAL *to = panels;
+  part_of q = *p;
+  int64_t longest = block_length(p->k);
+  for (int64_t from = 0; from < p->k; from += longest) {
+    int64_t depth = p->k - from < longest ? p->k - from : longest;
+    for (int64_t col = 0; col < p->cols; col += q.cols, to += depth * NAME(width)) {
+      q.cols = NAME(panel_cols)(p->cols - col), q.y = (const REAL *)p->y + col * p->y_col;
+      NAME(pack)(&q, from, depth, to);
     }
   }
 }
@@ -307,3 +426,6 @@ TARGET static void NAME(part)(const part_of *p) {
 #undef VECTORS
 #undef TARGET
 #undef NAME
+#undef MASKS
+#undef LOAD_MASKED
+#undef STORE_MASKED

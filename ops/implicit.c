@@ -241,7 +241,8 @@ static cr_var jvp(cr_jvp_rule *c) {
 }
 
 const cr_op cr__root_op = {
-  .name = "root", CR__OVER_BODIES(cr__root), .fields = cr__root_fields, .check = cr__check_root, .emit = cr__emit_root, .depend = cr__depend_root,
+  .name = "root", CR__OVER_BODIES(cr__root), .fields = cr__root_fields, .check = cr__check_root, .emit = cr__emit_root,
+  .depend = cr__depend_root,
   .rule = "constants: -(df/dc)^T J^-T g"};
 
 cr_var cr_root(cr_tape *t, cr_body_record record, void *user, cr_var x0, int n_const, const cr_var *consts) {

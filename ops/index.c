@@ -1,15 +1,11 @@
 /* Indexing with several integer tensors at once, and functions built on gather and scatter. */
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
-#include "ops.h"
+#include "shapes.h"
 
 /* ravel_index(i, j, ...): the row-major position in a shape of the element that the indices name together */
-
-typedef struct dims_attr {
-  int rank;
-  int64_t dim[CR_MAX_RANK];
-} dims_attr;
 
 static const cr_field dims_fields[] = {
   CR_LIST(dims_attr, rank, dim, "shape"),
@@ -23,6 +19,15 @@ static cr_status ravel_prepare(cr_tape *t, int n, cr_var *in) {
     return CR_BAD_DTYPE;
   }
   return cr__broadcast_operands(t, n, in);
+}
+static int ravel_check(const cr_infer *c) {
+  const dims_attr *d = c->attr;
+  int good = c->n == d->rank && cr__are_sizes(d->rank, d->dim);
+  for (int k = 0; good && k < c->n; k++) {
+    good = (c->in[k].dtype == CR_INT64 || c->in[k].dtype == CR_INT32) && c->in[k].rank == c->in[0].rank;
+    for (int i = 0; good && i < c->in[0].rank; i++) good = c->in[k].dim[i] == c->in[0].dim[i];
+  }
+  return good;
 }
 static cr_status ravel_infer(cr_infer *c) {
   cr_array_init(c->out, CR_INT64, c->in[0].rank, c->in[0].dim);
@@ -44,7 +49,8 @@ static cr_status ravel_eval(cr_eval *c) {
   return CR_OK;
 }
 static const cr_op ravel_op = {
-  .name = "ravel_index", .arity = CR_VARIADIC, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(dims_attr),
+  .name = "ravel_index", .check = ravel_check, .arity = CR_VARIADIC, .kind = CR_PIECEWISE_CONSTANT,
+  .attr_size = sizeof(dims_attr),
   .fields = dims_fields,
   .prepare = ravel_prepare, .infer = ravel_infer, .eval = ravel_eval};
 
@@ -52,6 +58,10 @@ static const cr_op ravel_op = {
 
 static void one_hot_show(char *text, size_t size, const void *attr) {
   snprintf(text, size, "num_classes=%lld", (long long)((const dims_attr *)attr)->dim[0]);
+}
+static int one_hot_check(const cr_infer *c) {
+  const dims_attr *d = c->attr;
+  return d->rank == 1 && cr__are_sizes(2, (int64_t[]){c->in[0].count, d->dim[0]});
 }
 static cr_status one_hot_infer(cr_infer *c) {
   cr_array a = c->in[0];
@@ -77,8 +87,8 @@ static cr_status one_hot_eval(cr_eval *c) {
   return CR_OK;
 }
 static const cr_op one_hot_op = {
-  .name = "one_hot", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(dims_attr), .fields = dims_fields,
-  .infer = one_hot_infer,
+  .name = "one_hot", .check = one_hot_check, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(dims_attr),
+  .fields = dims_fields, .infer = one_hot_infer,
   .eval = one_hot_eval, .show = one_hot_show};
 
 /* One more than the largest integer: the number of classes or segments where none is given. */

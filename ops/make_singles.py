@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Writes the rows of elementwise.def for float32: in float where singlemath.h has all that value and derivatives call, else as
-they are. Usage: make_singles.py OUTPUT elementwise.def singlemath.h"""
+"""Writes the rows of elementwise.def for float32: in float where singlemath.h has all that value and derivatives call, else
+as they are. Usage: make_singles.py OUTPUT elementwise.def singlemath.h"""
 import pathlib
 import re
 import sys

@@ -5,6 +5,7 @@
 
 #include "bodies.h"
 #include "reduce.h"
+#include "shapes.h"
 
 /* The nodes of graph in terms of nodes of t: those that depend on the samples have a leading axis of size n. */
 typedef struct mapping {
@@ -89,20 +90,6 @@ static cr_var broadcast_to(item *i) {
   for (int k = 0; k < y.rank; k++) dims[k + 1] = k < gap ? 1 : x.dim[k - gap + 1];
   return cr_broadcast_to(cr_reshape(i->in[0], y.rank + 1, dims), all.rank, all.dim);
 }
-
-/* Attributes that have a number for each axis; see movement.c, slice.c and pad.c. */
-typedef struct dims_attr {
-  int rank;
-  int64_t dim[CR_MAX_RANK];
-} dims_attr;
-typedef struct slice_attr {
-  int rank;
-  int64_t start[CR_MAX_RANK], step[CR_MAX_RANK], dim[CR_MAX_RANK];
-} slice_attr;
-typedef struct pad_attr {
-  int rank;
-  int64_t lo[CR_MAX_RANK], hi[CR_MAX_RANK], interior[CR_MAX_RANK];
-} pad_attr;
 
 static void put_first(int64_t *list, int64_t value) {
   memmove(list + 1, list, (CR_MAX_RANK - 1) * sizeof *list);

@@ -83,15 +83,34 @@ static void run_parts(void *context, int64_t from, int64_t to) {
   }
 }
 
+/* Of the matrices at the place that data points to. */
+static cr__product product_of(const cr_array *a, const cr_array *b, const cr_array *out, const cr__product *epilogue) {
+  int row = out->rank - 2, col = out->rank - 1;
+  cr__product p = {.m = out->dim[row], .n = out->dim[col], .k = a->dim[col], .a = a->data, .b = b->data, .c = out->data,
+                   .a_row = a->stride[row], .a_col = a->stride[col], .b_row = b->stride[row], .b_col = b->stride[col],
+                   .c_row = out->dim[col]};
+  if (epilogue) p.bias = epilogue->bias, p.finish = epilogue->finish, p.context = epilogue->context;
+  return p;
+}
+
 void cr__matrix_product(cr_tape *t, const cr_array *a, const cr_array *b, cr_array *out, const cr__product *epilogue) {
-  enum { WORTH_SHARING = 1 << 16 }; /* multiplications */
-  batch_of_products w = {.dtype = (cr_dtype)out->dtype, .a = cr__batch_of(a), .b = cr__batch_of(b), .c = cr__batch_of(out)};
+  enum { WORTH_SHARING = 1 << 16 /* multiplications */, SOME_THREADS = 8 };
+  cr_dtype dtype = (cr_dtype)out->dtype;
+  int64_t threads = cr_get(t, CR_THREADS), parts = 0;
   if (!out->count) return;
-  w.one = (cr__product){.m = w.c.rows, .n = w.c.cols, .k = w.a.cols, .a_row = w.a.one.stride[0], .a_col = w.a.one.stride[1],
-                        .b_row = w.b.one.stride[0], .b_col = w.b.one.stride[1], .c_row = w.c.cols};
-  if (epilogue) w.one.bias = epilogue->bias, w.one.finish = epilogue->finish, w.one.context = epilogue->context;
-  if (w.dtype >= CR_FLOAT32 && !few(&w.one)) w.parts = cr__gemm_parts(w.dtype, &w.one);
-  int64_t n = w.c.lead.count * (w.parts ? w.parts : 1), each = w.c.lead.count * w.one.m * w.one.n * w.one.k / n;
+  cr__product one = product_of(a, b, out, epilogue);
+  bool single = one.m * one.n == out->count;
+  one.shares = !single ? 1 : threads ? threads : SOME_THREADS;
+  if (dtype >= CR_FLOAT32 && !few(&one)) parts = cr__gemm_parts(dtype, &one);
+  if (single && dtype >= CR_FLOAT32 && parts <= 1) {
+    if (parts) cr__gemm_part(dtype, &one, 0);
+    else by_dots(dtype, &one);
+    if (!parts && (one.bias || one.finish)) cr__finish_block(dtype, &one, 0, 0, one.m, one.n);
+    return;
+  }
+  batch_of_products w = {.dtype = dtype, .one = one, .a = cr__batch_of(a), .b = cr__batch_of(b), .c = cr__batch_of(out),
+                         .parts = parts};
+  int64_t n = w.c.lead.count * (parts ? parts : 1), each = w.c.lead.count * one.m * one.n * one.k / n;
   cr__parallel(t, n, each < WORTH_SHARING ? WORTH_SHARING / (each + 1) + 1 : 1, run_parts, &w);
 }
 

@@ -210,7 +210,8 @@ static void call_vector_norm(cr_call *c) {
 static const cr_op *const recorded[] = {&center_op, &norm_op, NULL};
 
 const cr_function cr__moment_functions[] = {
-  {.ops = recorded, .signature = "var(input, dim=None, *, correction=1, keepdim=False, unbiased=None)", .call = call_var, .family = "reduction",
+  {.ops = recorded, .signature = "var(input, dim=None, *, correction=1, keepdim=False, unbiased=None)", .call = call_var,
+   .family = "reduction",
    .doc = "Variance: squared deviations from the mean over n - correction; NaN when that is not positive.",
    .derivative = "2 (x - mean) / (n - correction)",
    .samples = "var(x:(4)); var(x:(2,3), dim=1, correction=0); var(x:(4), unbiased=False); var(x:(2,3,2), dim=(0,-1), keepdim=True)"},

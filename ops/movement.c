@@ -5,14 +5,8 @@
 #include <string.h>
 
 #include "emit.h"
-#include "ops.h"
+#include "shapes.h"
 #include "parallel.h"
-
-/* The numbers of a shape or a list of axes, as an attribute. */
-typedef struct dims_attr {
-  int rank;
-  int64_t dim[CR_MAX_RANK];
-} dims_attr;
 
 static const cr_field permute_fields[] = {
   CR_LIST(dims_attr, rank, dim, "axes"),

@@ -1,6 +1,6 @@
-/* The names of rows in float, for compiled functions (engine/jit.h) alone: near_NAME is NAME within some ulp of a float, by vector
- * functions of the C library. Replay computes these rows in double. SIMD, which says that a function has a vector version, is
- * defined by whoever includes this. */
+/* The names of rows in float, for compiled functions (engine/jit.h) alone: near_NAME is NAME within some ulp of a float, by
+ * vector functions of the C library. Replay computes these rows in double. SIMD, which says that a function has a vector
+ * version, is defined by whoever includes this. */
 #ifndef CR_NEARMATH_H
 #define CR_NEARMATH_H
 

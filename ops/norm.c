@@ -6,9 +6,9 @@
 #include "emitrows.h"
 #include "flatmath.h"
 
-/* standardize: y = (x - mean) s over rows, s = 1 / sqrt(mean((x - mean)^2) + eps). Its Jacobian is symmetric; standardize_pull
- * applies it to g: s (g - mean(g) - y mean(g y)). Fused, because a transformer spends a tenth of its time here when the
- * sums are nodes of their own. */
+/* standardize: y = (x - mean) s over rows, s = 1 / sqrt(mean((x - mean)^2) + eps). Its Jacobian is symmetric;
+ * standardize_pull applies it to g: s (g - mean(g) - y mean(g y)). Fused, because a transformer spends a tenth of its time
+ * here when the sums are nodes of their own. */
 
 typedef struct norm_attr {
   cr__axes axes;
@@ -35,9 +35,9 @@ typedef struct norm_job {
   bool in_order;             /* row k of the result is elements k n to k n + n - 1 of it */
 } norm_job;
 
-/* Loops over a row, in double, which compilers turn into vectors; sums over the tree of cr__sum_of. center: differences to one
- * element come first, so that a large common offset costs no digits. standardize: of the centred row x, with room for as many;
- * returns s. pull: of the centred g and the standardized x. */
+/* Loops over a row, in double, which compilers turn into vectors; sums over the tree of cr__sum_of. center: differences to
+ * one element come first, so that a large common offset costs no digits. standardize: of the centred row x, with room for as
+ * many; returns s. pull: of the centred g and the standardized x. */
 #define ROW_LOOPS(name, TARGET)                                                            \
   TARGET static double sum_##name(const double *x, int64_t n) {                            \
     enum { LANES = 8, BLOCK = 128 };                                                       \
@@ -61,7 +61,8 @@ typedef struct norm_job {
     for (int64_t i = 0; i < n; i++) x[i] *= scale;                                         \
     return scale;                                                                          \
   }                                                                                        \
-  TARGET static void pull_##name(double *restrict g, const double *restrict x, int64_t n, double scale, double *restrict room) { \
+  TARGET static void pull_##name(double *restrict g, const double *restrict x, int64_t n, double scale,     \
+                                 double *restrict room) {                                  \
     for (int64_t i = 0; i < n; i++) room[i] = g[i] * x[i];                                 \
     const double mean = sum_##name(room, n) / (double)n;                                   \
     for (int64_t i = 0; i < n; i++) g[i] = (g[i] - x[i] * mean) * scale;                   \
@@ -133,7 +134,9 @@ static cr_status norm_eval(cr_eval *c) {
 static void norm_emit(cr_emit_context *c) {
   const norm_attr *a = c->attr;
   cr__emit_rows(c, a->axes.mask, CR_FLOAT64, CR__WHOLE_ROW,
-                cr_emit_text(c, c->n > 1 ? "standardize_pull_row($0, $1, $2, %.17g, $3)" : "standardize_row($0, $2, %.17g, $3)", a->eps));
+                cr_emit_text(c,
+                             c->n > 1 ? "standardize_pull_row($0, $1, $2, %.17g, $3)" : "standardize_row($0, $2, %.17g, $3)",
+                             a->eps));
 }
 
 static cr_var pull(cr_var g, cr_var x, const norm_attr *a);
@@ -174,7 +177,8 @@ static cr_var pull_jvp(cr_jvp_rule *c) {
 static const cr_op standardize_op = {
   .name = "standardize", .check = cr__check_floats, .arity = 1, .attr_size = sizeof(norm_attr), .fields = norm_fields,
   .prepare = cr__prepare_float, .infer = cr__same_shape,
-  .eval = norm_eval, .tails = 1, .depend = cr__rows_depend, .emit = norm_emit, .vjp = standardize_vjp, .jvp = standardize_jvp,
+  .eval = norm_eval, .tails = 1, .depend = cr__rows_depend, .emit = norm_emit, .vjp = standardize_vjp,
+  .jvp = standardize_jvp,
   .show = norm_show,
   .latex = "\\operatorname{standardize}\\left(%a\\right)", .rule = "s (g - mean(g) - y mean(g y)), s = 1 / sqrt(var + eps)"};
 static const cr_op pull_op = {
@@ -297,7 +301,8 @@ static void call_instance_norm(cr_call *c) {
 static const cr_op *const recorded[] = {&standardize_op, &pull_op, NULL};
 
 const cr_function cr__norm_functions[] = {
-  {.ops = recorded, .signature = "layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5)", .call = call_layer_norm,
+  {.ops = recorded, .signature = "layer_norm(input, normalized_shape, weight=None, bias=None, eps=1e-5)",
+   .call = call_layer_norm,
    NORMALISATION,
    .doc = "Mean 0 and variance 1 over the last axes, whose sizes are normalized_shape; then weight and bias.",
    .samples = "layer_norm(x:(2,3), [3]); layer_norm(x:(2,2,2), [2,2], w:(2,2), b:(2,2))"},

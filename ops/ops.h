@@ -158,7 +158,7 @@ CR_API cr_var cr_isinf(cr_var x);                         /* Plus or minus infin
 CR_API cr_var cr_isfinite(cr_var x);                      /* Neither infinite nor NaN. */
 CR_API cr_var cr_guarded_mul(cr_var x, cr_var y);         /* x * y, and 0 where x is 0: the product of the chain rule */
 
-/* Creation (creation.c): constants, no derivative */
+/* Creation (creation.c): constants, no derivative. dims[0..rank) may have zeros; NULL at rank 0. */
 
 CR_API cr_var cr_full(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims, double value);
 CR_API cr_var cr_zeros(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims);
@@ -262,7 +262,7 @@ CR_API cr_var cr_segment_sum(cr_var data, cr_var segment, int64_t n);
 
 /* Sorting (sort.c): stable, NaN counts as the largest; values are returned, positions go to *indices */
 
-CR_API cr_var cr_argsort(cr_var x, int axis, int descending);
+CR_API cr_var cr_argsort(cr_var x, int axis, int descending); /* int64 positions; no derivative */
 /* The int64 positions go to *indices, which may be NULL. */
 CR_API cr_var cr_sort(cr_var x, int axis, int descending, cr_var *indices);
 CR_API cr_var cr_topk(cr_var x, int64_t k, int axis, int largest, cr_var *indices);
@@ -442,7 +442,8 @@ CR_API cr_var cr_dropout_by(cr_var x, double p, cr_var seed);
 
 extern const cr_op *const cr__rows[];
 extern const int cr__n_rows;
-extern const cr_few cr__few[][3]; /* by row */
+const cr_few_row *cr__few(void);      /* by row, for this processor */
+const cr_few_row *cr__wide_few(void); /* NULL: it has no vectors */
 uint32_t cr__scalar_sweep(cr_tape *t, double *bar, uint32_t from, uint32_t to);
 void cr__scalar_run(cr_tape *t, uint32_t from, uint32_t to);
 void cr__scalar_strips(cr_tape *t, const cr_strips *s);

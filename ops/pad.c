@@ -6,14 +6,10 @@
 
 #include "emit.h"
 #include "patterns.h"
+#include "shapes.h"
 
 /* pad: lo and hi positions around each axis and interior ones between neighbours get the value, a second operand of one
  * element; negative lo and hi crop. */
-
-typedef struct pad_attr {
-  int rank;
-  int64_t lo[CR_MAX_RANK], hi[CR_MAX_RANK], interior[CR_MAX_RANK];
-} pad_attr;
 
 static const cr_field pad_fields[] = {
   CR_LIST(pad_attr, rank, lo, "lo"),
@@ -142,8 +138,8 @@ static const cr_op pad_op = {
 
 enum { MOST_WINDOWS = 16 };
 
-/* The pads that v is the sum of, from number n on; how many then, or -1 where there is anything else. Sums that are nested deeper
- * have more. */
+/* The pads that v is the sum of, from number n on; how many then, or -1 where there is anything else. Sums that are nested
+ * deeper have more. */
 static int collect(cr_var v, cr_var *pads, int n, int depth) {
   if (cr_op_of(v) == &pad_op) {
     if (n >= MOST_WINDOWS) return -1;

@@ -8,6 +8,7 @@
 #include "function.h"
 #include "patterns.h"
 #include "reduce.h"
+#include "shapes.h"
 
 static bool is_op(cr_var v, const char *name) {
   const cr_op *op = cr_op_of(v);
@@ -73,11 +74,6 @@ static bool same_shape(cr_var x, cr_var y) {
   for (int i = 0; same && i < cr_rank(x); i++) same = cr_dim(x, i) == cr_dim(y, i);
   return same;
 }
-
-typedef struct dims_attr {
-  int rank;
-  int64_t dim[CR_MAX_RANK];
-} dims_attr;
 
 /* Of reshapes and broadcasts in a row the last one counts; one to its own shape does nothing. Reshapes only while they are
  * views. */

@@ -78,6 +78,15 @@ static void move_planes(void *context, int64_t from, int64_t to) {
 /* Planes for one thread at a time. */
 static int64_t some_planes(int64_t elements) { return 1 + (1 << 14) / (elements + 1); }
 
+static bool are_inside(const int32_t *at, int64_t count, int64_t n) {
+  int32_t low = 0, high = 0;
+  for (int64_t k = 0; k < count; k++) {
+    low = at[k] < low ? at[k] : low;
+    high = at[k] > high ? at[k] : high;
+  }
+  return !count || (low >= 0 && high < n);
+}
+
 static cr_status plane_eval(cr_eval *c, bool take) {
   const plane_attr *a = c->attr;
   planes p = {.dtype = (cr_dtype)c->out->dtype, .take = take, .n = product(a->dim, a->rank), .out = c->out->data};
@@ -85,11 +94,35 @@ static cr_status plane_eval(cr_eval *c, bool take) {
   p.x = cr__dense(c, &c->in[0], p.dtype);
   p.at = cr__dense(c, &c->in[1], CR_INT32);
   if (!p.x || !p.at) return CR_NO_MEMORY;
+  if (!are_inside(p.at, c->in[1].count, p.n)) {
+    cr_fail(c->tape, CR_BAD_INDEX, "a position outside the plane, of %lld elements", (long long)p.n);
+    return CR_BAD_INDEX;
+  }
   cr_parallel(c->tape, p.m ? c->in[1].count / p.m : 0, some_planes(p.n + p.m), move_planes, &p);
   return CR_OK;
 }
 static cr_status plane_take_eval(cr_eval *c) { return plane_eval(c, true); }
 static cr_status plane_add_eval(cr_eval *c) { return plane_eval(c, false); }
+
+/* A float x and positions with the same leading axes; x's own others are the plane where that is taken from. */
+static bool planes_check(const cr_infer *c, bool take) {
+  const plane_attr *a = c->attr;
+  const cr_array *x = &c->in[0], *at = &c->in[1];
+  bool fits = x->dtype >= CR_FLOAT32 && at->dtype == CR_INT32 && a->rank > 0 && a->rank <= CR_MAX_SPATIAL &&
+              a->rank <= x->rank && x->rank == at->rank;
+  int64_t n = 1;
+  for (int i = 0; fits && i < a->rank; i++) {
+    fits = a->dim[i] >= 0 && a->dim[i] <= INT32_MAX && (!a->dim[i] || n <= INT32_MAX / a->dim[i]);
+    n *= a->dim[i];
+  }
+  for (int i = 0; fits && i < x->rank; i++) {
+    const int axis = i - (x->rank - (int)a->rank);
+    fits = x->dim[i] == (axis >= 0 && take ? a->dim[axis] : at->dim[i]);
+  }
+  return fits;
+}
+static int plane_take_check(const cr_infer *c) { return planes_check(c, true); }
+static int plane_add_check(const cr_infer *c) { return planes_check(c, false); }
 
 /* By the index where it is fixed, else on whole planes. */
 static bool planes_depend(cr_depend *c) {
@@ -114,13 +147,14 @@ static void plane_add_depend(cr_depend *c) {
 static void plane_take_vjp(cr_vjp_rule *c);
 static void plane_add_vjp(cr_vjp_rule *c);
 static const cr_op plane_take_op = {
-  .name = "plane_take", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(plane_attr), .fields = plane_fields,
+  .name = "plane_take", .check = plane_take_check, .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(plane_attr),
+  .fields = plane_fields,
   .infer = plane_take_infer,
   .eval = plane_take_eval, .depend = plane_take_depend, .vjp = plane_take_vjp, .show = plane_show, .latex = "%a_{[%b]}",
   .rule = "the cotangent added where the element came from"};
 static const cr_op plane_add_op = {
-  .name = "plane_add", .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(plane_attr), .fields = plane_fields,
-  .infer = plane_add_infer,
+  .name = "plane_add", .check = plane_add_check, .arity = 2, .kind = CR_LINEAR, .attr_size = sizeof(plane_attr),
+  .fields = plane_fields, .infer = plane_add_infer,
   .eval = plane_add_eval, .depend = plane_add_depend, .vjp = plane_add_vjp, .show = plane_show,
   .rule = "the cotangent at the positions"};
 
@@ -171,6 +205,23 @@ static void window_show(char *text, size_t size, const void *attr) {
                       : snprintf(text + at, size - (size_t)at, "%skernel %lld, stride %lld, padding %lld, dilation %lld",
                                  i ? "; " : "", (long long)a->kernel[i], (long long)a->stride[i], (long long)a->padding[i],
                                  (long long)a->dilation[i]);
+}
+
+static int largest_at_check(const cr_infer *c) {
+  const window_attr *a = c->attr;
+  const cr_array *x = &c->in[0];
+  const int64_t most = (int64_t)1 << 31;
+  bool fits = x->dtype >= CR_FLOAT32 && a->rank > 0 && a->rank <= CR_MAX_SPATIAL && a->rank <= x->rank;
+  for (int i = 0; fits && i < a->rank; i++) {
+    const int64_t n = x->dim[x->rank - a->rank + i];
+    fits = n <= INT32_MAX && a->out[i] >= 0 && a->out[i] <= INT32_MAX && (!a->adaptive || !a->out[i] || n > 0);
+    if (!fits || a->adaptive) continue;
+    fits = a->kernel[i] > 0 && a->kernel[i] < most && a->stride[i] > 0 && a->stride[i] < most && a->dilation[i] > 0 &&
+           a->dilation[i] < most && a->padding[i] >= 0 && a->padding[i] < most;
+    /* The last window begins in the input. */
+    fits = fits && (!a->out[i] || (a->out[i] - 1) * a->stride[i] - a->padding[i] < n);
+  }
+  return fits;
 }
 
 static cr_status largest_at_infer(cr_infer *c) {
@@ -274,6 +325,7 @@ static cr_status largest_at_eval(cr_eval *c) {
 }
 
 static const cr_op largest_at_op = {.name = "largest_at",
+                                    .check = largest_at_check,
                                     .arity = 1,
                                     .kind = CR_PIECEWISE_CONSTANT,
                                     .attr_size = sizeof(window_attr), .fields = window_fields,

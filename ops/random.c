@@ -121,6 +121,10 @@ static cr_status draw_infer(cr_infer *c) {
   return CR_OK;
 }
 
+static int draw_check(const cr_infer *c) {
+  const draw_attr *d = c->attr;
+  return cr__are_sizes(d->rank, d->dim) && d->dtype >= CR_FLOAT32 && d->of >= UNIFORM && d->of <= KEEP;
+}
 static cr_status draw_eval(cr_eval *c) {
   const draw_attr *d = c->attr;
   draw_job j = {.out = c->out, .seed = (uint64_t)cr_array_get_int(&c->in[0], 0), .of = (distribution)d->of, .p = d->p};
@@ -129,7 +133,8 @@ static cr_status draw_eval(cr_eval *c) {
 }
 
 static const cr_op draw_op = {
-  .name = "draw", .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(draw_attr), .fields = draw_fields,
+  .name = "draw", .check = draw_check, .arity = 1, .kind = CR_PIECEWISE_CONSTANT, .attr_size = sizeof(draw_attr),
+  .fields = draw_fields,
   .infer = draw_infer, .eval = draw_eval,
   .rule = "none: random numbers do not follow their seed"};
 

@@ -50,7 +50,7 @@ static const cell *cell_of(const void *attr) { return &cells[((const sequence_at
 
 /* Kernels */
 
-enum { ROWS = 16 }; /* of the batch, for one thread at a time */
+enum { ROWS = 16, MANY = 4 * ROWS }; /* of the batch, at a time: for one of several threads, for the only one */
 
 typedef struct work {
   const cell *cell;
@@ -78,7 +78,7 @@ static void run_rows(void *context, int64_t from, int64_t to) {
     memcpy(w->states + state_at(w, s, 0, from), w->first[s] + rows_at(w, 0, from, 1), (size_t)((to - from) * n * w->size));
   for (int64_t t = 0; t < w->time; t++) {
     cr__gemm(w->dtype, &(cr__product){.m = to - from, .n = wide, .k = n, .a = w->states + state_at(w, 0, t, from),
-                                      .a_row = n, .a_col = 1, .b = w->weight, .b_row = wide, .b_col = 1,
+                                      .a_row = n, .a_col = 1, .packed = w->weight,
                                       .c = w->u + rows_at(w, 0, from, k->gates), .c_row = wide});
     for (int64_t r = from; r < to; r++)
       step(n, w->z + rows_at(w, t, r, k->gates), w->u + rows_at(w, 0, r, k->gates), w->bias,
@@ -125,9 +125,11 @@ static void pull_rows(void *context, int64_t from, int64_t to) {
            w->states + state_at(w, 0, t + 1, r), w->states + state_at(w, other, t + 1, r), w->g + state_at(w, 0, t, r),
            w->g + state_at(w, other, t, r), gh + rows_at(w, 0, r, 1), gc + rows_at(w, 0, r, 1),
            w->dz + rows_at(w, t, r, k->gates), w->du + rows_at(w, t, r, k->gates));
-    add_rows(w, to - from, w->du + rows_at(w, t, from, k->gates), w->sums + rows_at(w, 0, from / ROWS, k->gates));
+    for (int64_t r = from; r < to; r += ROWS)
+      add_rows(w, to - r < ROWS ? to - r : ROWS, w->du + rows_at(w, t, r, k->gates),
+               w->sums + rows_at(w, 0, r / ROWS, k->gates));
     cr__gemm(w->dtype, &(cr__product){.m = to - from, .n = n, .k = wide, .a = w->du + rows_at(w, t, from, k->gates),
-                                      .a_row = wide, .a_col = 1, .b = w->weight, .b_row = n, .b_col = 1,
+                                      .a_row = wide, .a_col = 1, .packed = w->weight,
                                       .c = gh + rows_at(w, 0, from, 1), .c_row = n, .add = 1});
   }
 }
@@ -138,6 +140,18 @@ static work work_of(const cr_eval *c, const cr_array *z) {
   return (work){.cell = k, .dtype = dtype, .size = (int64_t)cr_dtype_size(dtype), .time = z->dim[0], .batch = z->dim[1],
                 .units = z->dim[2] / k->gates};
 }
+/* More rows make better use of the weight; the bits are the same. */
+static int64_t grain(const cr_eval *c) { return cr_get(c->tape, CR_THREADS) == 1 ? MANY : ROWS; }
+
+/* The weight of a step's product, packed once for all steps. */
+static bool pack_weight(cr_eval *c, work *w, const void *data, int64_t k, int64_t n, int64_t row, int64_t col) {
+  cr__product p = {.n = n, .k = k, .b = data, .b_row = row, .b_col = col};
+  char *to = cr_scratch(c, cr__gemm_packed_bytes(w->dtype, &p));
+  if (to) cr__gemm_pack(w->dtype, &p, to);
+  w->weight = to;
+  return to;
+}
+
 static int64_t states_count(const work *w) { return w->cell->states * (w->time + 1) * w->batch * w->units; }
 
 /* trace(z, weight, bias, h, c): its operands are those of the recurrence but for the first one. */
@@ -145,13 +159,16 @@ static cr_status trace_eval(cr_eval *c) {
   work w = work_of(c, &c->in[Z - 1]);
   const void *in[FIRST + MOST_STATES];
   if (!c->out->count) return CR_OK;
+  const cr_array *weight = &c->in[WEIGHT - 1];
   for (int k = 0; k < c->n; k++)
-    if (!(in[k + 1] = cr__dense(c, &c->in[k], w.dtype))) return CR_NO_MEMORY;
-  w.z = in[Z], w.weight = in[WEIGHT], w.bias = in[BIAS];
+    if (k != WEIGHT - 1 && !(in[k + 1] = cr__dense(c, &c->in[k], w.dtype))) return CR_NO_MEMORY;
+  if (!pack_weight(c, &w, weight->data, w.units, w.cell->gates * w.units, weight->stride[0], weight->stride[1]))
+    return CR_NO_MEMORY;
+  w.z = in[Z], w.bias = in[BIAS];
   for (int64_t s = 0; s < w.cell->states; s++) w.first[s] = in[FIRST + s];
   w.states = c->out->data, w.kept = w.states + states_count(&w) * w.size;
   if (!(w.u = cr_scratch(c, (size_t)rows_at(&w, 1, 0, w.cell->gates)))) return CR_NO_MEMORY;
-  cr_parallel(c->tape, w.batch, ROWS, run_rows, &w);
+  cr_parallel(c->tape, w.batch, grain(c), run_rows, &w);
   return CR_OK;
 }
 
@@ -160,18 +177,12 @@ static cr_status trace_eval(cr_eval *c) {
 static cr_status pull_eval(cr_eval *c) {
   work w = work_of(c, &c->in[Z]);
   int64_t all = rows_at(&w, w.time, 0, w.cell->gates), blocks = (w.batch + ROWS - 1) / ROWS, wide = w.cell->gates * w.units;
-  cr_array turned = c->in[WEIGHT], weight;
+  const cr_array *weight = &c->in[WEIGHT];
   if (!c->out->count) return CR_OK;
-  turned.dim[0] = turned.dim[1], turned.dim[1] = w.units;
-  turned.stride[0] = c->in[WEIGHT].stride[1], turned.stride[1] = c->in[WEIGHT].stride[0];
-  turned.contiguous = 0;
-  cr_array_init(&weight, w.dtype, 2, turned.dim);
-  weight.data = cr_scratch(c, (size_t)(weight.count * w.size));
+  if (!pack_weight(c, &w, weight->data, wide, w.units, weight->stride[1], weight->stride[0])) return CR_NO_MEMORY;
   w.g = cr__dense(c, &c->in[c->n - 1], w.dtype);
   w.states = (char *)(uintptr_t)cr__dense(c, &c->in[TRACE], w.dtype); /* only read here */
-  if (!weight.data || !w.g || !w.states) return CR_NO_MEMORY;
-  cr_array_copy(&weight, &turned);
-  w.weight = weight.data;
+  if (!w.g || !w.states) return CR_NO_MEMORY;
   w.kept = w.states + states_count(&w) * w.size;
   w.dz = c->out->data;
   w.du = w.cell->apart ? w.dz + all : w.dz;
@@ -179,13 +190,40 @@ static cr_status pull_eval(cr_eval *c) {
   w.d_first = bias + wide * w.size;
   if (!(w.sums = cr_scratch(c, (size_t)(blocks * wide * w.size)))) return CR_NO_MEMORY;
   memset(w.sums, 0, (size_t)(blocks * wide * w.size));
-  cr_parallel(c->tape, w.batch, ROWS, pull_rows, &w);
+  cr_parallel(c->tape, w.batch, grain(c), pull_rows, &w);
   memset(bias, 0, (size_t)(wide * w.size));
   add_rows(&w, blocks, w.sums, bias);
   return CR_OK;
 }
 
 /* Shapes */
+
+/* Of a cell that is there, with as many operands as it has, from z on at the place first; more: others after the states. */
+static bool is_cell(const cr_infer *c, int first, int more) {
+  const int64_t number = ((const sequence_attr *)c->attr)->cell;
+  if (number < RNN || number > LSTM || !cr__check_floats(c)) return false;
+  const int states = (int)cells[number].states;
+  if (c->n != first + 3 + states + more) return false;
+  const cr_array *z = &c->in[first], *weight = z + 1, *bias = z + 2;
+  if (z->rank != 3 || weight->rank != 2 || bias->rank != 1) return false;
+  const int64_t n = weight->dim[0], wide = cells[number].gates * n;
+  bool fits = z->dim[2] == wide && weight->dim[1] == wide && bias->dim[0] == wide;
+  for (int s = first + 3; s < first + 3 + states; s++)
+    fits = fits && c->in[s].rank == 2 && c->in[s].dim[0] == z->dim[1] && c->in[s].dim[1] == n;
+  return fits;
+}
+static int64_t states_of(const cr_infer *c, bool all) {
+  const cell *k = cell_of(c->attr);
+  const cr_array *z = &c->in[Z];
+  return (k->states * (z->dim[0] + 1) + all * k->kept * z->dim[0]) * z->dim[1] * c->in[WEIGHT].dim[0];
+}
+static int trace_check(const cr_infer *c) { return is_cell(c, 0, 0); }
+static int recurrence_check(const cr_infer *c) {
+  return is_cell(c, 1, 0) && c->in[TRACE].contiguous && c->in[TRACE].count == states_of(c, true);
+}
+static int pull_check(const cr_infer *c) {
+  return is_cell(c, 1, 1) && c->in[TRACE].count == states_of(c, true) && c->in[c->n - 1].count == states_of(c, false);
+}
 
 static cr_status trace_infer(cr_infer *c) {
   const cr_array *z = &c->in[Z - 1], *weight = &c->in[WEIGHT - 1], *bias = &c->in[BIAS - 1];
@@ -284,7 +322,8 @@ static cr_var pull_composed(int n, const cr_var *in, const void *attr) {
 static void pull_vjp(cr_vjp_rule *c) { cr__composed_vjp(c, pull_composed); }
 static cr_var pull_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, pull_composed); }
 static const cr_op pull_op = {
-  .name = "recurrence_pull", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .fields = sequence_fields,
+  .name = "recurrence_pull", .check = pull_check, .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr),
+  .fields = sequence_fields,
   .infer = pull_infer,
   .eval = pull_eval, .vjp = pull_vjp, .jvp = pull_jvp, .show = show, .rule = "as of the steps one after the other"};
 
@@ -313,12 +352,14 @@ static void recurrence_vjp(cr_vjp_rule *c) {
 static cr_var recurrence_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, composed); }
 
 static const cr_op trace_op = {
-  .name = "recurrence_trace", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .fields = sequence_fields,
+  .name = "recurrence_trace", .check = trace_check, .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr),
+  .fields = sequence_fields,
   .infer = trace_infer,
   .eval = trace_eval, .vjp = cr__no_vjp, .jvp = cr__no_jvp, .show = show,
   .rule = "none: the recurrence that looks at it has it"};
 static const cr_op recurrence_op = {
-  .name = "recurrence", .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr), .fields = sequence_fields,
+  .name = "recurrence", .check = recurrence_check, .arity = CR_VARIADIC, .attr_size = sizeof(sequence_attr),
+  .fields = sequence_fields,
   .infer = recurrence_infer,
   .vjp = recurrence_vjp, .jvp = recurrence_jvp, .show = show,
   .rule = "backward in time: dz through the gates, dz U^T to the state before; sum of h^T dz to U, of dz to b"};

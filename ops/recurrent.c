@@ -22,6 +22,15 @@ static cr_status unfit(cr_infer *c, const char *what) {
 }
 static cr_status one_dtype(cr_tape *t, int n, cr_var *in) { return cr__one_dtype(t, n, in, 'f'); }
 
+/* The last operand is the cotangent of the result. */
+static int lstm_pull_check(const cr_infer *c) {
+  return cr__check_floats(c) && fits(&c->in[0], &c->in[1], 4) && c->in[2].count == 2 * c->in[1].count;
+}
+static int gru_pull_check(const cr_infer *c) {
+  return c->n == 4 && cr__check_floats(c) && fits(&c->in[0], &c->in[2], 3) && fits(&c->in[1], &c->in[2], 3) &&
+         c->in[3].count == c->in[2].count;
+}
+
 /* The cotangents of all operands one after the other, as a vector. */
 static cr_status pull_infer(cr_infer *c) {
   int64_t n = 0;
@@ -143,12 +152,13 @@ static cr_var lstm_pull_composed(int n, const cr_var *in, const void *attr) {
 static void lstm_pull_vjp(cr_vjp_rule *c) { cr__composed_vjp(c, lstm_pull_composed); }
 static cr_var lstm_pull_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, lstm_pull_composed); }
 static const cr_op lstm_pull_op = {
-  .name = "lstm_gates_pull", .arity = 3, .infer = pull_infer, .eval = lstm_eval, .vjp = lstm_pull_vjp, .jvp = lstm_pull_jvp,
+  .name = "lstm_gates_pull", .check = lstm_pull_check, .arity = 3, .infer = pull_infer, .eval = lstm_eval,
+  .vjp = lstm_pull_vjp, .jvp = lstm_pull_jvp,
   .rule = "as of the composition of sigmoids and tanh"};
 static void lstm_vjp(cr_vjp_rule *c) { hand_out(c, &lstm_pull_op); }
 static cr_var lstm_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, lstm_composed); }
 static const cr_op lstm_op = {
-    .name = "lstm_gates",
+    .name = "lstm_gates", .check = cr__check_floats,
     .arity = 2,
     .prepare = one_dtype,
     .infer = lstm_infer,
@@ -234,7 +244,7 @@ static cr_var gru_pull_composed(int n, const cr_var *in, const void *attr) {
 }
 static void gru_pull_vjp(cr_vjp_rule *c) { cr__composed_vjp(c, gru_pull_composed); }
 static cr_var gru_pull_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, gru_pull_composed); }
-static const cr_op gru_pull_op = {.name = "gru_gates_pull",
+static const cr_op gru_pull_op = {.name = "gru_gates_pull", .check = gru_pull_check,
                                   .arity = CR_VARIADIC,
                                   .infer = pull_infer,
                                   .eval = gru_eval,
@@ -244,7 +254,7 @@ static const cr_op gru_pull_op = {.name = "gru_gates_pull",
 static void gru_vjp(cr_vjp_rule *c) { hand_out(c, &gru_pull_op); }
 static cr_var gru_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, gru_composed); }
 static const cr_op gru_op = {
-    .name = "gru_gates",
+    .name = "gru_gates", .check = cr__check_floats,
     .arity = 3,
     .prepare = one_dtype,
     .infer = gru_infer,

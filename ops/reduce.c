@@ -30,8 +30,8 @@ static double add_lanes(const double *s) { return ((s[0] + s[1]) + (s[2] + s[3])
 SUMS(double)
 SUMS(float)
 
-/* The sums of n columns side by side, at most COLUMNS, each over the tree above; lane by lane, so that the sums of a lane stay in
- * registers or close by. step: from row to row. */
+/* The sums of n columns side by side, at most COLUMNS, each over the tree above; lane by lane, so that the sums of a lane
+ * stay in registers or close by. step: from row to row. */
 #define COLUMN_SUMS(name, TARGET, T)                                                              \
   TARGET static inline void name##_leaf(const T *x, int64_t rows, int64_t step, int64_t n, double *out) { \
     double s[LANES][COLUMNS];                                                                     \
@@ -65,8 +65,8 @@ COLUMN_SUMS(widest_float, CR__WIDEST, float)
 
 /* n columns, the first of which is this. */
 static void columns_of(const cr_array *first, int64_t n, double *sums) {
-  static void (*const of_doubles[])(const double *, int64_t, int64_t, int64_t, double *) = {double_columns, wide_double_columns,
-                                                                                            widest_double_columns};
+  static void (*const of_doubles[])(const double *, int64_t, int64_t, int64_t,
+                                    double *) = {double_columns, wide_double_columns, widest_double_columns};
   static void (*const of_floats[])(const float *, int64_t, int64_t, int64_t, double *) = {float_columns, wide_float_columns,
                                                                                           widest_float_columns};
   if (first->dtype == CR_FLOAT64) of_doubles[cr__version()](first->data, first->count, first->stride[0], n, sums);

@@ -3,8 +3,13 @@
  * these, and fused multiply-adds round alike everywhere: so all have the same bits, whatever the width of the vectors.
  *
  * Polynomials minimise the largest relative error of the function (weighted least squares, Lawson's iteration, coefficients
- * rounded to float one after another). A comment tells the largest error in ulp, measured by tests/single_test.c. Functions of
- * the same exponential write it alike, so that a compiler that sees several computes it once. */
+ * rounded to float one after another). Functions of one exponential write it alike, so that a compiler that sees several
+ * computes it once. The largest errors in ulp, measured over every 1009th float (tests/single_test.c has bounds):
+ *
+ *   exp 0.99   expm1 1.5   log 0.87   log1p 1.5    tanh 2.2   sigmoid 1.4     gauss 1.4        erf 0.99
+ *   exp2 1.02  log2 1.1    log10 0.86              sech2 2.1  log1pexp 1.7    normal_pdf 1.4   ndtr 3.7 (5 below -8)
+ *
+ * and 2.5e-7 of absolute error for the slopes of silu and gelu, which pass through 0. */
 #ifndef CR_SINGLEMATH_H
 #define CR_SINGLEMATH_H
 

@@ -2,14 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "ops.h"
+#include "shapes.h"
 
 /* slice: element k of axis i of the result is element start + k * step of the operand's */
-
-typedef struct slice_attr {
-  int rank;
-  int64_t start[CR_MAX_RANK], step[CR_MAX_RANK], dim[CR_MAX_RANK];
-} slice_attr;
 
 static const cr_field slice_fields[] = {
   CR_LIST(slice_attr, rank, start, "start"),

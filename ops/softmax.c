@@ -210,7 +210,8 @@ static void emit_row(cr_emit_context *c, cr__row_result result, const char *call
 static void deviate_emit(cr_emit_context *c) { emit_row(c, CR__WHOLE_ROW, "deviate_row($0, $2, $1)"); }
 static void deviate_transposed_emit(cr_emit_context *c) { emit_row(c, CR__WHOLE_ROW, "deviate_transposed_row($0, $2, $1)"); }
 static void softmax_emit(cr_emit_context *c) {
-  emit_row(c, CR__WHOLE_ROW, ((const softmax_attr *)c->attr)->empty_is_zero ? "softmax_row($0, $2, 1)" : "softmax_row($0, $2, 0)");
+  emit_row(c, CR__WHOLE_ROW,
+           ((const softmax_attr *)c->attr)->empty_is_zero ? "softmax_row($0, $2, 1)" : "softmax_row($0, $2, 0)");
 }
 static void log_softmax_emit(cr_emit_context *c) { emit_row(c, CR__WHOLE_ROW, "log_softmax_row($0, $2, $3)"); }
 static void logsumexp_emit(cr_emit_context *c) {
@@ -336,7 +337,8 @@ static void call_over(cr_call *c, cr_var (*f)(cr_var x, int n_axes, const int *a
 static void call_logsumexp(cr_call *c) { call_over(c, cr_logsumexp); }
 static void call_logmeanexp(cr_call *c) { call_over(c, cr_logmeanexp); }
 
-static const cr_op *const recorded[] = {&softmax_op, &log_softmax_op, &logsumexp_op, &deviate_op, &deviate_transposed_op, NULL};
+static const cr_op *const recorded[] = {&softmax_op, &log_softmax_op,        &logsumexp_op,
+                                        &deviate_op, &deviate_transposed_op, NULL};
 
 const cr_function cr__softmax_functions[] = {
   {.ops = recorded, .signature = "softmax(input, dim=-1, *, dtype=None)", .call = call_softmax, .family = "activation",

@@ -1,4 +1,5 @@
-/* The rows of elementwise.def as loops over dense float32 arrays, for the vectors of the file that includes this: see vectors.c. */
+/* The rows of elementwise.def as loops over dense float32 arrays, for the vectors of the file that includes this: see
+ * vectors.c. */
 #include "singlemath.h"
 
 /* exp of a double, within 2e-12 of itself and without a table: enough for what is rounded to float. It is 0 or infinite

@@ -1,6 +1,6 @@
-/* See vectors.h. Most rows are computed in float (singlemath.h), the others in double and rounded once, by branch-free forms of
- * what rowmath.h has, which compilers turn into vectors, and by the vector functions of the C library: their errors of a few
- * ulp of a double are far below the rounding to float. */
+/* See vectors.h. Most rows are computed in float (singlemath.h), the others in double and rounded once, by branch-free forms
+ * of what rowmath.h has, which compilers turn into vectors, and by the vector functions of the C library: their errors of a
+ * few ulp of a double are far below the rounding to float. */
 #include "vectors.h"
 
 #include <stddef.h>
@@ -110,51 +110,54 @@ static const float *dense(const float *x, int64_t step, int64_t at, int64_t n, f
   return buffer;
 }
 
-/* Every element goes through the vectors' code, wherever its block ends: the last ones together with those before them, from
- * copies because out may be an operand, or, of a few, filled up to a vector. */
+/* Every element goes through the vectors' code, wherever its block ends: the last ones together with those before them, kept
+ * aside at first because out may be an operand, or, of a few, filled up to a vector. */
 enum { WHOLE = 16 };
+typedef struct whole {
+  float x[WHOLE];
+} whole;
 
-static void fill(int64_t n, const float *x, float *whole) {
-  memcpy(whole, n < WHOLE ? x : x + n - WHOLE, n < WHOLE ? (size_t)n * sizeof *x : WHOLE * sizeof *x);
-}
-
-static void put_last(int64_t n, const float *whole, float *out) {
-  memcpy(n < WHOLE ? out : out + n - WHOLE, whole, n < WHOLE ? (size_t)n * sizeof *out : WHOLE * sizeof *out);
+static const float *filled(int64_t n, const float *x, int64_t step, whole *room) {
+  if (!step) return x;
+  memcpy(room->x, x, (size_t)n * sizeof *x);
+  return room->x;
 }
 
 typedef void loop(int64_t n, const float *a, const float *b, float *out);
 
 /* Operands go on by their steps of 0 or 1. */
 static void loop_whole(loop *f, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *out) {
-  const int64_t even = n & ~(int64_t)(WHOLE - 1);
-  float last[3][WHOLE];
+  const int64_t even = n & ~(int64_t)(WHOLE - 1), last = n - WHOLE;
+  whole aside;
   if (even == n) {
     if (n) f(n, a, b, out);
-    return;
+  } else if (even) {
+    f(WHOLE, a + sa * last, b + sb * last, aside.x);
+    f(even, a, b, out);
+    memcpy(out + last, &aside, sizeof aside);
+  } else {
+    whole in[2] = {{{0}}, {{0}}};
+    f(WHOLE, filled(n, a, sa, &in[0]), filled(n, b, sb, &in[1]), aside.x);
+    memcpy(out, &aside, (size_t)n * sizeof *out);
   }
-  if (!even) memset(last, 0, sizeof last);
-  if (sa) fill(n, a, last[0]);
-  if (sb) fill(n, b, last[1]);
-  if (even) f(even, a, b, out);
-  f(WHOLE, sa ? last[0] : a, sb ? last[1] : b, last[2]);
-  put_last(n, last[2], out);
 }
 
 static void pull_dense(int row, int k, int64_t n, const float *a, const float *b, const float *y, const float *g,
                        float *out) {
-  const int64_t even = n & ~(int64_t)(WHOLE - 1);
-  const float *from[4] = {a, b, y, g};
+  const int64_t even = n & ~(int64_t)(WHOLE - 1), last = n - WHOLE;
   void (*pull)(int64_t, const float *, const float *, const float *, const float *, float *) = widest(row)->pull[k];
-  float last[5][WHOLE];
+  whole aside;
   if (even == n) {
     if (n) pull(n, a, b, y, g, out);
-    return;
+  } else if (even) {
+    pull(WHOLE, a + last, b + last, y + last, g + last, aside.x);
+    pull(even, a, b, y, g, out);
+    memcpy(out + last, &aside, sizeof aside);
+  } else {
+    whole in[4] = {{{0}}, {{0}}, {{0}}, {{0}}};
+    pull(WHOLE, filled(n, a, 1, &in[0]), filled(n, b, 1, &in[1]), filled(n, y, 1, &in[2]), filled(n, g, 1, &in[3]), aside.x);
+    memcpy(out, &aside, (size_t)n * sizeof *out);
   }
-  if (!even) memset(last, 0, sizeof last);
-  for (int i = 0; i < 4; i++) fill(n, from[i], last[i]);
-  if (even) pull(even, a, b, y, g, out);
-  pull(WHOLE, last[0], last[1], last[2], last[3], last[4]);
-  put_last(n, last[4], out);
 }
 
 void cr__vector_loop(int row, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *out) {

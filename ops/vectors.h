@@ -7,12 +7,14 @@
 
 /* Whether this processor has the vectors that vectors.c was built for. */
 bool cr__has_vectors(void);
-/* Row number row (from 0, in the table's order; the guarded product has a value only): its value, and its partial by operand k times g, 0 where g is 0. */
+/* Row number row (from 0, in the order of the table; the guarded product has a value only): its value, and its partial by
+ * operand k times g, 0 where g is 0. */
 void cr__vector_loop(int row, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *out);
 void cr__vector_pull(int row, int k, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, const float *y,
                      int64_t sy, const float *g, int64_t sg, float *out);
 
-/* The rows' loops over dense arrays of a multiple of 16 elements; the same with one number as operand a or b, NULL for most rows. */
+/* The rows' loops over dense arrays of a multiple of 16 elements; the same with one number as operand a or b, NULL for most
+ * rows. */
 typedef struct cr__vector_row {
   void (*loop)(int64_t n, const float *a, const float *b, float *out);
   void (*with_one[2])(int64_t n, const float *a, const float *b, float *out);

@@ -417,7 +417,8 @@ static cr_status run_loop(const cr_fn *f, cr_workspace *w, void *out) {
   cr_array in[2], to[3];
   char *at = out;
   for (int k = 0; k < 40; k++) vector[0][k] = (float)sin(k), vector[1][k] = (float)cos(k);
-  for (int k = 0; k < 2; k++) in[k] = cr_fn_input(f, k), in[k].data = in[k].dtype == CR_FLOAT64 ? (void *)&number[k] : vector[k];
+  for (int k = 0; k < 2; k++)
+    in[k] = cr_fn_input(f, k), in[k].data = in[k].dtype == CR_FLOAT64 ? (void *)&number[k] : vector[k];
   for (int k = 0; k < 3; k++) {
     to[k] = cr_fn_output(f, k), to[k].data = at;
     at += to[k].dtype == CR_FLOAT64 ? sizeof(double) : (size_t)to[k].count * sizeof(float);

@@ -1,5 +1,6 @@
-/* Emitted C against the engine: every row of the table as a function of numbers, to the last bit, with its gradient; every sample of
- * every function that has a form in C; Jacobians, Hessians, split functions. Arguments: a directory to work in, then compilers. */
+/* Emitted C against the engine: every row of the table as a function of numbers, to the last bit, with its gradient; every
+ * sample of every function that has a form in C; Jacobians, Hessians, split functions. Arguments: a directory to work in,
+ * then compilers. */
 #include <dirent.h>
 #include <math.h>
 #include <setjmp.h>
@@ -54,7 +55,8 @@ static void compare(const char *what, const char *out, double tolerance) {
     double x = strtod(word, &end);
     if (*end) continue;
     if (n >= n_expected || !(tolerance != 0 ? is_near(x, expected[n], tolerance) : same_bits(x, expected[n])))
-      fail_msg("%s: number %d of %d is %.17g, not %.17g (%s)", what, n, n_expected, x, n < n_expected ? expected[n] : 0, out);
+      fail_msg("%s: number %d of %d is %.17g, not %.17g (%s)", what, n, n_expected, x, n < n_expected ? expected[n] : 0,
+               out);
     n++;
   }
   fclose(f);
@@ -90,8 +92,8 @@ static void check_source(const char *what, const cr_buffer *b, double tolerance)
 }
 
 /* Emits and checks; false where an op has no form in C, which the error must say. */
-static bool check_emitted(const char *what, cr_tape *t, int n, const cr_var *in, int m, const cr_var *out, const cr_emit_options *o,
-                          double tolerance) {
+static bool check_emitted(const char *what, cr_tape *t, int n, const cr_var *in, int m, const cr_var *out,
+                          const cr_emit_options *o, double tolerance) {
   cr_buffer b = {.tape = t};
   cr_status status = cr_emit_c(&b, t, n, in, m, out, o);
   if (status != CR_OK && !strstr(cr_error_text(t), "has no form in C")) fail_msg("%s: %s", what, cr_error_text(t));
@@ -158,9 +160,11 @@ static void test_rows(void **state) {
 static void test_compositions(void **state) {
   (void)state;
   static const char *const texts[] = {
-    "sin(x:() * y:()) / (1 + exp(-x)) + x^y", "log(x:()>0) * tanh(y:()) - sqrt(x) * y^3", "(exp(sin(x:())) * cos(1 / x^3 + x^3))^4",
+    "sin(x:() * y:()) / (1 + exp(-x)) + x^y", "log(x:()>0) * tanh(y:()) - sqrt(x) * y^3",
+    "(exp(sin(x:())) * cos(1 / x^3 + x^3))^4",
     "where(x:() > 0, x * exp(x), sin(x)) + maximum(x, y:())", "x:() > 0 ? x : x^2", "hypot(x:(), y:()) * atan2(x, y)",
-    "lgamma(x:()>0) + digamma(x) * gammainc(x, y:()>0)", "logaddexp(x:(), y:()) - log1p(exp(x - y))", "abs(x:()) // 0.3 + x % 0.7",
+    "lgamma(x:()>0) + digamma(x) * gammainc(x, y:()>0)", "logaddexp(x:(), y:()) - log1p(exp(x - y))",
+    "abs(x:()) // 0.3 + x % 0.7",
     "f(u) = u^2 + sin(u); f(f(f(x:())))", "erf(x:()) * ndtr(y:()) + log_ndtr(x)", "sigmoid(w:() * x:() + b:()) * (1 - sigmoid(w * x + b))",
     "(1 - x:())^2 + 100 * (y:() - x^2)^2", "(x:() + y:() + z:()) / (x * y * z) + x / y / z", "softplus(x:()) * gelu(y:()) + mish(x) + silu(y)"};
   int before = n_exact, cases = (int)(sizeof texts / sizeof *texts);
@@ -179,18 +183,21 @@ static void test_samples(void **state) {
   for (int k = 0; (f = cr_function_at(t, k)); k++) {
     const char *rest = f->samples, *text;
     size_t length;
-    for (; (text = sample_next(&rest, &length)); seed++) check_sample(text, length, seed % 4 ? CR_FLOAT64 : CR_FLOAT32, seed);
+    for (; (text = sample_next(&rest, &length)); seed++)
+      check_sample(text, length, seed % 4 ? CR_FLOAT64 : CR_FLOAT32, seed);
   }
   cr_free(t);
-  print_message("samples: %d agree, %d have an op without a form in C; %d comparisons so far\n", n_written - before, n_without, n_compared);
+  print_message("samples: %d agree, %d have an op without a form in C; %d comparisons so far\n", n_written - before,
+                n_without, n_compared);
   assert_true(n_written - before >= 150);
 }
 
 /* Second derivatives and Jacobians of what cr_jacobian and cr_hessian compute as numbers. */
 static void test_matrices(void **state) {
   (void)state;
-  static const char *const texts[] = {"sum(x:(3)^2 * sin(x)) * y:()", "x:() * y:()^2 + sin(x * y)", "logsumexp(x:(4), dim=0) * y:(1)",
-                                      "softmax(x:(3), dim=-1) * y:(3)", "W:(2,3) @ tanh(x:(3))", "cumsum(x:(2), dim=0) * 2"};
+  static const char *const texts[] = {"sum(x:(3)^2 * sin(x)) * y:()",    "x:() * y:()^2 + sin(x * y)",
+                                      "logsumexp(x:(4), dim=0) * y:(1)", "softmax(x:(3), dim=-1) * y:(3)",
+                                      "W:(2,3) @ tanh(x:(3))",           "cumsum(x:(2), dim=0) * 2"};
   for (int k = 0; k < (int)(sizeof texts / sizeof *texts); k++)
     for (cr_emit_what what = CR_EMIT_JACOBIAN; what <= CR_EMIT_HESSIAN; what++) {
       sample s;
@@ -216,7 +223,8 @@ static void test_matrices(void **state) {
         for (int j = 0; what == CR_EMIT_HESSIAN && j < s.n_inputs; j++) {
           int64_t width = cr_count(s.input[j]);
           assert_int_equal(cr_hessian_block(y, s.input[i], s.input[j], block), CR_OK);
-          for (int64_t r = 0; r < columns; r++) memcpy(d + (row + r) * n + across, block + r * width, (size_t)width * sizeof *d);
+          for (int64_t r = 0; r < columns; r++)
+            memcpy(d + (row + r) * n + across, block + r * width, (size_t)width * sizeof *d);
           across += width;
         }
         row += (int)columns;
@@ -242,11 +250,13 @@ static void test_sparse(void **state) {
       n_expected = 0;
       expect(y);
       if (what == CR_EMIT_HESSIAN) expect_gradient(s.tape, 1, &y, s.n_inputs, s.input);
-      cr_sparse_plan *p = what == CR_EMIT_JACOBIAN ? cr_sparse_jacobian(1, &y, s.n_inputs, s.input) : cr_sparse_hessian(y, s.n_inputs, s.input);
+      cr_sparse_plan *p = what == CR_EMIT_JACOBIAN ? cr_sparse_jacobian(1, &y, s.n_inputs, s.input)
+                                                   : cr_sparse_hessian(y, s.n_inputs, s.input);
       assert_non_null(p);
       assert_int_equal(cr_sparse_evaluate(p, expected + n_expected), CR_OK);
       n_expected += (int)cr_sparse_pattern_of(p).nonzeros;
-      check_emitted(texts[k], s.tape, s.n_inputs, s.input, 1, &y, &(cr_emit_options){.what = what, .sparse = 1, .main = 1}, 1e-12);
+      check_emitted(texts[k], s.tape, s.n_inputs, s.input, 1, &y, &(cr_emit_options){.what = what, .sparse = 1, .main = 1},
+                    1e-12);
       sample_free(&s);
     }
 }
@@ -293,6 +303,9 @@ static void test_bodies(void **state) {
     {"f(h, v, w) = (sin(h * w) + v, h[0] * v); y, z = scan(f, a:(3), x:(7), w:(3), every=3); sum(y) * sum(z)", 1e-14, ""},
     {"f(h, k, v, w) = (k * w, h + v, h * k); y, z, u = scan(f, (a:(), b:()), x:(4), w:()); y * z + sum(u^2)", 0, ""},
     {"f(h, i, w) = h * w + i; fori(f, a:(), 5, w:())", 0, ""},
+    {"f(h, i, w) = sin(h * w) + i; fori(f, a:(), 300, w:())", 0, "ws->c1[i] = (int64_t)(0 + 1 * i);"},
+    {"f(h, v, w) = sin(h * w) + v; scan(f, a:(), arange(300, 0, -1) / 1, w:())", 0, "(300 + -1 * i);"},
+    {"f(h, i, w) = sin(h * w); g(h, i, w) = fori(f, h, 300, w); fori(g, a:(), 2, w:())", 0, ""},
     {"f(h, i, w) = h * w + i; fori(f, a:(), 5, w:(), count=3)", 0, "steps_of("},
     {"f(h, i, w) = sin(h * w) + x; g(h, i, w) = cond(h > 0, sin, cos, h * w); fori(g, a:(), 4, w:())", 0, " ? "},
     {"g(h, w) = (h * w, h + w); f(h, w) = (w, w^2); y, z = cond(a:() > 0, g, f, a, w:(3)); sum(y) + sum(z) * z[1]", 1e-15, "else "},
@@ -317,7 +330,8 @@ static void test_bodies(void **state) {
       expect(s.results.value[0]);
       expect_gradient(s.tape, 1, s.results.value, s.n_inputs, s.input);
       cr_emit_options o = {.what = CR_EMIT_GRADIENT, .main = 1, .about = cases[k].text};
-      if (cr_emit_c(&b, s.tape, s.n_inputs, s.input, 1, s.results.value, &o) != CR_OK) fail_msg("%s: %s", cases[k].text, cr_error_text(s.tape));
+      if (cr_emit_c(&b, s.tape, s.n_inputs, s.input, 1, s.results.value, &o) != CR_OK)
+        fail_msg("%s: %s", cases[k].text, cr_error_text(s.tape));
       if (!strstr(b.text, cases[k].has)) fail_msg("%s: nothing like %s in %s", cases[k].text, cases[k].has, b.text);
       check_source(cases[k].text, &b, dtype == CR_FLOAT32 ? 1e-5 : cases[k].tolerance);
       cr_buffer_free(&b);
@@ -338,7 +352,8 @@ static void test_no_root(void **state) {
   cr_program_bind(p, "c", c);
   assert_int_equal(cr_program_run(p, text, strlen(text), &r, NULL), CR_OK);
   assert_int_equal(cr_emit_c(&b, t, 1, &c, 1, r.value, NULL), CR_OK);
-  cr_put(&b, "#include <stdio.h>\nint main(void) {\n  static f_workspace ws;\n  printf(\"%%.17g %%.17g %%.17g %%.17g\\n\", f(2, &ws), f(-1, &ws),"
+  cr_put(&b, "#include <stdio.h>\nint main(void) {\n  static f_workspace ws;\n  printf(\"%%.17g %%.17g %%.17g %%.17g\\n\", "
+             "f(2, &ws), f(-1, &ws),"
              " f((double)INFINITY, &ws), f(3, &ws));\n  return 0;\n}\n");
   n_expected = 4;
   expected[0] = log(2), expected[1] = expected[2] = (double)NAN, expected[3] = log(3);
@@ -364,7 +379,9 @@ static void note_file(void *user, const char *name, size_t at) {
 static void test_files(void **state) {
   (void)state;
   cr_tape *t = cr_new();
-  cr_var x[2] = {cr_name(cr_input(t, 0.3), "x"), cr_name(cr_tensor_of(t, CR_FLOAT64, 1, (int64_t[]){3}, (double[]){1, 2, 3}), "v")}, y = x[0], d[2];
+  cr_var x[2] = {cr_name(cr_input(t, 0.3), "x"),
+                 cr_name(cr_tensor_of(t, CR_FLOAT64, 1, (int64_t[]){3}, (double[]){1, 2, 3}), "v")},
+         y = x[0], d[2];
   for (int k = 0; k < 300; k++) y = cr_add(cr_sin(cr_mul(y, k % 50 ? x[0] : cr_sum_all(cr_mul(x[1], y)))), y);
   n_expected = 0;
   expect(y);
@@ -390,8 +407,8 @@ static void test_files(void **state) {
   }
   for (int k = 0; k < n_compilers; k++) {
     bool quick = strstr(compilers[k], "tcc") != NULL;
-    snprintf(command, sizeof command, "cd %s/files && %s -std=c11 %s -Werror -Wall -o run *.c -lm && ./run > out", directory, compilers[k],
-             quick ? "" : "-O2 -ffp-contract=off -Wextra -Wconversion -Wmissing-prototypes");
+    snprintf(command, sizeof command, "cd %s/files && %s -std=c11 %s -Werror -Wall -o run *.c -lm && ./run > out", directory,
+             compilers[k], quick ? "" : "-O2 -ffp-contract=off -Wextra -Wconversion -Wmissing-prototypes");
     run(command);
     snprintf(command, sizeof command, "%s/files/out", directory);
     compare("files", command, 1e-12);
@@ -406,7 +423,8 @@ static void test_files(void **state) {
 static void test_errors(void **state) {
   (void)state;
   cr_tape *t = cr_new();
-  cr_var x = cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){2, 2}, (double[]){2, 1, 1, 3}), y = cr_formula(t, "sum(linalg.eigvalsh(x))", "x", x);
+  cr_var x = cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){2, 2}, (double[]){2, 1, 1, 3}),
+         y = cr_formula(t, "sum(linalg.eigvalsh(x))", "x", x);
   cr_buffer b = {.tape = t};
   assert_int_equal(cr_error(t), CR_OK);
   uint32_t nodes = cr_node_count(t);
@@ -434,7 +452,8 @@ static void test_names(void **state) {
   n_expected = 0;
   expect(y);
   expect_gradient(t, 1, &y, 12, x);
-  check_emitted("names */ of any kind", t, 12, x, 1, &y, &(cr_emit_options){.about = "*/ /*", .what = CR_EMIT_GRADIENT, .main = 1}, 0);
+  check_emitted("names */ of any kind", t, 12, x, 1, &y,
+                &(cr_emit_options){.about = "*/ /*", .what = CR_EMIT_GRADIENT, .main = 1}, 0);
   cr_free(t);
 }
 
@@ -527,9 +546,11 @@ int main(int argc, char **argv) {
   compilers = argv + 2;
   n_compilers = argc - 2;
   const struct CMUnitTest tests[] = {
-    cmocka_unit_test(test_rows), cmocka_unit_test(test_compositions), cmocka_unit_test(test_samples), cmocka_unit_test(test_matrices), cmocka_unit_test(test_sparse),
-    cmocka_unit_test(test_bodies), cmocka_unit_test(test_no_root), cmocka_unit_test(test_split), cmocka_unit_test(test_files), cmocka_unit_test(test_errors), cmocka_unit_test(test_names),
-    cmocka_unit_test(test_captured_numbers), cmocka_unit_test(test_captured_step)};
+      cmocka_unit_test(test_rows),         cmocka_unit_test(test_compositions), cmocka_unit_test(test_samples),
+      cmocka_unit_test(test_matrices),     cmocka_unit_test(test_sparse),       cmocka_unit_test(test_bodies),
+      cmocka_unit_test(test_no_root),      cmocka_unit_test(test_split),        cmocka_unit_test(test_files),
+      cmocka_unit_test(test_errors),       cmocka_unit_test(test_names),        cmocka_unit_test(test_captured_numbers),
+      cmocka_unit_test(test_captured_step)};
   int failed = cmocka_run_group_tests(tests, NULL, NULL);
   if (!failed) remove_files();
   return failed;

@@ -371,7 +371,8 @@ static void passes_do_what_they_say(void **state) {
 static void stable_forms_do_not_overflow(void **state) {
   (void)state;
   static const char *const sources[] = {"log(1 + exp(x))", "log(sum(exp(x)))", "log(softmax(x, dim=0))", "log1p(exp(x))",
-                                        "-log(sigmoid(-x))", "log(sigmoid(-x))", "log(1 / (1 + exp(x)))", "log(1 / (exp(x) + 1))",
+                                        "-log(sigmoid(-x))", "log(sigmoid(-x))", "log(1 / (1 + exp(x)))",
+                                        "log(1 / (exp(x) + 1))",
                                         "log(exp(x) / sum(exp(x)))", "log(exp(x) / sum(exp(x), dim=0, keepdim=True))",
                                         "log(sum(exp(x), dim=0, keepdim=True))"};
   for (size_t k = 0; k < sizeof sources / sizeof *sources; k++) {

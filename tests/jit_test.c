@@ -288,7 +288,8 @@ static double ulps_apart(float x, float y, double allowed) {
 
 static int is_row(const cr_function *f) { return f->family && !strcmp(f->family, "elementwise") && f->call; }
 
-/* The worst of the compiled row against replay; -1: it has no form in float, or, where it is to be exact, none of the same bits. */
+/* The worst of the compiled row against replay; -1: it has no form in float, or, where it is to be exact, none of the same
+ * bits. */
 static double worst_of(const cr_function *f, int exact, const float *p, const float *q, int64_t *at) {
   static ends e;
   char text[200], name[64];
@@ -313,7 +314,8 @@ static double worst_of(const cr_function *f, int exact, const float *p, const fl
     worst = 0;
     for (int64_t k = 0; k < n; k++) {
       float is = (float)cr_array_get(&e.to[1][0], k), should = (float)cr_array_get(&e.to[0][0], k);
-      double d = ulps_apart(is, should, exact ? 0 : strstr(f->signature, "_slope") || strstr(f->signature, "quick") ? 1e-6 : 1e-37);
+      const int cancels = strstr(f->signature, "_slope") || strstr(f->signature, "quick");
+      double d = ulps_apart(is, should, exact ? 0 : cancels ? 1e-6 : 1e-37);
       if (isinf(d) && two && fmaxf(fabsf(p[k]), fabsf(q[k])) > 1e38f) continue; /* a term overflows in float */
       if (d > worst) worst = d, *at = k;
     }

@@ -10,6 +10,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "gemm.h"
 #include "ops.h"
 
 /* The k-th of a fixed series of numbers in (-1, 1). */
@@ -103,6 +104,40 @@ static void shape_of_product(cr_tape *t, int ra, const int64_t *da, int rb, cons
   char shape[200];
   cr_array c = cr_view(cr_matmul(sample(t, CR_FLOAT64, ra, da, 1), sample(t, CR_FLOAT64, rb, db, 2)));
   assert_string_equal(cr_shape_text(&c, shape, sizeof shape), expected);
+}
+
+static void count_block(void *context, int64_t row, int64_t col, int64_t rows, int64_t cols, void *c, int64_t c_row) {
+  int *seen = context;
+  (void)c;
+  for (int64_t i = row; i < row + rows; i++)
+    for (int64_t j = col; j < col + cols; j++) seen[i * c_row + j]++;
+}
+
+/* With a bias and with B packed beforehand: the same bits as without, then one addition; each number is finished once. */
+static void epilogues_and_packed_operands(void **state) {
+  (void)state;
+  enum { M = 70, N = 130, K = 410 };
+  static float a[M * K], b[K * N], plain[M * N], c[M * N], bias[N];
+  static int seen[M * N];
+  for (int i = 0; i < M * K; i++) a[i] = (float)number(i);
+  for (int i = 0; i < K * N; i++) b[i] = (float)number(M * K + i);
+  for (int i = 0; i < N; i++) bias[i] = (float)number(-i - 1);
+  for (int across = 0; across < 2; across++) {
+    cr__product p = {.m = M, .n = N, .k = K, .a = a, .a_row = K, .a_col = 1, .b = b, .b_row = across ? 1 : N,
+                     .b_col = across ? K : 1, .c = plain, .c_row = N};
+    void *packed = aligned_alloc(64, (cr__gemm_packed_bytes(CR_FLOAT32, &p) + 63) / 64 * 64);
+    assert_non_null(packed);
+    cr__gemm(CR_FLOAT32, &p);
+    cr__gemm_pack(CR_FLOAT32, &p, packed);
+    memset(seen, 0, sizeof seen);
+    p.c = c, p.bias = bias, p.finish = count_block, p.context = seen, p.shares = 2, p.packed = packed;
+    cr__gemm(CR_FLOAT32, &p);
+    for (int i = 0; i < M * N; i++) {
+      assert_int_equal(seen[i], 1);
+      assert_true(c[i] == plain[i] + bias[i % N]);
+    }
+    free(packed);
+  }
 }
 
 static void shapes_of_products(void **state) {
@@ -339,6 +374,7 @@ int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(products_over_strides),
     cmocka_unit_test(large_products),
+    cmocka_unit_test(epilogues_and_packed_operands),
     cmocka_unit_test(shapes_of_products),
     cmocka_unit_test(integers_and_long_sums),
     cmocka_unit_test(det_of_singular_matrices),

@@ -1,6 +1,8 @@
 /* Random graphs and random expressions.
  *
- *   random_graph_test [GRAPHS [EXPRESSIONS [SEED [CC]]]]  defaults 200, 20000, 1; also from CR_GRAPHS, CR_EXPRESSIONS, CR_SEED
+ *   random_graph_test [GRAPHS [EXPRESSIONS [SEED [CC]]]]
+ *
+ * Defaults 200, 20000, 1; also from CR_GRAPHS, CR_EXPRESSIONS, CR_SEED.
  *
  * A random graph is a list of steps that know the shapes and ranges of their operands, so that every function stays inside
  * its domain. Its derivatives are checked to second order in both modes; value and gradient are captured, rewritten, planned
@@ -295,8 +297,8 @@ static cr_array copy_of(cr_var v) {
 static int same_numbers(const cr_array *a, const cr_array *b) {
   const size_t size = cr_dtype_size((cr_dtype)a->dtype);
   for (int64_t k = 0; k < a->count; k++) {
-    double x = cr_array_get(a, k), y = cr_array_get(b, k);
-    if (memcmp((char *)a->data + (size_t)k * size, (char *)b->data + (size_t)k * size, size) && !(isnan(x) && isnan(y))) return 0;
+    const char *x = (char *)a->data + (size_t)k * size, *y = (char *)b->data + (size_t)k * size;
+    if (memcmp(x, y, size) && !(isnan(cr_array_get(a, k)) && isnan(cr_array_get(b, k)))) return 0;
   }
   return a->dtype == b->dtype && a->count == b->count;
 }
@@ -308,7 +310,7 @@ static int n_compiled;
 static int compile(cr_fn *f) {
   char flags[500], note[300];
   snprintf(flags, sizeof flags, "%s -O1", cr_jit_flags());
-  cr_jit_options o = {.compiler = compiler, .flags = flags, .exact = 1, .always = 1};
+  cr_jit_options o = {.compiler = compiler, .flags = flags, .exact = 1, .always = 1, .scalars_as_c = n_compiled % 2};
   int good = cr_fn_compile(f, &o, note, sizeof note) == CR_OK && (!strstr(note, "not compiled") || strstr(note, "no step"));
   if (!good) printf("%s\n", note);
   n_compiled += strstr(note, " of ") != NULL;
@@ -319,7 +321,8 @@ enum { MOST_OUT = 160 };
 
 /* n leaves and m results as a captured function, with these passes and bound on memory, and compiled or not, have the bits
  * that the tape has. What was read while recording cannot be captured. */
-static int same_bits(cr_tape *t, int n, const cr_var *x, int m, const cr_var *out, unsigned passes, size_t bound, int compiled) {
+static int same_bits(cr_tape *t, int n, const cr_var *x, int m, const cr_var *out, unsigned passes, size_t bound,
+                     int compiled) {
   cr_fn *f = cr_capture_within(t, n, x, m, out, 0, NULL, passes, bound);
   if (!f && strstr(cr_error_text(t), "were read when it was recorded")) return cr_clear_error(t), 1;
   cr_workspace *w = f ? cr_workspace_new(f) : NULL;

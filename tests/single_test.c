@@ -1,5 +1,5 @@
-/* Rows over float32 (ops/singlemath.h) against the same in double: floats at even distances among all 2^32, and those next to where
- * something changes, each function with its bound in ulp. Where an element lies in an array changes no bit of it. */
+/* Rows over float32 (ops/singlemath.h) against the same in double: floats at even distances among all 2^32, and those next
+ * to where something changes, each function with its bound in ulp. Where an element lies in an array changes no bit of it. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -56,10 +56,10 @@ static void fill_evenly(float *x, uint64_t from) {
 }
 
 /* Floats up to NEAR places beside these and their negatives. */
-static const float edges[] = {0,        1.17549435e-38f, 2.98023224e-8f, 0.5f,  0.707106769f, 0.9f,         1,           1.41421354f,
-                              4,        9.01f,           10.25f,         12.5f, 14.6f,        17.3286800f,  44.0148697f, 53,
-                              87.3365f, 88.7228394f,     103.972076f,    106,   126,          149,          151,         128,
-                              1e4f,     8388608,         1.7e38f,        2.4e38f, 3.40282347e38f, (float)INFINITY};
+static const float edges[] = {
+    0,   1.17549435e-38f, 2.98023224e-8f, 0.5f,        0.707106769f, 0.9f, 1,   1.41421354f, 4,    9.01f,   10.25f,
+    12.5f, 14.6f,         17.3286800f,    44.0148697f, 53,           87.3365f, 88.7228394f, 103.972076f, 106, 126, 149,
+    151, 128,             1e4f,           8388608,     1.7e38f,      2.4e38f, 3.40282347e38f, (float)INFINITY};
 static void fill_edges(float *x) {
   enum { N = sizeof edges / sizeof *edges };
   for (int k = 0; k < POINTS; k++) {
@@ -122,7 +122,8 @@ static void position_changes_nothing(void **state) {
     for (int part = 0; part < 2; part++) {
       const int64_t n = part ? PART : N;
       cr_mark mark = cr_mark_here(t);
-      cr_var in[2] = {cr_tensor_of(t, CR_FLOAT32, 1, &n, x[0] + part * FROM), cr_tensor_of(t, CR_FLOAT32, 1, &n, x[1] + part * FROM)};
+      cr_var in[2];
+      for (int j = 0; j < 2; j++) in[j] = cr_tensor_of(t, CR_FLOAT32, 1, &n, x[j] + part * FROM);
       cr_var y = cr_record(t, op, op->arity, in, NULL);
       cr_array a = cr_view(y);
       memcpy(out[part][0], a.data, (size_t)n * cr_dtype_size((cr_dtype)a.dtype));

@@ -1,5 +1,5 @@
-/* What captured functions do with products and what follows them, with normalisation and what was split: fewer passes over memory,
- * the same bits. */
+/* What captured functions do with products and what follows them, with normalisation and what was split: fewer passes over
+ * memory, the same bits. */
 #include <math.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,7 +56,8 @@ static void run_and_compare(const cr_fn *f, const graph *g, int threads, const c
 
 /* With and without tails, on one thread and several, replayed and compiled; the statistics with them. */
 static cr_fn_stats check_graph(const graph *g, const char *what) {
-  static const unsigned passes[] = {CR_FN_EXACT, CR_FN_EXACT & ~CR_FN_TAIL, CR_FN_BLOCK | CR_FN_TAIL, CR_FN_TAIL, CR_FN_EXACT & ~CR_FN_REUSE};
+  static const unsigned passes[] = {CR_FN_EXACT, CR_FN_EXACT & ~CR_FN_TAIL, CR_FN_BLOCK | CR_FN_TAIL, CR_FN_TAIL,
+                                    CR_FN_EXACT & ~CR_FN_REUSE};
   cr_fn_stats stats = {0};
   for (size_t p = 0; p < sizeof passes / sizeof *passes; p++) {
     cr_fn *f = cr_capture(g->in[0].tape, g->n_in, g->in, g->n_out, g->out, 0, NULL, passes[p]);
@@ -119,7 +120,8 @@ static void a_tail_waits_with_assignments(void **state) {
   for (int k = 0; k < N * N; k++) x[k] = (float)sin(k), w[k] = (float)cos(3 * k);
   for (int threads = 1; threads < 4; threads += 2) {
     cr_tape *t = cr_new();
-    cr_var in[2] = {cr_tensor_of(t, CR_FLOAT32, 2, (int64_t[]){N, N}, x), cr_tensor_of(t, CR_FLOAT32, 2, (int64_t[]){N, N}, w)};
+    cr_var in[2] = {cr_tensor_of(t, CR_FLOAT32, 2, (int64_t[]){N, N}, x),
+                    cr_tensor_of(t, CR_FLOAT32, 2, (int64_t[]){N, N}, w)};
     cr_var next = cr_tanh(cr_add(in[0], cr_matmul(in[0], in[1])));
     cr_array value = cr_view(next);
     memcpy(want, value.data, sizeof want);
@@ -174,7 +176,8 @@ static void attention_of_a_projection(void **state) {
   }
 }
 
-/* The cotangents of parts are joined, zeros of either sign included; windows that leave something out or overlap are summed. */
+/* The cotangents of parts are joined, zeros of either sign included; windows that leave something out or overlap are
+ * summed. */
 static void windows_are_joined(void **state) {
   (void)state;
   static const struct {

@@ -291,6 +291,56 @@ static void a_memory_limit_is_a_status(void **state) {
   cr_free(t);
 }
 
+/* Many shapes, more than a hostile tape shares, each in views, rows and sweeps that stay or go. */
+static void every_layout_is_its_own(void **state) {
+  (void)state;
+  enum { SHAPES = 6000 };
+  cr_tape *t = cr_new();
+  cr_mark mark = cr_mark_here(t);
+  double x[100], d[100], e[100];
+  for (int round = 0; round < 2; round++) {
+    for (int k = 0; k < SHAPES; k++) {
+      const int64_t rows = k % 60 % 7 + 1, cols = k / 60 % 10 + 1, dims[4] = {rows, cols, k % 2 ? 1 : rows > 2, 1};
+      const int rank = 2 + k % 3, n = (int)(rows * cols * (rank > 2 ? dims[2] : 1));
+      for (int i = 0; i < n; i++) x[i] = 0.5 + 0.01 * i + 0.001 * k;
+      cr_var v = cr_tensor_of(t, CR_FLOAT64, rank, dims, x), w = cr_transpose(v, 0, 1), z = cr_mul(w, w);
+      z = cr_add(cr_mul(z, cr_add(z, w)), z); /* w^4 + w^3 + w^2 */
+      cr_sweep *s = cr_backward(cr_transpose(z, 0, 1)), *again = cr_backward(cr_add(v, rows == cols ? w : v));
+      assert_int_equal(cr_adjoint_read(s, v, d, n), CR_OK);
+      assert_int_equal(cr_adjoint_read(again, v, e, n), CR_OK);
+      for (int i = 0; i < n; i++) {
+        assert_true(fabs(d[i] - x[i] * (x[i] * (4 * x[i] + 3) + 2)) < 1e-9);
+        assert_true(e[i] == 2);
+      }
+      if (k % 5) cr_sweep_release(s);
+    }
+    assert_int_equal(cr_error(t), CR_OK);
+    cr_reset(t, mark);
+  }
+  cr_free(t);
+}
+
+/* Adjoints that come from rows, views and rules together, at every size around those that have kernels of their own. */
+static void few_numbers_meet_other_rules(void **state) {
+  (void)state;
+  cr_tape *t = cr_new();
+  for (int64_t n = 0; n < 70; n++)
+    for (int d = CR_FLOAT32; d <= CR_FLOAT64; d++) {
+      double out[70];
+      cr_mark mark = cr_mark_here(t);
+      cr_var x = cr_full(t, (cr_dtype)d, 1, &n, 3), v = cr_tensor_of(t, (cr_dtype)d, 1, &n, NULL), y = cr_add(x, v), z = y;
+      z = cr_add(cr_mul(z, x), z);                                                     /* 4 y */
+      z = cr_add(z, cr_flip(cr_mul(z, z), 1, (int[]){0}));                             /* + 16 y^2, of y = 3 */
+      z = cr_sub(cr_add(z, cr_mul(cr_unsqueeze(cr_sum(y, 1, (int[]){0}, 0), 0), y)), z);   /* sum(y) y */
+      cr_sweep *s = cr_backward(cr_add(z, cr_neg(cr_sub(x, y))));
+      assert_int_equal(cr_adjoint_read(s, v, out, n), CR_OK);
+      for (int64_t i = 0; i < n; i++) assert_true(out[i] == 6 * (double)n + 1);
+      assert_int_equal(cr_error(t), CR_OK);
+      cr_reset(t, mark);
+    }
+  cr_free(t);
+}
+
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(scalars_and_their_adjoints),
@@ -308,6 +358,8 @@ int main(void) {
     cmocka_unit_test(nonfinite_values_are_reported_with_their_origin),
     cmocka_unit_test(rounding_every_value_as_by_hand),
     cmocka_unit_test(hashes_follow_structure),
+    cmocka_unit_test(every_layout_is_its_own),
+    cmocka_unit_test(few_numbers_meet_other_rules),
     cmocka_unit_test(every_failing_allocation_is_a_status),
     cmocka_unit_test(a_memory_limit_is_a_status),
   };

@@ -115,7 +115,6 @@ static void round_trip(cr_tape *t, int n, const cr_var *out, cr_dtype dtype, cha
   int n_leaves = leaves_of(t, n, out, leaf);
   if (first.length < 20000) spoil(first.text, first.length, n_leaves, leaf, dtype);
   cr_program *p = cr_program_new(u, dtype);
-  cr_program_trust(p);
   bind_leaves(p, u, first.text, n_leaves, leaf);
   if (cr_program_run(p, first.text, first.length, &r, &e) != CR_OK) {
     cr_syntax_error_text(&e, first.text, first.length, wrong, size);
@@ -337,7 +336,12 @@ static void wrong_texts_are_refused(void **state) {
     {"op.constant([1, x])", "argument 'data' must be numbers"},
     {"op.constant(1, 2)", "takes one number or one list"},
     {"op.constant('9', shape=[2])", "argument 'data' must be numbers"},
-    {"op.largest_at(x)", "op.largest_at may only be called by a program that is trusted"},
+    {"op.largest_at(x)", "op.largest_at cannot have"},
+    {"op.plane_take(x, op.constant([0, 9], shape=[2, 1], dtype='int32'), plane=[3])", "a position outside the plane"},
+    {"op.plane_take(x, op.constant([0, 1], dtype='int32'), plane=[3])", "op.plane_take cannot have"},
+    {"op.recurrence_trace(x, x, x, x, cell=7)", "op.recurrence_trace cannot have"},
+    {"op.attention(x, x, op.constant(1, shape=[3, 3]))", "op.attention cannot have"},
+    {"op.class_entropy(x, op.constant([0, 1, 1], dtype='int64'))", "op.class_entropy cannot have"},
     {"op.concatenate()", "op.concatenate does not take 0 operands"},
     {"op.concatenate(x, x, axis=7)", "op.concatenate cannot have"},
     {"f(a) = {a^2}; op.checkpoint(x, body=f)", "must be a function at the types"},
@@ -347,9 +351,12 @@ static void wrong_texts_are_refused(void **state) {
     {"f(a) = {a^2}; op.checkpoint(x, body=f('float64 (3, 3)'))", "the body takes float64 (3, 3)"},
     {"f(a) = {a^2}; op.checkpoint(x, body=f(2.0))", "expected a type"},
     {"f(a) = {a + b}; op.checkpoint(x, body=f('float64'))", "unknown name 'b'"},
+    {"f(a) = {(a, a)}; g(a) = f(a); op.checkpoint(x, body=g('float64'))", "the function has 2 results, not 1"},
+    {"f(a) = {()}; op.checkpoint(x, body=f('float64'))", "the function has 0 results, not 1"},
     {"op.checkpoint(x)", "op.checkpoint cannot have"},
     {"f(a) = {a^2}; op.checkpoint(x, body=f('float64 (2, 3)'), other=f('float64 (2, 3)'))", "op.checkpoint cannot have"},
-    {"f(a) = {a^2}; g(a) = {sum(a)}; op.cond(1, x, body=f('float64 (2, 3)'), other=g('float64 (2, 3)'))", "op.cond cannot have"},
+    {"f(a) = {a^2}; g(a) = {sum(a)}; op.cond(1, x, body=f('float64 (2, 3)'), other=g('float64 (2, 3)'))",
+    "op.cond cannot have"},
     {"f(a) = {a^2}; op.scan(x, body=f('float64 (2, 3)'), steps=3, carries=2)", "op.scan cannot have"},
     {"f(a) = {a^2}; op.scan(x, body=f('float64 (2, 3)'), steps=-3, carries=1)", "op.scan cannot have"},
     {"f(a) = {a^2}; op.scan(x, body=f('float64 (2, 3)'), steps='99999999999', carries=1)", "op.scan cannot have"},
@@ -376,7 +383,7 @@ static cr_status secret_eval(cr_eval *c) { return cr_array_copy(c->out, &c->in[0
 static const cr_op secret = {.name = "secret", .arity = 1, .kind = CR_LINEAR, .infer = secret_infer, .eval = secret_eval};
 
 /* Each op that a text may call refuses what no constructor would pass. */
-__attribute__((unused)) static void every_op_is_checked(void **state) {
+static void every_op_is_checked(void **state) {
   (void)state;
   cr_tape *t = cr_new();
   const cr_function *f;
@@ -413,8 +420,9 @@ static cr_status write_and_read(const cr_allocator *allocator, meter *m, long fa
   cr_tape *t = cr_new_with(cr_standard_ops(), allocator);
   if (!t) return CR_NO_MEMORY;
   cr_var x = cr_name(cr_input(t, 0.5), "x");
-  cr_var y = cr_formula(t, "f(h, v) = {u = sin(h * v); u + h}; sum(sin(x * arange(20, dtype=float64))) + scan(f, x, arange(3, dtype=float64))",
-                        "x", x);
+  cr_var y = cr_formula(
+      t, "f(h, v) = {u = sin(h * v); u + h}; sum(sin(x * arange(20, dtype=float64))) + scan(f, x, arange(3, dtype=float64))",
+      "x", x);
   cr_buffer b = {.tape = t};
   cr_results r;
   cr_syntax_error e;
@@ -452,7 +460,7 @@ int main(void) {
     cmocka_unit_test(wrong_texts_are_refused),
     cmocka_unit_test(what_has_no_text_is_refused),
     cmocka_unit_test(allocations_may_fail),
-    cmocka_unit_test(samples_come_back), cmocka_unit_test(bodies_come_back),
+    cmocka_unit_test(samples_come_back), cmocka_unit_test(bodies_come_back), cmocka_unit_test(every_op_is_checked),
   };
   return cmocka_run_group_tests(tests, NULL, NULL);
 }

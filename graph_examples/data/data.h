@@ -98,6 +98,7 @@ CR_API void cr_archive_free(cr_archive *a);
 /* Files. Readers take plain and gzip files alike where a format is commonly compressed (CSV, IDX, text). Writers write to a
  * temporary file beside the target, sync and rename, so that the old file stays until the new one is whole. */
 
+/* NumPy's files: one array, and arrays by name (stored or deflated, up to 4 GiB). */
 CR_API cr_status cr_read_npy(cr_array *a, const char *path, cr_problem *p);
 CR_API cr_status cr_write_npy(const cr_array *a, const char *path, cr_problem *p);
 CR_API cr_status cr_read_npz(cr_archive *a, const char *path, cr_problem *p);
@@ -150,7 +151,7 @@ typedef struct cr_dataset {
   cr_array center, scale;  /* of each feature, where x was standardised; else data NULL */
 } cr_dataset;
 CR_API void cr_dataset_free(cr_dataset *d);
-CR_API int64_t cr_dataset_size(const cr_dataset *d);
+CR_API int64_t cr_dataset_size(const cr_dataset *d); /* examples */
 
 /* A source as the language writes it, one of cr_source_at: csv('iris.csv', target='species'), idx('images.gz', 'labels.gz'),
  * npz('d.npz'), text('book.txt', length=64), moons(200, noise=0.1), ... Relative paths start at base (NULL: the working

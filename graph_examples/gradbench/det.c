@@ -18,7 +18,8 @@ typedef struct state {
 static bool read(void *memory, const json_t *input, complaint *c) {
   state *s = memory;
   return read_integer(input, "ell", 1, LARGEST, &s->order, c) &&
-         read_numbers(input, "A", 1, (int64_t[]){s->order * s->order}, &s->f.x, c) && make_room(&s->f.gradient, s->f.x.count, c);
+         read_numbers(input, "A", 1, (int64_t[]){s->order * s->order}, &s->f.x, c) &&
+         make_room(&s->f.gradient, s->f.x.count, c);
 }
 
 /* Entries of a batch of matrices, each a vector over the batch or one number, and the columns of a minor of them. */

@@ -16,7 +16,8 @@ static bool read(void *memory, const json_t *input, complaint *c) {
   state *s = memory;
   int64_t n = -1;
   return read_numbers(input, "x", 1, &n, &s->f.x, c) && (n > 0 || complain(c, "field x is empty")) &&
-         make_room(&s->f.gradient, n, c) && make_room(&s->values, n / BLOCK + 1, c) && make_room(&s->slopes, n / BLOCK + 1, c);
+         make_room(&s->f.gradient, n, c) && make_room(&s->values, n / BLOCK + 1, c) &&
+         make_room(&s->slopes, n / BLOCK + 1, c);
 }
 
 static cr_var f(cr_var x) { return cr_logsumexp(x, -1, NULL, 0); }

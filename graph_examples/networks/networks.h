@@ -59,7 +59,7 @@ typedef struct cr_parameter {
   char *initializer;       /* "glorot", ... */
   int64_t fan_in, fan_out;
 } cr_parameter;
-CR_API int cr_model_count(const cr_model *m);
+CR_API int cr_model_count(const cr_model *m);                           /* of parameters, buffers included */
 CR_API cr_parameter *cr_model_parameter(const cr_model *m, int k);      /* in order of making; NULL past the end */
 CR_API cr_parameter *cr_model_find(const cr_model *m, const char *name);
 CR_API int64_t cr_model_size(const cr_model *m);                          /* trainable numbers */

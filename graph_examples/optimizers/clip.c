@@ -1,6 +1,7 @@
 /* Norms of gradients, and clipping. Sums are over lanes in a fixed order, so that the bits depend on the numbers
  * alone. */
 #include <math.h>
+#include <string.h>
 
 #include <op.h>
 
@@ -26,12 +27,37 @@ ADD_SQUARES(add_floats_widely, __attribute__((target("avx512f"), optimize("O3"))
 #define ADD_FLOATS add_floats
 #endif
 
+/* Of elements that lie apart, row by row; k: how many there were before. How many there are then. */
+static int64_t add_apart(const cr_array *a, int64_t k, double *lane) {
+  enum { SOME = 512 };
+  double x[SOME];
+  cr_array part = *a, dense;
+  if (a->count > SOME) {
+    int64_t step = a->stride[0] * (int64_t)cr_dtype_size((cr_dtype)a->dtype);
+    part.rank--, part.count /= a->dim[0], part.contiguous = 0;
+    memmove(part.dim, a->dim + 1, part.rank * sizeof *part.dim);
+    memmove(part.stride, a->stride + 1, part.rank * sizeof *part.stride);
+    for (int64_t i = 0; i < a->dim[0]; i++, part.data = (char *)part.data + step) k = add_apart(&part, k, lane);
+    return k;
+  }
+  cr_array_init(&dense, CR_FLOAT64, a->rank, a->dim);
+  dense.data = x;
+  cr_array_copy(&dense, a);
+  for (int64_t i = 0; i < a->count; i++, k++) lane[k % LANES] += x[i] * x[i];
+  return k;
+}
+
 static double sum_of_squares(const cr_array *a) {
   double lane[LANES] = {0}, sum = 0;
   int64_t k = 0;
   if (a->contiguous && a->dtype == CR_FLOAT32) k = ADD_FLOATS(a->data, a->count, lane);
   else if (a->contiguous && a->dtype == CR_FLOAT64) k = add_doubles(a->data, a->count, lane);
-  for (; k < a->count; k++) lane[k % LANES] += cr_array_get(a, k) * cr_array_get(a, k);
+  else if (a->count) k = add_apart(a, 0, lane);
+  const int floats = a->contiguous && a->dtype == CR_FLOAT32;
+  for (; k < a->count; k++) {
+    const double x = floats ? (double)((const float *)a->data)[k] : cr_array_get(a, k);
+    lane[k % LANES] += x * x;
+  }
   for (int j = 0; j < LANES; j++) sum += lane[j];
   return sum;
 }

@@ -87,6 +87,14 @@ int64_t cr_descent_kept(const cr_descent *d, const char *name) {
   return 0;
 }
 
+cr_status cr_descent_may_square(const cr_descent *d) {
+  enum { MOST = 1 << 14 };
+  if (d->n <= MOST) return CR_OK;
+  return cr_refuse(d->p, CR_OVER_LIMIT,
+                   "%s keeps a square matrix of %lld rows, one for each parameter, and %d is the most: take lbfgs",
+                   d->o->arguments.name, (long long)d->n, (int)MOST);
+}
+
 double *cr_descent_keep(cr_descent *d, const char *name, int64_t count) {
   cr_kept *k = d->o->kept;
   while (k < d->o->kept + CR_MOST_KEPT - 1 && k->data && strcmp(k->name, name)) k++;

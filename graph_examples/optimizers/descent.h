@@ -104,6 +104,8 @@ void cr_descent_place(const cr_descent *d, const double *x);
 /* Records the objective at the parameters' present values; poison on failure. */
 cr_var cr_descent_record(cr_descent *d);
 cr_status cr_descent_failure(const cr_descent *d);
+/* Refuses an n by n matrix of more than 2 GiB, by pointing to L-BFGS. */
+cr_status cr_descent_may_square(const cr_descent *d);
 /* A vector that is kept, of count numbers: zeros where new. It may move when asked for with another count. NULL when memory
  * runs out. */
 double *cr_descent_keep(cr_descent *d, const char *name, int64_t count);

@@ -51,6 +51,8 @@ static cr_status differentiate(cr_descent *d, cr_var r, normal *e) {
 
 /* J'J and J'r, by a product of the library. */
 static cr_status multiply(cr_descent *d, const double *r, normal *e) {
+  cr_status status = cr_descent_may_square(d);
+  if (status != CR_OK) return status;
   cr_var j = cr_constant_of(e->t, CR_FLOAT64, 2, (const int64_t[]){e->residuals, d->n}, e->j);
   cr_var jt = cr_transpose(j, 0, 1), jj = cr_matmul(jt, j),
          jr = cr_matmul(jt, cr_constant_of(e->t, CR_FLOAT64, 1, &e->residuals, r));

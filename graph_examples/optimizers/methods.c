@@ -149,7 +149,7 @@ static const cr_method methods[] = {
   {.signature = "bfgs(lr=1, c1=1e-4, c2=0.9)",
    .formula = "d = -H g\nw = w + a d, a by strong Wolfe\n"
               "H = (I - r s y') H (I - r y s') + r s s', r = 1/(y's), s = change of w, y = change of g",
-   .doc = "Quasi-Newton with the full inverse Hessian: for some thousand parameters at most.",
+   .doc = "Quasi-Newton with the full inverse Hessian: for some thousand parameters, 16384 at most.",
    .source = "Broyden, Fletcher, Goldfarb and Shanno 1970; Nocedal and Wright 2006, 6.1", .needs = 1, .step = cr_step_bfgs},
 
   {.signature = "conjugate_gradient(lr=1, beta='polak_ribiere', c1=1e-4, c2=0.1)", .aliases = "cg",

@@ -150,6 +150,8 @@ static void update(cr_descent *d, double *h, const double *s, const double *befo
 cr_status cr_step_bfgs(cr_descent *d) {
   const cr_arguments *a = &d->o->arguments;
   int known = cr_descent_kept(d, "last") > 0;
+  cr_status status = cr_descent_may_square(d);
+  if (status != CR_OK) return status;
   double *h = cr_descent_keep(d, "inverse", d->n * d->n), *state = cr_descent_keep(d, "updates", 1);
   if (!h || !state) return CR_NO_MEMORY;
   for (int64_t i = 0; !known && i < d->n; i++) h[i * d->n + i] = 1;
@@ -164,6 +166,6 @@ cr_status cr_step_bfgs(cr_descent *d) {
                   cr_number_of(a, "c2", 0.9),
                   1e-16,
                   25};
-  cr_status status = cr_line_search(d, &line);
+  status = cr_line_search(d, &line);
   return status == CR_OK ? keep_last(d, line.step) : status;
 }

@@ -28,14 +28,20 @@ static bool read_passes(const context *c, unsigned *passes) {
 }
 
 static int put_stats_json(const cr_fn_stats *s, const cr_fn_stats *least, const timing *time) {
-  json_t *all = json_pack("{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "recorded", (json_int_t)s->recorded,
-                    "folded", (json_int_t)s->folded, "simplified", (json_int_t)s->simplified, "merged",
-                    (json_int_t)s->merged, "stabilized", (json_int_t)s->stabilized, "nodes", (json_int_t)s->nodes, "steps", (json_int_t)s->steps, "blocks",
-                    (json_int_t)s->blocks, "blocked", (json_int_t)s->blocked, "tails", (json_int_t)s->tails, "bytes_recorded",
-                    (json_int_t)s->bytes_recorded, "bytes", (json_int_t)s->bytes, "bytes_least",
-                    (json_int_t)least->bytes, "recomputed", (json_int_t)least->recomputed);
+  const struct {
+    const char *key;
+    uint64_t value;
+  } row[] = {{"recorded", s->recorded}, {"folded", s->folded},         {"simplified", s->simplified},
+             {"merged", s->merged},     {"stabilized", s->stabilized}, {"nodes", s->nodes},
+             {"steps", s->steps},       {"blocks", s->blocks},         {"blocked", s->blocked},
+             {"tails", s->tails},       {"bytes_recorded", s->bytes_recorded}, {"bytes", s->bytes},
+             {"bytes_least", least->bytes}, {"recomputed", least->recomputed}};
+  json_t *all = json_object();
+  for (size_t k = 0; k < sizeof row / sizeof *row; k++)
+    json_object_set_new(all, row[k].key, json_integer((json_int_t)row[k].value));
   if (time)
-    json_object_update_new(all, json_pack("{s:s, s:f, s:f}", "note", time->note, "replayed", time->replayed, "compiled", time->compiled));
+    json_object_update_new(all, json_pack("{s:s, s:f, s:f}", "note", time->note, "replayed", time->replayed, "compiled",
+                                          time->compiled));
   return put_json(stdout, all);
 }
 

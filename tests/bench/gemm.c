@@ -1,16 +1,15 @@
-/* Products of matrices against the machine's limit: GFLOP/s of layers' shapes in the forms of a training step, one thread and
- * two, beside OpenBLAS and beside multiply-adds on registers alone; nanoseconds of small ones. The best of some repetitions,
- * which other load on the machine disturbs least. */
+/* Products of matrices against the machine's limit: GFLOP/s of layers' shapes in the forms of a training step, one thread
+ * and two, beside OpenBLAS and beside multiply-adds on registers alone; nanoseconds of small ones. The best of some
+ * repetitions, which other load on the machine disturbs least. */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-#include "cr_config.h"
 #include "gemm.h"
 #include "ops.h"
-#if CR_HAVE_BLAS
+#if HAVE_BLAS
 #include <cblas.h>
 #endif
 
@@ -58,11 +57,11 @@ static void ours(const void *what) {
 }
 
 static void openblas(const void *what) {
-#if CR_HAVE_BLAS
+#if HAVE_BLAS
   const form *f = what;
   int m = (int)f->m, n = (int)f->n, k = (int)f->k;
-  cblas_sgemm(CblasRowMajor, f->a_across ? CblasTrans : CblasNoTrans, f->b_across ? CblasTrans : CblasNoTrans, m, n, k, 1, left,
-              f->a_across ? m : k, right, f->b_across ? k : n, 0, result, n);
+  cblas_sgemm(CblasRowMajor, f->a_across ? CblasTrans : CblasNoTrans, f->b_across ? CblasTrans : CblasNoTrans, m, n, k, 1,
+              left, f->a_across ? m : k, right, f->b_across ? k : n, 0, result, n);
 #else
   (void)what;
 #endif
@@ -84,7 +83,7 @@ static void row(int64_t m, int64_t n, int64_t k) {
     double one = rate(&forms[i], ours), peer = rate(&forms[i], openblas);
     forms[i].threads = 2;
     double two = rate(&forms[i], ours);
-    printf("  %6.1f %6.1f %6.1f", one, two, CR_HAVE_BLAS ? peer : 0.0);
+    printf("  %6.1f %6.1f %6.1f", one, two, HAVE_BLAS ? peer : 0.0);
   }
   printf("\n");
   fflush(stdout);
@@ -94,7 +93,7 @@ static void small(int64_t m, int64_t n, int64_t k) {
   form f = {m, n, k, false, false, 1};
   char name[64];
   snprintf(name, sizeof name, "%lldx%lldx%lld", (long long)m, (long long)n, (long long)k);
-  double own = best_of(ours, &f, 10000, 1) * 1e9, peer = CR_HAVE_BLAS ? best_of(openblas, &f, 10000, 1) * 1e9 : 0;
+  double own = best_of(ours, &f, 10000, 1) * 1e9, peer = HAVE_BLAS ? best_of(openblas, &f, 10000, 1) * 1e9 : 0;
   printf("%-16s  %7.1f ns   OpenBLAS %7.1f ns\n", name, own, peer);
 }
 
@@ -113,8 +112,8 @@ static void registers(const void *what) {
   lanes x = {0}, a[CHAINS];
   x += *(const float *)what;
   for (int i = 0; i < CHAINS; i++) a[i] = x * (float)i;
-  lanes a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3], a4 = a[4], a5 = a[5], a6 = a[6], a7 = a[7], a8 = a[8], a9 = a[9], aa = a[10],
-        ab = a[11];
+  lanes a0 = a[0], a1 = a[1], a2 = a[2], a3 = a[3], a4 = a[4], a5 = a[5], a6 = a[6], a7 = a[7], a8 = a[8], a9 = a[9],
+        aa = a[10], ab = a[11];
   for (int k = 0; k < STEPS; k++) {
     a0 = a0 * x + x, a1 = a1 * x + x, a2 = a2 * x + x, a3 = a3 * x + x, a4 = a4 * x + x, a5 = a5 * x + x;
     a6 = a6 * x + x, a7 = a7 * x + x, a8 = a8 * x + x, a9 = a9 * x + x, aa = aa * x + x, ab = ab * x + x;
@@ -124,11 +123,13 @@ static void registers(const void *what) {
 }
 
 int main(int argc, char **argv) {
-  static const int64_t shapes[][3] = {{64, 128, 784}, {64, 256, 784}, {128, 256, 784}, {64, 512, 784}, {64, 512, 512}, {64, 10, 128}, {64, 10, 512},
-                                      {32, 512, 128}, {256, 512, 128}, {256, 4096, 128}, {1600, 512, 64}, {1024, 384, 384}, {1024, 1152, 384},
-                                      {1024, 1536, 384}, {1024, 384, 1536}, {1024, 4096, 384}, {256, 64, 256}, {256, 256, 64}, {512, 512, 512},
-                                      {1024, 1024, 1024}, {2048, 2048, 2048}, {4096, 4096, 4096}};
-  static const int64_t little[][3] = {{1, 16, 2}, {1, 16, 16}, {1, 1, 16}, {4, 4, 4}, {8, 8, 8}, {16, 16, 16}, {32, 16, 2}, {32, 16, 16}, {32, 1, 16}, {32, 32, 32}};
+  static const int64_t shapes[][3] = {
+      {64, 128, 784},    {64, 256, 784},     {128, 256, 784},    {64, 512, 784},    {64, 512, 512},  {64, 10, 128},
+      {64, 10, 512},     {32, 512, 128},     {256, 512, 128},    {256, 4096, 128},  {1600, 512, 64}, {1024, 384, 384},
+      {1024, 1152, 384}, {1024, 1536, 384},  {1024, 384, 1536},  {1024, 4096, 384}, {256, 64, 256},  {256, 256, 64},
+      {512, 512, 512},   {1024, 1024, 1024}, {2048, 2048, 2048}, {4096, 4096, 4096}};
+  static const int64_t little[][3] = {{1, 16, 2},   {1, 16, 16}, {1, 1, 16},   {4, 4, 4},   {8, 8, 8},
+                                      {16, 16, 16}, {32, 16, 2}, {32, 16, 16}, {32, 1, 16}, {32, 32, 32}};
   float factor = 0.5f;
   left = malloc(LONGEST * sizeof *left), right = malloc(LONGEST * sizeof *right), result = malloc(LONGEST * sizeof *result);
   if (!left || !right || !result) return 1;
@@ -137,10 +138,11 @@ int main(int argc, char **argv) {
     if (!(tapes[i] = cr_new())) return 1;
     cr_set(tapes[i], CR_THREADS, i + 1);
   }
-#if CR_HAVE_BLAS
+#if HAVE_BLAS
   openblas_set_num_threads(1);
 #endif
-  printf("multiply-adds on registers: %.1f GFLOP/s\n", 2.0 * STEPS * CHAINS * LANES / best_of(registers, &factor, 1, 1) / 1e9);
+  printf("multiply-adds on registers: %.1f GFLOP/s\n",
+         2.0 * STEPS * CHAINS * LANES / best_of(registers, &factor, 1, 1) / 1e9);
   if (argc == 4) {
     row(atol(argv[1]), atol(argv[2]), atol(argv[3]));
     return 0;

@@ -89,8 +89,8 @@ static inline cr_var many_strands(uint32_t nodes, const cr_var *in) {
 }
 
 /* The mix that is judged: +, -, *, / and, one in ten, exp, sin, tanh, log, sqrt, each of random results among the latest
- * `width`; drawn again while the result is not between 1/8 and 8. After 50 times the width it starts again, from the inputs and 1e-30
- * times a result, so that derivatives stay finite. */
+ * `width`; drawn again while the result is not between 1/8 and 8. After 50 times the width it starts again, from the inputs
+ * and 1e-30 times a result, so that derivatives stay finite. */
 static inline cr_var mixed(uint32_t nodes, const cr_var *in, uint32_t width) {
   cr_var v[1024], sum = in[0];
   uint32_t dice = 1, n = 0;

@@ -1,6 +1,6 @@
 /* Compiled functions against hand-written loops and against replay: ratios of one run, medians of several rounds.
  *
- *   jit_bench [ROUNDS [chain|scalars [FLAGS]]]     default 9, both, and the compiler flags that cr_fn_compile takes by itself */
+ *   jit_bench [ROUNDS [chain|scalars [FLAGS]]]     default 9, both, and the flags that cr_fn_compile takes by itself */
 #include "chain.h"
 
 #include <string.h>
@@ -105,7 +105,8 @@ static double run_for(int rounds, const cr_fn *f, const cr_array *from, const cr
 static void scalars(int rounds, const scalar_graph *g) {
   enum { NODES = 100000 };
   cr_tape *t = cr_new();
-  double value[2] = {g->value[0], g->value[1]}, result[2][3][3] = {{{0}}}, gradient[2][2], time[2][3], first[2], start = now();
+  double value[2] = {g->value[0], g->value[1]}, result[2][3][3] = {{{0}}}, gradient[2][2], time[2][3];
+  double captured[2], compiled[2], start = now();
   cr_var in[2] = {cr_input(t, value[0]), cr_input(t, value[1])}, out[3] = {g->record(NODES, in)};
   const uint32_t nodes = cr_node_count(t) - 1;
   uint32_t run[2];
@@ -115,13 +116,13 @@ static void scalars(int rounds, const scalar_graph *g) {
   for (int k = 0; k < 2; k++) {
     start = now();
     cr_fn *f = cr_capture(t, 2, in, k ? 3 : 1, out, 0, NULL, CR_FN_EXACT);
-    first[k] = now() - start;
+    captured[k] = 1e3 * (now() - start);
     run[k] = cr_fn_stats_of(f).nodes;
     cr_array from[2], to[3];
     for (int i = 0; i < 2; i++) from[i] = cr_fn_input(f, i), from[i].data = &value[i];
     for (int how = 0; how < 2; how++) {
       start = now();
-      if (how) cr_fn_compile(f, &(cr_jit_options){.flags = flags}, note, sizeof note), first[k] = 1e3 * (now() - start);
+      if (how) cr_fn_compile(f, &(cr_jit_options){.flags = flags}, note, sizeof note), compiled[k] = 1e3 * (now() - start);
       for (int i = 0; i < 3; i++) to[i] = cr_fn_output(f, 0), to[i].data = &result[how][k][i];
       time[how][k] = run_for(rounds, f, from, to, NULL);
       if (!k) to[0].data = &result[how][2][0], time[how][2] = run_for(rounds, f, from, to, gradient[how]);
@@ -129,12 +130,13 @@ static void scalars(int rounds, const scalar_graph *g) {
     cr_fn_free(f);
   }
   cr_free(t);
-  printf("%s: %u nodes recorded, %u run, with cr_grad's nodes %u; recorded in %.0f ms, compiled in %.1f and %.1f ms (%s)\n",
-         g->name, nodes, run[0], run[1], recorded, first[0], first[1], note);
+  printf("%s: %u nodes recorded, %u run, with cr_grad's nodes %u; recorded in %.0f ms, captured in %.0f and %.0f, "
+         "compiled in %.0f and %.0f (%s)\n",
+         g->name, nodes, run[0], run[1], recorded, captured[0], captured[1], compiled[0], compiled[1], note);
   for (int how = 0; how < 2; how++)
     printf("  %s: value %.2f ns a node, value and cr_grad's nodes %.2f, or %.2f a node run; value and sweep %.2f\n",
-           how ? "compiled" : "replayed", 1e9 * time[how][0] / nodes, 1e9 * time[how][1] / nodes, 1e9 * time[how][1] / run[1],
-           1e9 * time[how][2] / nodes);
+           how ? "compiled" : "replayed", 1e9 * time[how][0] / nodes, 1e9 * time[how][1] / nodes,
+           1e9 * time[how][1] / run[1], 1e9 * time[how][2] / nodes);
   if (memcmp(result[0], result[1], sizeof *result) || memcmp(gradient[0], gradient[1], sizeof *gradient))
     printf("  THE RESULTS DIFFER\n");
 }

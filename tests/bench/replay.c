@@ -120,7 +120,8 @@ static void scalars_by_hand(void) {
   time[1] = now(), sum += costly_by_hand(NODES, 0.7, -1.3);
   time[2] = now(), sum += calls_of_the_mix(NODES);
   time[3] = now();
-  printf("scalars by hand, the value alone: one chain %.2f ns, the costly chain %.2f; the mix's calls of the C library %.2f%s\n",
+  printf("scalars by hand, the value alone: one chain %.2f ns, the costly chain %.2f; the mix's calls of the C library "
+         "%.2f%s\n",
          1e9 / NODES * (time[1] - time[0]), 1e9 / NODES * (time[2] - time[1]), 1e9 / NODES * (time[3] - time[2]),
          sum == 0 ? " " : "");
 }

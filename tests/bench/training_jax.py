@@ -182,7 +182,7 @@ def main():
         step()
     clock = time.process_time if threads == "1" else time.perf_counter  # of the processor, as training.c
     took, end = [], clock() + float(seconds)
-    while len(took) < 7 or clock() < end:
+    while len(took) < 7 or (clock() < end and len(took) < 300):
         start = clock()
         step()
         took.append(clock() - start)
