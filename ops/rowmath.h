@@ -14,7 +14,10 @@ static inline double gauss(double x) {
 }
 
 /* 1 / cosh(x)^2 without overflow. */
-static inline double sech2(double x) { return 4 * cr__sigmoid(2 * x) * cr__sigmoid(-2 * x); }
+static inline double sech2(double x) {
+  double e = exp(-2 * fabs(x));
+  return 4 * e / ((1 + e) * (1 + e));
+}
 
 /* exp(x^2) i^n erfc(x): the recurrence 2n f_n = f_{n-2} - 2x f_{n-1} (DLMF 7.18.7) adds for x < 0 and cancels for x > 0,
  * where the ratios f_n / f_{n-1} are had from above instead. */

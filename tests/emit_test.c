@@ -304,7 +304,7 @@ static void test_bodies(void **state) {
     {"f(h, k, v, w) = (k * w, h + v, h * k); y, z, u = scan(f, (a:(), b:()), x:(4), w:()); y * z + sum(u^2)", 0, ""},
     {"f(h, i, w) = h * w + i; fori(f, a:(), 5, w:())", 0, ""},
     {"f(h, i, w) = sin(h * w) + i; fori(f, a:(), 300, w:())", 0, "ws->c1[i] = (int64_t)(0 + 1 * i);"},
-    {"f(h, v, w) = sin(h * w) + v; scan(f, a:(), arange(300, 0, -1) / 1, w:())", 0, "(300 + -1 * i);"},
+    {"f(h, v, w) = sin(h * w) + v; scan(f, a:(), arange(300, 0, -1), w:())", 0, "(300 + -1 * i);"},
     {"f(h, i, w) = sin(h * w); g(h, i, w) = fori(f, h, 300, w); fori(g, a:(), 2, w:())", 0, ""},
     {"f(h, i, w) = h * w + i; fori(f, a:(), 5, w:(), count=3)", 0, "steps_of("},
     {"f(h, i, w) = sin(h * w) + x; g(h, i, w) = cond(h > 0, sin, cos, h * w); fori(g, a:(), 4, w:())", 0, " ? "},
