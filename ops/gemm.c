@@ -11,9 +11,10 @@
 /* One rounding for each multiply-add: here every path is this one, so nothing else has to agree with it. */
 #if defined(__clang__)
 #pragma clang fp contract(fast)
+#pragma clang diagnostic ignored "-Wpsabi" /* vectors are passed to functions of this file only */
 #elif defined(__GNUC__)
 #pragma GCC optimize("fp-contract=fast")
-#pragma GCC diagnostic ignored "-Wpsabi" /* vectors are passed to inline functions only */
+#pragma GCC diagnostic ignored "-Wpsabi"
 #endif
 
 /* The left operand's rows of a part (half as many of float64) and the longest block of the inner axis: packed, they stay in
