@@ -95,8 +95,8 @@ static int check(setting *s, const char *what) {
 
 /* Rows */
 
-static const double points[] = {0.7,      -0.4,      2.5,       -3.25, 0.0,   -0.0,  1,         -1,    2,
-                                (double)INFINITY, -(double)INFINITY, (double)NAN, 1e-310, -5e-324, 1e308, -1e308, 709.9, 36.5, 0.5};
+static const double points[] = {0.7, -0.4, 2.5, -3.25, 0.0, -0.0, 1, -1, 2, (double)INFINITY, -(double)INFINITY, (double)NAN,
+                                1e-310, -5e-324, 1e308, -1e308, 709.9, 36.5, 0.5};
 enum { POINTS = sizeof points / sizeof *points };
 
 /* The row, its derivatives as nodes, and the sweep, over all pairs of points. */
