@@ -33,7 +33,7 @@ cr_status cr__eval_node(cr_tape *t, uint32_t id) {
   int n;
   const uint32_t *in = cr__operands(t, id, &n);
   if (r->view) {
-    if (n && !cr__is_record(t, in[0])) *(double *)r->data = t->slot[in[0]].num;
+    if (n && r->like->count && !cr__is_record(t, in[0])) *(double *)r->data = t->slot[in[0]].num;
     return CR_OK;
   }
   uint32_t chunk = t->arena.current;
