@@ -74,10 +74,10 @@ static cr_array run_of(cr_dtype dtype, void *data, int64_t step, int64_t n) {
   return a;
 }
 
-/* Elements of one row of a strided array need no copy. */
-static bool within_row(const cr_array *a, int64_t at, int64_t n, void **data, int64_t *step) {
+/* Elements of one row of a strided array need no copy; kernels take them side by side, or one for all. */
+static bool within_row(const cr_array *a, int64_t at, int64_t n, bool by_kernel, void **data, int64_t *step) {
   const int last = a->rank - 1;
-  if (at % a->dim[last] + n > a->dim[last]) return false;
+  if (at % a->dim[last] + n > a->dim[last] || (by_kernel && a->stride[last] != 0 && a->stride[last] != 1)) return false;
   *data = (char *)a->data + cr_array_offset(a, at) * (int64_t)cr_dtype_size((cr_dtype)a->dtype);
   *step = a->stride[last];
   return true;
@@ -105,7 +105,7 @@ static void run_line(const blocks_run *r, int i, char *space, int64_t at, int64_
     step[k] = c[k].step;
     if (l->in[k].step >= 0) continue;
     const cr_array from = cr__array_of(r->t, l->in[k].id);
-    if (!within_row(&from, at, n, &data[k], &step[k])) cr__gather(&from, at, n, data[k]);
+    if (!within_row(&from, at, n, !l->op->row, &data[k], &step[k])) cr__gather(&from, at, n, data[k]);
   }
   if (l->fold >= 0) part[l->fold * b->n_blocks] = l->op->fold->part(l->dtype, n, data[0]);
   else if (!l->op->row) run_kernel(r, l, step, data, n);

@@ -184,6 +184,7 @@ static void every_function_keeps_its_bits(void **state) {
 /* Larger than a block, in several sizes: chains, broadcasts along either axis, sums, masks, scalars beside tensors. */
 static const char *const programs[] = {
   "a:() * sum(expand(a, [0])) + 1, expand(a, [0]), reshape(expand(a, [0]), [0, 3])",
+  "where(y:(700) > 0, x:(700,3)[:,1], y) * x[:,2] + 1",
   "sum(sigmoid(x:(5003) * a:() + b:()) * tanh(x) - log1p(exp(-x^2)))",
   "sum(relu(x:(61,47) @ w:(47,83) + b:(83)) * c:(61,1)) + mean(x^2)",
   "sum(where(x:(70,70) > y:(70), x * y, exp(x) - y)) / (1 + sum(x^2)) + a:() * sin(a)",
