@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "function.h"
+
 #if defined(__x86_64__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #define SIMD __attribute__((simd("notinbranch"), const))
 extern SIMD float expf(float);
@@ -32,6 +34,22 @@ static inline int by_value(const void *a, const void *b) {
 static inline double median(int n, double *x) {
   qsort(x, (size_t)n, sizeof *x, by_value);
   return x[n / 2];
+}
+
+/* Seconds that a run takes, or one of cr_fn_backward, as the median; 0 without memory. */
+static inline double run_for(int rounds, const cr_fn *f, const cr_array *from, const cr_array *to, double *gradient) {
+  cr_workspace *w = f ? cr_workspace_new(f) : NULL;
+  double time[64];
+  for (int r = -1; w && r < rounds; r++) {
+    double start = now();
+    for (int k = 0; k < 10; k++) {
+      if (gradient) cr_fn_backward(f, w, from, to, NULL, gradient);
+      else cr_fn_run(f, w, from, to);
+    }
+    if (r >= 0) time[r] = (now() - start) / 10;
+  }
+  cr_workspace_free(w);
+  return w ? median(rounds, time) : 0;
 }
 
 /* Exponentials of -|u| and -2|x|, so that nothing overflows. */

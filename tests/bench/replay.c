@@ -70,21 +70,6 @@ static void chain(int64_t n, int rounds) {
   free(x), free(dx);
 }
 
-static double run_for(int rounds, const cr_fn *f, const cr_array *from, const cr_array *to, double *gradient) {
-  cr_workspace *w = f ? cr_workspace_new(f) : NULL;
-  double time[64];
-  for (int r = -1; w && r < rounds; r++) {
-    double start = now();
-    for (int k = 0; k < 10; k++) {
-      if (gradient) cr_fn_backward(f, w, from, to, NULL, gradient);
-      else cr_fn_run(f, w, from, to);
-    }
-    if (r >= 0) time[r] = (now() - start) / 10;
-  }
-  cr_workspace_free(w);
-  return w ? median(rounds, time) : 0;
-}
-
 /* 10^5 scalar operations of many kinds, with the gradient by two inputs: as nodes of cr_grad, and by cr_fn_backward. */
 static void scalars(int rounds, const scalar_graph *g) {
   enum { NODES = 100000 };
