@@ -41,7 +41,7 @@ static bool write_body(cr_emit_context *c, const cr_body *b, int number) {
   cr_fn *f = b->f;
   uint32_t count = f->graph.tape->count;
   size_t bytes = ((size_t)f->graph.n_ends + count) * sizeof(uint32_t);
-  uint32_t *id = cr__resize_on(c->tape, NULL, 0, bytes), *order = id + f->graph.n_ends;
+  uint32_t *id = cr__resize_on(c->tape, NULL, 0, bytes), *order = id ? id + f->graph.n_ends : NULL;
   if (!id) return false;
   memcpy(id, f->graph.end, (size_t)f->graph.n_ends * sizeof *id);
   for (uint32_t k = 1; k < count; k++) order[k - 1] = k;

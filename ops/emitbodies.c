@@ -105,7 +105,7 @@ static void put_step(const loop *p) {
   const cr__scan *l = p->l;
   cr_emit_context *c = p->c;
   int n = cr_body_inputs(l->body), m = cr_body_outputs(l->body);
-  const char **in = cr_body_room(c->tape, (size_t)(n + m) * sizeof *in), **out = in + n;
+  const char **in = cr_body_room(c->tape, (size_t)(n + m) * sizeof *in), **out = in ? in + n : NULL;
   cr_emit_view first = p->terms;
   int64_t at = 0;
   if (!in) return;
