@@ -3,13 +3,13 @@
 
 Usage: training.py WORKLOAD OPTIMIZER THREADS SECONDS [compile]
 """
-import resource
 import sys
-import time
 
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from measure import report
 
 
 class LSTM(nn.Module):
@@ -108,15 +108,7 @@ def main():
     torch.manual_seed(1)
     torch.set_num_threads(int(threads))
     step = sgemm() if name == "sgemm" else training(name, optimizer, sys.argv[5:] == ["compile"])
-    for _ in range(3):
-        step()
-    clock = time.process_time if threads == "1" else time.perf_counter  # of the processor, as training.c
-    took, end = [], clock() + float(seconds)
-    while len(took) < 7 or (clock() < end and len(took) < 300):
-        start = clock()
-        step()
-        took.append(clock() - start)
-    print(f"{sorted(took)[len(took) // 2]:.9f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}")
+    report(step, int(threads), float(seconds))
 
 
 if __name__ == "__main__":

@@ -5,9 +5,7 @@ peak resident memory. The state is donated, so that XLA may update it in place.
 Usage: training_jax.py WORKLOAD OPTIMIZER THREADS SECONDS
 """
 import os
-import resource
 import sys
-import time
 
 THREADS = int(sys.argv[3])
 os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:THREADS])  # XLA takes a thread for each processor
@@ -18,6 +16,7 @@ if THREADS == 1:
 import jax  # noqa: E402
 import jax.numpy as jnp  # noqa: E402
 from jax import lax, nn, random  # noqa: E402
+from measure import report  # noqa: E402
 
 KEYS = iter(random.split(random.key(1), 1000))
 
@@ -176,17 +175,9 @@ def training(name, optimizer):
 
 
 def main():
-    name, optimizer, threads, seconds = sys.argv[1:5]
+    name, optimizer, _, seconds = sys.argv[1:5]
     step = sgemm() if name == "sgemm" else training(name, optimizer)
-    for _ in range(3):
-        step()
-    clock = time.process_time if threads == "1" else time.perf_counter  # of the processor, as training.c
-    took, end = [], clock() + float(seconds)
-    while len(took) < 7 or (clock() < end and len(took) < 300):
-        start = clock()
-        step()
-        took.append(clock() - start)
-    print(f"{sorted(took)[len(took) // 2]:.9f} {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024}")
+    report(step, THREADS, float(seconds))
 
 
 if __name__ == "__main__":
