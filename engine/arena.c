@@ -89,7 +89,8 @@ static int add_chunk(cr_arena *a, size_t bytes) {
     a->capacity = capacity;
   }
   size_t size = a->n_chunks ? 2 * a->chunk[a->n_chunks - 1].size : FIRST_CHUNK;
-  if (size > LARGEST_CHUNK) size = LARGEST_CHUNK;
+  size_t largest = a->largest && a->largest < LARGEST_CHUNK ? a->largest : LARGEST_CHUNK;
+  if (size > largest) size = largest;
   if (size < bytes) size = bytes;
   char *base = cr__resize(a->allocator, NULL, 0, size);
   if (!base) return 0;

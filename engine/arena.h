@@ -17,6 +17,7 @@ typedef struct cr_arena {
   char *base;                  /* that chunk; NULL before the first */
   size_t used, size;           /* bytes used of it, of all its bytes */
   size_t bytes;                /* held in all chunks */
+  size_t largest;              /* chunks grow up to this; 0: 64 MiB. Less for one in another, whose slack would multiply */
 } cr_arena;
 
 void cr__arena_init(cr_arena *a, const cr_allocator *allocator);

@@ -3,9 +3,7 @@
 #include "parallel.h"
 
 typedef struct blocks_run {
-  const cr_tape *t;
-  const cr__blocks *b;
-  const cr__cell *cells;
+  cr__lines lines;
   double *partials;          /* of fold f and block k: [f * n_blocks + k] */
 } blocks_run;
 
@@ -32,10 +30,6 @@ cr__cell *cr__make_cells(cr_tape *t, const cr__blocks *b) {
   return cells;
 }
 
-static void *place(const cr__cell *c, const char *space, int64_t at) {
-  return (void *)(c->at + (c->mask & (uintptr_t)space) + (uintptr_t)(at * c->bytes));
-}
-
 static void gather_run(size_t size, int64_t n, const char *from, int64_t step, char *to) {
   if (step == 1) memcpy(to, from, (size_t)n * size);
   else if (size == 4)
@@ -46,7 +40,7 @@ static void gather_run(size_t size, int64_t n, const char *from, int64_t step, c
     for (int64_t i = 0; i < n; i++) to[i] = from[i * step];
 }
 
-void cr__gather(const cr_array *a, int64_t at, int64_t n, char *to) {
+void cr__gather(const cr_array *a, const char *data, int64_t at, int64_t n, char *to) {
   const size_t size = cr_dtype_size((cr_dtype)a->dtype);
   const int last = a->rank - 1;
   int64_t index[CR_MAX_RANK], offset = 0;
@@ -56,7 +50,7 @@ void cr__gather(const cr_array *a, int64_t at, int64_t n, char *to) {
   }
   for (int64_t run; n > 0; n -= run, to += (size_t)run * size) {
     run = a->dim[last] - index[last] < n ? a->dim[last] - index[last] : n;
-    gather_run(size, run, (const char *)a->data + offset * (int64_t)size, a->stride[last], to);
+    gather_run(size, run, data + offset * (int64_t)size, a->stride[last], to);
     index[last] += run;
     offset += run * a->stride[last];
     for (int i = last; i > 0 && index[i] == a->dim[i]; i--) { /* on to the next row */
@@ -75,16 +69,24 @@ static cr_array run_of(cr_dtype dtype, void *data, int64_t step, int64_t n) {
 }
 
 /* Elements of one row of a strided array need no copy; kernels take them side by side, or one for all. */
-static bool within_row(const cr_array *a, int64_t at, int64_t n, bool by_kernel, void **data, int64_t *step) {
+static bool within_row(const cr_array *a, char *data, int64_t at, int64_t n, bool by_kernel, void **found, int64_t *step) {
   const int last = a->rank - 1;
   if (at % a->dim[last] + n > a->dim[last] || (by_kernel && a->stride[last] != 0 && a->stride[last] != 1)) return false;
-  *data = (char *)a->data + cr_array_offset(a, at) * (int64_t)cr_dtype_size((cr_dtype)a->dtype);
+  *found = data + cr_array_offset(a, at) * (int64_t)cr_dtype_size((cr_dtype)a->dtype);
   *step = a->stride[last];
   return true;
 }
 
+void *cr__side_by_side(const cr_array *like, char *data, int64_t at, int64_t n, char *to) {
+  void *found;
+  int64_t step;
+  if (within_row(like, data, at, n, true, &found, &step) && step == 1) return found;
+  cr__gather(like, data, at, n, to);
+  return to;
+}
+
 /* An op that is pointwise without being a row, by its kernel: its arrays are short enough that it stays on this thread. */
-static void run_kernel(const blocks_run *r, const cr__line *l, const int64_t *step, void *const *data, int64_t n) {
+static void run_kernel(const cr__lines *r, const cr__line *l, const int64_t *step, void *const *data, int64_t n) {
   cr_array arrays[3], result = run_of(l->out_dtype, data[CR__CELLS - 1], 1, n);
   for (int k = 0; k < l->n; k++)
     arrays[k] = run_of((cr_dtype)cr__array_of(r->t, l->in[k].id).dtype, data[k], step[k], n);
@@ -92,20 +94,20 @@ static void run_kernel(const blocks_run *r, const cr__line *l, const int64_t *st
   l->op->eval(&e);
 }
 
-/* Line i on n elements; part: of its fold. */
-static void run_line(const blocks_run *r, int i, char *space, int64_t at, int64_t n, double *part) {
+void cr__run_line(const cr__lines *r, int i, char *space, int64_t at, int64_t n, double *part) {
   const cr__blocks *b = r->b;
   const cr__line *l = &b->line[i];
   const cr__cell *c = r->cells + (ptrdiff_t)i * CR__CELLS;
   void *data[CR__CELLS];
   int64_t step[CR__CELLS];
-  data[CR__CELLS - 1] = place(&c[CR__CELLS - 1], space, at);
+  data[CR__CELLS - 1] = cr__cell_at(&c[CR__CELLS - 1], space, at);
   for (int k = 0; k < l->n; k++) {
-    data[k] = place(&c[k], space, at);
+    data[k] = cr__cell_at(&c[k], space, at);
     step[k] = c[k].step;
     if (l->in[k].step >= 0) continue;
-    const cr_array from = cr__array_of(r->t, l->in[k].id);
-    if (!within_row(&from, at, n, !l->op->row, &data[k], &step[k])) cr__gather(&from, at, n, data[k]);
+    const cr_tensor *from = r->t->slot[l->in[k].id].tensor;
+    if (!within_row(from->like, from->data, at, n, !l->op->row, &data[k], &step[k]))
+      cr__gather(from->like, from->data, at, n, data[k]);
   }
   if (l->fold >= 0) part[l->fold * b->n_blocks] = l->op->fold->part(l->dtype, n, data[0]);
   else if (!l->op->row) run_kernel(r, l, step, data, n);
@@ -115,25 +117,21 @@ static void run_line(const blocks_run *r, int i, char *space, int64_t at, int64_
 static void run_blocks(void *context, int64_t from, int64_t to) {
   const blocks_run *r = context;
   _Alignas(64) char space[CR__BLOCK_SPACE];
-  const cr__blocks *b = r->b;
+  const cr__blocks *b = r->lines.b;
   for (int64_t block = from; block < to; block++)
-    for (int i = 0; i < b->n_lines; i++) {
-      const cr__cell *c = r->cells + (ptrdiff_t)i * CR__CELLS;
-      const cr_few *few = b->line[i].few;
-      if (few) few->loop(b->count, place(&c[0], space, 0), place(&c[1], space, 0), place(&c[CR__CELLS - 1], space, 0));
-      else run_line(r, i, space, b->start[block], b->start[block + 1] - b->start[block], r->partials + block);
-    }
+    for (int i = 0; i < b->n_lines; i++)
+      cr__run_line(&r->lines, i, space, b->start[block], b->start[block + 1] - b->start[block], r->partials + block);
 }
 
 void cr__run_range(const struct cr_tail *tail, int64_t from, int64_t n) {
   const cr__blocks *b = tail->blocks;
-  blocks_run r = {tail->t, b, tail->cells, NULL};
+  const cr__lines lines = {tail->t, b, tail->cells};
   _Alignas(64) char space[CR__BLOCK_SPACE];
   for (int64_t some; n > 0; from += some, n -= some) {
     some = n < b->length ? n : b->length;
     if (b->code) cr__run_code_range(tail->t, b, space, from, some);
     else
-      for (int i = 0; i < b->n_lines; i++) run_line(&r, i, space, from, some, NULL);
+      for (int i = 0; i < b->n_lines; i++) cr__run_line(&lines, i, space, from, some, NULL);
   }
 }
 
@@ -148,8 +146,8 @@ static double join(const cr_fold *fold, int64_t n, int64_t most, const double **
   return fold->join(left, join(fold, n - n / 2, most, next));
 }
 
-cr_status cr__run_blocks(cr_tape *t, const cr__blocks *b, const cr__cell *cells, char *memory) {
-  blocks_run r = {t, b, cells, (double *)(void *)(memory + b->partials)};
+cr_status cr__run_blocks(cr_tape *t, const cr__blocks *b, cr__cell *cells, char *memory) {
+  blocks_run r = {{t, b, cells}, (double *)(void *)(memory + b->partials)};
   if (b->code) cr__run_code(t, b, r.partials);
   else cr__parallel(t, b->n_blocks, 1 + CR__BLOCK / b->length, run_blocks, &r);
   for (int i = 0; i < b->n_lines; i++) {

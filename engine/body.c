@@ -96,7 +96,7 @@ static uint32_t copy_leaf(const cr_tape *from, uint32_t id, cr_tape *to) {
   return v.id;
 }
 
-static bool copy_graph(const cr_tape *from, int n, int m, const uint32_t *end, cr_tape *to, const cr_var *in, cr_var *out) {
+bool cr__copy_graph(const cr_tape *from, int n, int m, const uint32_t *end, cr_tape *to, const cr_var *in, cr_var *out) {
   size_t bytes = from->count * (sizeof(uint32_t) + 1);
   uint32_t *map = cr__resize_on(to, NULL, 0, bytes);
   if (!map) return false;
@@ -116,7 +116,7 @@ static bool copy_graph(const cr_tape *from, int n, int m, const uint32_t *end, c
 }
 
 int cr_body_inline(const cr_body *b, cr_tape *t, const cr_var *in, cr_var *out) {
-  return copy_graph(b->source, b->n, b->m, b->end, t, in, out);
+  return cr__copy_graph(b->source, b->n, b->m, b->end, t, in, out);
 }
 
 /* Recording */
@@ -180,7 +180,7 @@ static bool record_eagerly(recording *r, cr_body *b, bool *filled) {
   if (*filled) ok = (b->f = cr_capture(e, b->n, r->in, b->m, r->out, 0, NULL, CR_FN_EXACT)) != NULL;
   for (int k = 0; k < b->n + b->m; k++) b->end[k] = k < b->n ? r->in[k].id : r->out[k - b->n].id;
   for (int k = 0; ok && k < b->n; k++) ok = (r->in[k] = leaf_like(s, &r->like[k])).id != 0;
-  ok = ok && copy_graph(e, b->n, b->m, b->end, s, r->in, r->out);
+  ok = ok && cr__copy_graph(e, b->n, b->m, b->end, s, r->in, r->out);
   if (e->error && !s->error) cr_fail(s, e->error, "%s", e->error_text);
   if (e->shelf == r->t->shelf) e->shelf = NULL; /* else it made its own */
   cr_free(e);
@@ -210,6 +210,7 @@ static cr_body *make(recording *r, int n, int m, bool eager) {
   const cr_tape *s = b ? b->source : NULL;
   if (made == b && b) return b;
   if (made) cr_body_hold(made);
+  else if (s && s->error && !strncmp(s->error_text, r->what, strlen(r->what))) cr_fail(r->t, s->error, "%s", s->error_text);
   else if (s && s->error) cr_fail(r->t, s->error, "%s: %s", r->what, s->error_text);
   else cr_fail(r->t, CR_NO_MEMORY, "out of memory");
   cr_body_release(b);
@@ -239,7 +240,7 @@ cr_body *cr__body_copy(const cr_body *b) {
     cr_array like = end_shape(b, k);
     ok = (end[k] = leaf_like(c->source, &like)).id != 0;
   }
-  ok = ok && copy_graph(from, b->n, b->m, b->end, c->source, end, end + b->n);
+  ok = ok && cr__copy_graph(from, b->n, b->m, b->end, c->source, end, end + b->n);
   for (int k = 0; ok && k < b->n + b->m; k++) c->end[k] = end[k].id;
   ok = ok && (c->f = cr_capture(c->source, b->n, end, b->m, end + b->n, 0, NULL, CR_FN_EXACT)) != NULL;
   c->hash = b->hash;
@@ -379,6 +380,8 @@ void *cr_body_room(cr_tape *t, size_t bytes) { return cr__alloc(t, bytes); }
 
 /* Running in a kernel: what the workspaces take is scratch memory, and goes back with it. */
 
+enum { SCRATCH_CHUNK = 1 << 16 };
+
 struct cr_body_runs {
   cr_tape *t;
   const cr_body *body;
@@ -415,6 +418,7 @@ cr_body_runs *cr_body_start(cr_eval *c, const cr_body *b, int workers) {
       return NULL;
     }
     cr_tape *inner = cr__workspace_tape(w);
+    inner->arena.largest = SCRATCH_CHUNK;
     inner->crew = workers == 1 ? t->crew : NULL; /* lent */
     inner->option[CR_THREADS] = inner->crew ? t->option[CR_THREADS] : 1;
   }

@@ -57,10 +57,13 @@ CR_API cr_body *cr_body_wide(cr_tape *t, cr_body *b);
 typedef struct cr_function_argument {
   cr_call *call;
   int k;
+  struct cr_argument_graph *graph; /* NULL at first */
 } cr_function_argument;
 CR_API void cr_record_argument(cr_tape *t, void *user, int n, const cr_var *in, int m, cr_var *out);
-/* How many results it has for inputs like these; 0 after a failure, as where the argument is no function. */
-CR_API int cr_argument_results(const cr_function_argument *f, int n, const cr_array *like);
+/* How many results it has for inputs like these; 0 after a failure, as where the argument is no function. It is called once:
+ * records over inputs like these are then copies of what that gave, until cr_argument_done. */
+CR_API int cr_argument_results(cr_function_argument *f, int n, const cr_array *like);
+CR_API void cr_argument_done(cr_function_argument *f);
 
 /* Memory for rules and constructors, until a reset takes back what is recorded now. NULL when memory runs out: t has the
  * error. */

@@ -22,8 +22,8 @@ static bool fill_context(cr_emitter *e, uint32_t id, cr_emit_context *c) {
   if (!views) return false;
   for (int k = 0; k < n; k++) views[k] = cr__view_of(e, in[k]);
   e->item[id].part = e->part;
-  *c = (cr_emit_context){.tape = e->t, .op = e->t->op[cr__op_number(e->t, id)], .n = n, .in = views, .out = cr__view_of(e, id),
-                         .attr = cr__attr_of(e->t, id), .emitter = e};
+  *c = (cr_emit_context){.tape = e->t, .op = e->t->op[cr__op_number(e->t, id)], .n = n, .in = views,
+                         .out = cr__view_of(e, id), .attr = cr__attr_of(e->t, id), .emitter = e};
   return true;
 }
 
@@ -44,7 +44,8 @@ static void put_comment(cr_emitter *e, uint32_t id) {
   const char *list = "";
   int n;
   const uint32_t *in = cr__operands(e->t, id, &n);
-  for (int k = 0; k < n && k <= MOST; k++) list = cr__format(e, "%s%s%s", list, k ? ", " : "", k < MOST ? called(e, in[k]) : "...");
+  for (int k = 0; k < n && k <= MOST; k++)
+    list = cr__format(e, "%s%s%s", list, k ? ", " : "", k < MOST ? called(e, in[k]) : "...");
   if (op->show && cr__attr_of(e->t, id)) op->show(shown, sizeof shown, cr__attr_of(e->t, id));
   cr__statement(e, "/* %s = %s(%s%s%s): %s */", e->item[id].name, op->name, list, *shown ? ", " : "", shown,
            cr_shape_text(&a, shape, sizeof shape));
@@ -126,7 +127,8 @@ static bool put_block_line(block *b, uint32_t id, int *at, int level) {
   cr_array a = cr__array_of(e->t, id);
   int n;
   const uint32_t *in = cr__operands(e->t, id, &n);
-  cr_emit_context c = {.tape = e->t, .op = e->t->op[cr__op_number(e->t, id)], .n = n, .attr = cr__attr_of(e->t, id), .emitter = e};
+  cr_emit_context c = {.tape = e->t, .op = e->t->op[cr__op_number(e->t, id)], .n = n, .attr = cr__attr_of(e->t, id),
+                       .emitter = e};
   cr_emit_view *views = cr__alloc(e->t, (size_t)n * sizeof *views);
   if (!views) return false;
   for (int k = 0; k < n; k++) {
@@ -282,7 +284,8 @@ static void start_over(cr_emitter *e) {
     all[k]->length = 0;
     if (all[k]->text) all[k]->text[0] = 0;
   }
-  for (uint32_t id = 0; id < e->n_items; id++) e->item[id].member = false, e->item[id].block_uses = 0, e->item[id].used_in = -1;
+  for (uint32_t id = 0; id < e->n_items; id++)
+    e->item[id].member = false, e->item[id].block_uses = 0, e->item[id].used_in = -1;
   for (int k = 0; k < e->n_out; k++) e->out[k].used_in = -1;
   e->part = e->lines = e->n_members = e->n_pairs = 0;
   e->indent = 1;
@@ -292,7 +295,8 @@ static void start_over(cr_emitter *e) {
 void cr__add_member(cr_emitter *e, const char *name, cr_dtype dtype, int64_t count) {
   if (e->n_members == e->members_capacity) {
     int more = e->members_capacity ? 2 * e->members_capacity : 64;
-    cr__member *member = cr__resize_on(e->t, e->member, (size_t)e->members_capacity * sizeof *member, (size_t)more * sizeof *member);
+    cr__member *member =
+        cr__resize_on(e->t, e->member, (size_t)e->members_capacity * sizeof *member, (size_t)more * sizeof *member);
     if (!member) return;
     e->member = member;
     e->members_capacity = more;

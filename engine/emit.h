@@ -31,25 +31,25 @@ typedef struct cr_emit_options {
   const char *const *out_name;   /* of the outputs; NULL: their names on the tape, else "value" */
   const char *about;             /* the first line of the comment; NULL: none */
   cr_emit_what what;
-  int sparse;                    /* of the Jacobian or Hessian only what can be nonzero, row by row, and the pattern as tables */
+  int sparse;                    /* of the Jacobian or Hessian only what can be nonzero, row by row; the pattern as tables */
   int main;                      /* adds a program that prints the results at the inputs' values */
   int lines;                     /* a C function holds no more; what is longer is split. 0: 400 */
-  int file_lines;                /* a file holds no more, unless one function does: a header NAME.h of what the files share, NAME.c
-                                    with the function itself, NAME_1.c, ... with its parts. 0: one file */
+  int file_lines;                /* a file holds no more, unless one function does: a header NAME.h of what the files share,
+                                    NAME.c with the function itself, NAME_1.c, ... with its parts. 0: one file */
   void (*file)(void *user, const char *name, size_t at); /* before each file: its name, and where in the buffer it begins */
   void *user;
 } cr_emit_options;
 
-/* Writes a C source that computes out from the leaves in; all other leaves are constants. Inputs and outputs become parameters:
- * an input of one number by value, the rest as arrays; a first output of one number is returned. Derivatives are recorded on the
- * tape and taken back again. An op that cannot be emitted is an error that names it. */
+/* Writes a C source that computes out from the leaves in; all other leaves are constants. Inputs and outputs become
+ * parameters: an input of one number by value, the rest as arrays; a first output of one number is returned. Derivatives are
+ * recorded on the tape and taken back again. An op that cannot be emitted is an error that names it. */
 CR_API cr_status cr_emit_c(cr_buffer *b, cr_tape *t, int n_in, const cr_var *in, int n_out, const cr_var *out,
                            const cr_emit_options *options);
 
-/* The same of a captured function, as its passes left it. Inputs that it assigns to are pointers that are read and written; results
- * are named y1, y2, ... unless the options say otherwise. With assignments the function takes a space, NAME_space, for what it assigns
- * and its workspace. Options for derivatives and a program are CR_BAD_ARGUMENT; errors are those of b->tape. Not while another thread
- * writes the same function. */
+/* The same of a captured function, as its passes left it. Inputs that it assigns to are pointers that are read and written;
+ * results are named y1, y2, ... unless the options say otherwise. With assignments the function takes a space, NAME_space,
+ * for what it assigns and its workspace. Options for derivatives and a program are CR_BAD_ARGUMENT; errors are those of
+ * b->tape. Not while another thread writes the same function. */
 CR_API cr_status cr_fn_write_c(cr_buffer *b, cr_fn *f, const cr_emit_options *options);
 
 /* For ops: how to write one */
@@ -78,12 +78,18 @@ CR_API void cr_emit_line(cr_emit_context *c, const char *format, ...)
   __attribute__((format(printf, 2, 3)))
 #endif
   ;
+/* Sums of what is written are rounded otherwise than the kernel's: the source says so. */
+CR_API void cr_emit_near(cr_emit_context *c);
+/* For cr_op.small: whether even float32 has to have the bits of the kernel; else a few ulp are as good. */
+CR_API int cr_emit_exact(const cr_emit_context *c);
+/* Also for cr_op.small: its statements become a function in which a product and a sum are fused. */
+CR_API void cr_emit_fused(cr_emit_context *c);
 /* Opens a loop over each of the axes, outermost first; each axis, also one of size 1, has a level, counted from 0. */
 CR_API void cr_emit_loops(cr_emit_context *c, int rank, const int64_t *dim);
 CR_API void cr_emit_close(cr_emit_context *c, int rank);
 CR_API int cr_emit_level(const cr_emit_context *c); /* of the next loop to be opened */
-/* "6 * i + j": the loops' variables from level on, times the strides, plus the offset; and the same as an element or a pointer to
- * it. These texts live until the source is done. */
+/* "6 * i + j": the loops' variables from level on, times the strides, plus the offset; and the same as an element or a
+ * pointer to it. These texts live until the source is done. */
 CR_API const char *cr_emit_index(cr_emit_context *c, int rank, const int64_t *stride, int64_t offset, int level);
 CR_API const char *cr_emit_at(cr_emit_context *c, const cr_emit_view *v, int level);
 CR_API const char *cr_emit_pointer(cr_emit_context *c, const cr_emit_view *v, int level);
@@ -107,9 +113,9 @@ CR_API void cr_emit_count(cr_emit_context *c, const char *from, const char *to, 
 /* Opens a level of its own for other statements: "if (x > 0) {". */
 CR_API void cr_emit_block(cr_emit_context *c, const char *header);
 CR_API const char *cr_emit_variable(const cr_emit_context *c, int level);
-/* The call of a body (body.h), which becomes a function of the source. in: of each input its value if it is one number, else
- * a pointer. out: of each result a pointer; but a first result of one number is what the call gives, and out[0] is not looked
- * at. */
+/* The call of a body (body.h), which becomes a function of the source. in: of each input its value if it is one number,
+ * else a pointer. out: of each result a pointer; but a first result of one number is what the call gives, and out[0] is not
+ * looked at. */
 struct cr_body;
 CR_API const char *cr_emit_call(cr_emit_context *c, const struct cr_body *b, const char *const *in, const char *const *out);
 /* An array of the workspace, for this node alone. */

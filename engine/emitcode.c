@@ -197,6 +197,9 @@ const char *cr_emit_space(cr_emit_context *c, cr_dtype dtype, int64_t count) {
 
 /* Loops */
 
+void cr_emit_near(cr_emit_context *c) { c->emitter->near = true; }
+int cr_emit_exact(const cr_emit_context *c) { return c->emitter->exact; }
+void cr_emit_fused(cr_emit_context *c) { c->emitter->fused = true; }
 int cr_emit_level(const cr_emit_context *c) { return c->emitter->level; }
 
 static void open_level(cr_emitter *e, const char *variable, const char *header) {

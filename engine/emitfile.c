@@ -16,11 +16,13 @@ static bool has_digits_after(const char *name, const char *word) {
 /* Keywords, names of the C library, and those that emitted code uses itself. */
 static bool is_reserved(const cr_emitter *e, const char *name) {
   static const char words[] =
-    " auto break case char const continue default do double else enum extern float for goto if inline int long register restrict"
-    " return short signed sizeof static struct switch typedef union unsigned void volatile while bool true false main at i j k l m n o p ws"
-    " acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs fdim floor fma fmax fmin fmod frexp"
-    " hypot ilogb isfinite isinf isnan j0 j1 jn y0 y1 yn gamma lgamma log log10 log1p log2 logb lrint lround modf nan nearbyint"
-    " nextafter pow printf remainder rint round scalbn signbit signgam sin sinh sqrt tan tanh tgamma trunc INFINITY NAN residual next factor near settled iteration halving length size ";
+    " auto break case char const continue default do double else enum extern float for goto if inline int long register"
+    " restrict return short signed sizeof static struct switch typedef union unsigned void volatile while bool true"
+    " false main at i j k l m n o p ws acos acosh asin asinh atan atan2 atanh cbrt ceil copysign cos cosh erf erfc exp"
+    " exp2 expm1 fabs fdim floor fma fmax fmin fmod frexp hypot ilogb isfinite isinf isnan j0 j1 jn y0 y1 yn gamma"
+    " lgamma log log10 log1p log2 logb lrint lround modf nan nearbyint nextafter pow printf remainder rint round scalbn"
+    " signbit signgam sin sinh sqrt tan tanh tgamma trunc INFINITY NAN residual next factor near settled iteration"
+    " halving length size ";
   const char *found = words;
   size_t n = strlen(name);
   while ((found = strstr(found, name)))
@@ -40,7 +42,8 @@ static bool is_taken(const cr_emitter *e, const char *name) {
 }
 
 const char *cr__identifier(cr_emitter *e, const char *name) {
-  char *text = (char *)(uintptr_t)cr__format(e, "%s%s____________", isdigit((unsigned char)name[0]) || !name[0] ? "x" : "", name);
+  bool bare = isdigit((unsigned char)name[0]) || !name[0];
+  char *text = (char *)(uintptr_t)cr__format(e, "%s%s____________", bare ? "x" : "", name);
   size_t n = strlen(text);
   if (n < 12) return "x";
   for (size_t k = 0; k < n; k++)
@@ -138,7 +141,8 @@ static bool mentions(const cr_emitter *e, const helpers *h, const char *body, co
 
 /* Parameters */
 
-static void put_parameter(cr_buffer *b, bool *any, bool types, const char *constant, const cr_array *a, bool number, const char *name) {
+static void put_parameter(cr_buffer *b, bool *any, bool types, const char *constant, const cr_array *a, bool number,
+                          const char *name) {
   if (*any) cr_put(b, ", ");
   *any = true;
   if (types && number) cr_put(b, "%s ", cr_emit_type((cr_dtype)a->dtype));
@@ -234,9 +238,11 @@ static void put_comment(cr_emitter *e, cr_buffer *b, bool uses_pow) {
   if (e->n_members)
     cr_put(b, " *   %-10s %s_workspace, %llu bytes: whatever it holds; one for each thread\n", "ws", e->name,
            (unsigned long long)workspace_bytes(e));
-  cr_put(b, " *\n * Arrays are row-major and do not overlap. Compile with\n *   cc -std=c11 -O2 -ffp-contract=off%s -c %s.c%s%s%s\n"
-         " * for the bits that chainrule " CR_VERSION ", which wrote this, computes itself; link with -lm. */\n",
-         uses_pow ? " -fno-builtin-pow" : "", e->name, split ? " " : "", split ? e->name : "", split ? "_*.c" : "");
+  cr_put(b, " *\n * Arrays are row-major and do not overlap. Compile with\n"
+         " *   cc -std=c11 -O2 -ffp-contract=off%s -c %s.c%s%s%s\n"
+         " * for the bits that chainrule " CR_VERSION ", which wrote this, computes itself%s; link with -lm. */\n",
+         uses_pow ? " -fno-builtin-pow" : "", e->name, split ? " " : "", split ? e->name : "", split ? "_*.c" : "",
+         e->near ? ",\n * but for products of matrices, where it rounds a product and its sum once" : "");
 }
 
 /* The program */
@@ -277,7 +283,9 @@ static void put_main(cr_emitter *e, cr_buffer *b) {
   for (int k = e->returns; k < e->n_out; k++) {
     const cr_array *a = &e->out[k].shape;
     if (a->count == 1) cr_put(b, "  %s %s;\n", cr_emit_type((cr_dtype)a->dtype), e->out[k].name);
-    else cr_put(b, "  static %s %s[%lld];\n", cr_emit_type((cr_dtype)a->dtype), e->out[k].name, (long long)(a->count ? a->count : 1));
+    else
+      cr_put(b, "  static %s %s[%lld];\n", cr_emit_type((cr_dtype)a->dtype), e->out[k].name,
+             (long long)(a->count ? a->count : 1));
   }
   if (e->n_members) cr_put(b, "  static %s_workspace ws;\n", e->name);
   if (e->returns) cr_put(b, "  %s %s = ", cr_emit_type((cr_dtype)e->out[0].shape.dtype), e->out[0].name);
@@ -337,7 +345,8 @@ static void put_head(cr_emitter *e, cr_buffer *b, const char *body) {
 
 static void put_function(cr_emitter *e, cr_buffer *b, const char *body) {
   cr_put(b, "\n");
-  if (e->number) cr_put(b, "/* The body of %s */\n%s", e->bodies->of[e->number - 1].op->name, e->options->file_lines ? "" : "static ");
+  if (e->number)
+    cr_put(b, "/* The body of %s */\n%s", e->bodies->of[e->number - 1].op->name, e->options->file_lines ? "" : "static ");
   put_signature(e, b);
   cr_put(b, " {\n");
   for (int k = 0; k < e->n_in; k++)
@@ -348,8 +357,8 @@ static void put_function(cr_emitter *e, cr_buffer *b, const char *body) {
   if (e->options->main) put_main(e, b);
 }
 
-/* Its parts come with it; tables and the type of its workspace go before all functions, of which the header tells where there is
- * one. */
+/* Its parts come with it; tables and the type of its workspace go before all functions, of which the header tells where
+ * there is one. */
 void cr__put_body(cr_emitter *e, cr_buffer *b, const char *body) {
   cr__bodies *all = e->bodies;
   put_workspace(e, &all->types);

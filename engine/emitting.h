@@ -1,5 +1,5 @@
-/* The inside of the emitter. emit.c decides what is written in what order, emitcode.c writes statements, emitfile.c what is around
- * them. */
+/* The inside of the emitter. emit.c decides what is written in what order, emitcode.c writes statements, emitfile.c what is
+ * around them. */
 #ifndef CR_EMITTING_H
 #define CR_EMITTING_H
 
@@ -105,6 +105,7 @@ struct cr_emitter {
   int n_open, statements;
   const char *undeclared; /* the result being written, of one number and not declared yet */
   cr_dtype undeclared_dtype;
+  bool near, exact, fused; /* cr_emit_near, cr_emit_exact, cr_emit_fused */
   bool in_block;          /* cr_emit_value gives an expression, */
   const char *expression; /* here */
   uint32_t *pending, n_pending;
@@ -125,7 +126,7 @@ void cr__put_element(cr_emitter *e, cr_buffer *b, const cr_array *a, int64_t k);
 cr_emit_view cr__view_of(cr_emitter *e, uint32_t id);
 /* A row's value over operands, as an expression of its result's dtype. */
 const char *cr__row_expression(cr_emit_context *c, const char *a, const char *b);
-/* Merges axes that all views walk through evenly; returns the rank left, its sizes in dim, and gives the views these axes. */
+/* Merges axes that all views walk through evenly; returns the rank left, its sizes in dim; gives the views these axes. */
 int cr__merge_axes(int rank, int64_t *dim, int n, cr_emit_view *const *v);
 const char *cr__format(cr_emitter *e, const char *format, ...)
 #ifdef __GNUC__
@@ -176,7 +177,8 @@ int cr__add_out(cr_emitter *e, const char *name, const char *meaning, cr_dtype d
 bool cr__add_piece(cr_emitter *e, cr__piece piece);
 
 /* emitsparse.c: the nonzeros of the derivatives of y by x, as an output; and what is picked of a piece */
-bool cr__add_sparse(cr_emitter *e, const char *name, cr_dtype dtype, int m, const cr_var *y, int n, const cr_var *x, bool symmetric);
+bool cr__add_sparse(cr_emitter *e, const char *name, cr_dtype dtype, int m, const cr_var *y, int n, const cr_var *x,
+                    bool symmetric);
 void cr__put_picked(cr_emitter *e, const cr__piece *p);
 bool cr__make_seeds(cr_emitter *e); /* as items; true without sweeps */
 void cr__open_sweeps(cr_emitter *e);

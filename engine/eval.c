@@ -7,7 +7,7 @@ cr_status cr__run_kernel(cr_tape *t, const cr_op *op, int n, const cr_array *in,
   cr_array out = cr__lying(r->like, r->data);
   uint32_t chunk = t->arena.current;
   size_t used = t->arena.used; /* scratch that the kernel takes goes back when it returns */
-  cr_eval c = {t, op, n, in, r->attr, &out, t->tail};
+  cr_eval c = {t, op, n, in, op->attr_size ? r->attr : NULL, &out, NULL};
   cr_status status = op->eval(&c);
   cr__arena_reset(&t->arena, chunk, used);
   return status != CR_OK ? status : t->error;

@@ -41,11 +41,23 @@ static uint32_t copy_input(const cr_tape *from, uint32_t id, cr_tape *to) {
   return cr__view_leaf(to, &a, false).id;
 }
 
+/* A scalar on a graph, where nobody reads its number; 0: it is none, or there is no room. Rows have the same number on all
+ * tapes of a table. */
+static uint32_t copy_scalar(const cr_tape *from, uint32_t id, const uint32_t *map, cr_tape *to) {
+  const cr_node *node = &from->node[id];
+  if (node->head & CR__RECORD || !to->lazy || to->count >= to->fast_limit || from->table != to->table) return 0;
+  const bool two = from->op[cr__op_number(from, id)]->arity > 1;
+  const uint32_t a = map[node->in[0]], b = two ? map[node->in[1]] : 0;
+  if (cr__is_record(to, a) || (two && cr__is_record(to, b))) return 0;
+  return cr__push_inline(to, cr__op_number(from, id), a, b, (double)NAN).id;
+}
+
 enum { FEW = 16 };
 
 uint32_t cr__copy_node(const cr_tape *from, uint32_t id, const uint32_t *map, cr_tape *to) {
   int n;
-  const uint32_t *in = cr__operands(from, id, &n);
+  const uint32_t *in = cr__operands(from, id, &n), scalar = copy_scalar(from, id, map, to);
+  if (scalar) return scalar;
   const cr_op *op = from->op[cr__op_number(from, id)];
   cr_var few[FEW], *operand = n > FEW ? cr__alloc(to, (size_t)n * sizeof *operand) : few;
   if (!operand) return 0;
@@ -123,6 +135,10 @@ static bool check_nodes(const capture *c, const char *what, int n, const cr_var 
 }
 
 static bool check_inputs(const capture *c) {
+  if (c->n_in < 0 || c->n_out < 0 || c->n_assign < 0) {
+    cr_fail(c->t, CR_BAD_ARGUMENT, "cr_capture: %d inputs, %d results, %d assignments", c->n_in, c->n_out, c->n_assign);
+    return false;
+  }
   if (!check_nodes(c, "input", c->n_in, c->in) || !check_nodes(c, "result", c->n_out, c->out)) return false;
   for (int k = 0; k < c->n_in; k++) {
     uint32_t id = c->in[k].id;
@@ -257,6 +273,7 @@ cr_fn *cr_capture_within(cr_tape *t, int n_in, const cr_var *in, int n_out, cons
   cr__arena_init(&f->memory, &f->allocator);
   f->threads = t->option[CR_THREADS];
   f->passes = passes;
+  pthread_mutex_init(&f->lock, NULL);
   if (fill(&c, f)) return f;
   const cr_tape *g = f->graph.tape;
   if (g && g->error) cr_fail(t, g->error, "cr_capture: %s", g->error_text);
@@ -269,6 +286,7 @@ void cr_fn_free(cr_fn *f) {
   if (!f) return;
   cr__unload(f->unit);
   cr__drop_codes(f);
+  pthread_mutex_destroy(&f->lock);
   cr_free(f->graph.tape);
   cr__arena_free(&f->memory);
   cr_allocator allocator = f->allocator;

@@ -38,7 +38,9 @@ typedef enum cr_fn_pass {
   CR_FN_STABLE = 32,  /* log of softmax(x), sum(exp(x)), sigmoid(x), 1 + exp(x), named or written out: without overflow */
   CR_FN_TAIL = 64,    /* such a chain that starts from a matrix product, as its bias and activation, runs on each part of it
                        * when that is done, without another pass over memory; with CR_FN_BLOCK */
-  CR_FN_EXACT = 95    /* all but CR_FN_STABLE */
+  CR_FN_CODE = 128,   /* float64 scalars, from 64 up to a million, become instructions of the processor when they are first
+                       * run (and when first swept back), where that is an x86-64; else they are interpreted */
+  CR_FN_EXACT = 223   /* all but CR_FN_STABLE */
 } cr_fn_pass;
 
 /* At the end of a run, when all else is done, the input to takes the value of the node from; all pairs together. */
@@ -78,8 +80,8 @@ CR_API cr_status cr_fn_run(const cr_fn *f, cr_workspace *w, const cr_array *in, 
 /* A run of a function of float64 scalars alone, and the reverse sweep over its nodes as numbers: gradient[k] becomes the
  * derivative of the sum of cotangent[j] * result j by input k; cotangent NULL: of the sum of the results. Other functions
  * are CR_BAD_ARGUMENT: what cr_grad records can be captured with them. Sums of adjoints are taken in the order of the plan,
- * so their last bits may differ from cr_backward's. A compiled function (jit.h) that holds no derivatives itself has the sweep
- * compiled, too, with the same bits. */
+ * so their last bits may differ from cr_backward's. A compiled function (jit.h) that holds no derivatives itself has the
+ * sweep compiled, too, with the same bits. */
 CR_API cr_status cr_fn_backward(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out,
                                 const double *cotangent, double *gradient);
 /* The failure of the latest run, "" if none. */

@@ -3,6 +3,8 @@
 #ifndef CR_GRAPH_H
 #define CR_GRAPH_H
 
+#include <pthread.h>
+
 #include "function.h"
 #include "internal.h"
 
@@ -51,7 +53,6 @@ typedef struct cr__line {
   uint32_t id;
   int32_t slot;              /* of the result; -1: its array */
   const cr_op *op;
-  const cr_few *few;         /* of a row over few dense numbers; NULL: it is none */
   cr_dtype dtype, out_dtype; /* of operand 0, of the result */
   int n, fold;               /* number of the fold among the block's, -1: none */
   cr__feed in[3];
@@ -64,6 +65,9 @@ typedef struct cr__cell {
   int64_t bytes, step;
 } cr__cell;
 enum { CR__CELLS = 4 };      /* of a line: three operands, the result */
+static inline void *cr__cell_at(const cr__cell *c, const char *space, int64_t at) {
+  return (void *)(c->at + (c->mask & (uintptr_t)space) + (uintptr_t)(at * c->bytes));
+}
 
 /* A block's lines compiled (jit.h): run computes n elements from the arrays, and the folds into part. */
 enum { CR__MOST_ARRAYS = 128, CR__MOST_FOLDS = 32 };
@@ -99,8 +103,57 @@ typedef struct cr__step {
 struct cr_tail {
   cr_tape *t;
   const cr__blocks *blocks;
-  const cr__cell *cells;
+  cr__cell *cells;
 };
+
+/* Lines of a block, and where a workspace has their numbers. */
+typedef struct cr__lines {
+  const cr_tape *t;
+  const cr__blocks *b;
+  cr__cell *cells;
+} cr__lines;
+
+/* A line on all numbers of its block, or a copy for one, with all that it takes. */
+typedef struct cr__call cr__call;
+struct cr__call {
+  void (*run)(const cr__call *c);
+  void *in[4], *out;
+  int64_t n, step[4];
+  cr_dtype dtype;
+  int number;                /* of a pull's partial, of the line */
+  union {
+    cr_row_loop *loop;
+    cr_row_pull *pull;
+    const cr_row *row;
+    const cr_fold *fold;
+    const cr__lines *lines;
+    const cr_array *like;    /* that of the operand */
+  } by;
+};
+
+/* A kernel with its arrays. */
+typedef struct cr__kernel {
+  cr_eval eval;
+  struct cr_tail tail;
+  cr_array out, in[];
+} cr__kernel;
+
+/* The steps of a plan as one workspace runs them; pointers that move with the caller's memory to the numbers of node id. */
+typedef struct cr__ready_step {
+  cr__kernel *kernel;        /* NULL: it is none, or has but to be looked at (cr__eval_node) */
+  cr__cell *cells;           /* of a block */
+  cr__call *call, *end;         /* up to this: of a block that is run in one go, where it is not compiled; NULL: it is not */
+} cr__ready_step;
+typedef struct cr__moving {
+  void *at;
+  uint32_t id;
+} cr__moving;
+typedef struct cr__ready {
+  cr__ready_step *step;
+  cr__moving *moving;
+  uint32_t n_moving;
+  char *space;               /* of the slots of blocks that are run in one go */
+} cr__ready;
 
 typedef struct cr__plan {
   cr__step *step;
@@ -109,6 +162,15 @@ typedef struct cr__plan {
   uint32_t *moving, n_moving;/* records whose memory the caller gives */
   size_t bytes;
 } cr__plan;
+
+/* All steps as one function, compiled (jit.h). at: the workspace's memory, inputs, results, numbers of inline nodes,
+ * constants; call runs a step by its kernel. Anything out of the ordinary is 1: then all steps are to run by kernels, which
+ * know what to say. */
+typedef struct cr__whole {
+  int (*run)(char *const *at, int (*call)(void *run, unsigned step), void *workspace); /* NULL: not compiled */
+  void **given;
+  uint32_t n_given;
+} cr__whole;
 
 struct cr_fn {
   cr_allocator allocator;
@@ -122,11 +184,14 @@ struct cr_fn {
   cr__plan plan;
   cr_fn_stats stats;
   void *unit;                /* the shared object of compiled steps */
+  cr__whole whole;
+  pthread_mutex_t lock;      /* of what follows, which the first run makes */
+  unsigned made;             /* bits of cr__part: these were made, or could not be */
   void *codes;               /* scalars as instructions (machine.h); NULL: none */
   /* The values and the reverse sweep of a function of scalars: ends has the cotangents of the results, then room for the
    * gradient. NULL: not compiled. */
   void (*back)(double *slot, double *space, double *ends);
-  uint32_t space;            /* numbers that these need space for */
+  uint32_t space, back_space;/* numbers that the steps' code and this need space for */
 };
 
 /* function.c */
@@ -154,15 +219,26 @@ bool cr__make_plan(cr_fn *f);
 bool cr__plan_within(cr_fn *f, size_t bound); /* recompute.c */
 /* Cells of all lines, in the memory of the workspace's tape, with the addresses that its nodes have now. */
 cr__cell *cr__make_cells(cr_tape *t, const cr__blocks *b);
-cr_status cr__run_blocks(cr_tape *t, const cr__blocks *b, const cr__cell *cells, char *memory);
+cr_status cr__run_blocks(cr_tape *t, const cr__blocks *b, cr__cell *cells, char *memory);
+/* Line i on n elements, with that space for the slots; part: of its fold. */
+void cr__run_line(const cr__lines *lines, int i, char *space, int64_t at, int64_t n, double *part);
+/* calls.c: in the memory of a workspace's tape; false when that runs out */
+bool cr__make_ready(const cr_fn *f, cr_tape *t, cr__ready *r);
+cr_status cr__run_ready(cr_tape *t, cr__kernel *k);
 /* Those n elements alone; of blocks without folds. */
 void cr__run_range(const struct cr_tail *tail, int64_t from, int64_t n);
-/* n elements of a strided array from row-major position at, densely. */
-void cr__gather(const cr_array *a, int64_t at, int64_t n, char *to);
+/* n elements of a strided array at data, from row-major position at. */
+void cr__gather(const cr_array *a, const char *data, int64_t at, int64_t n, char *to);
+/* The same, side by side: where they lie, or gathered in to. */
+void *cr__side_by_side(const cr_array *like, char *data, int64_t at, int64_t n, char *to);
 bool cr__is_pointwise(const cr_op *op);
 
 /* jitscalars.c: how many steps of scalars became code; false when memory runs out */
 bool cr__scalars_as_code(cr_fn *f, bool always, uint32_t *n);
+/* The same for the first run, or the first sweep, with the memory of a workspace's tape: by whichever thread comes first.
+ * What cannot be made is interpreted. */
+typedef enum cr__part { CR__VALUES = 1, CR__SWEEP = 2 } cr__part;
+void cr__make_code(const cr_fn *f, cr_tape *t, cr__part part);
 void cr__drop_codes(cr_fn *f);
 /* jitrun.c, jitbuild.c: the blocks by their code, folds up to their parts; closes a shared object */
 void cr__run_code(cr_tape *t, const cr__blocks *b, double *partials);

@@ -1,9 +1,11 @@
-/* The memory layout of a tape: the one place that knows it. Included by engine/ and by ops/elementwise.c and scalars.c (for speed). */
+/* The memory layout of a tape: the one place that knows it. Included by engine/ and by ops/elementwise.c and scalars.c (for
+ * speed). */
 #ifndef CR_INTERNAL_H
 #define CR_INTERNAL_H
 
 #include <math.h>
 #include <stdbool.h>
+#include <stddef.h>
 #include <string.h>
 
 #include "arena.h"
@@ -40,13 +42,13 @@ typedef struct cr_layout {
 typedef struct cr_tensor {
   void *data;
   const cr_array *like;    /* of a cr_layout */
-  const void *attr;
-  const uint32_t *operand; /* of variadic ops, NULL else */
-  uint32_t n_operands;
+  uint32_t n_operands;     /* of variadic ops */
   bool view;               /* data belongs to an operand */
   uint8_t differentiable;  /* float, and depends on an input; CR__QUICK: and is a row over records of its own quick layout */
+  const void *attr;        /* not there in quick records, as what follows */
+  const uint32_t *operand; /* of variadic ops */
 } cr_tensor;
-enum { CR__QUICK = 2 };
+enum { CR__QUICK = 2, CR__QUICK_HEAD = offsetof(cr_tensor, attr) };
 
 typedef union cr_slot {
   double num;
@@ -105,7 +107,6 @@ struct cr_tape {
   cr_sweep *spare_sweep;     /* memory of a released sweep, for the next */
   cr_status error;
   char error_text[1024];
-  const struct cr_tail *tail;/* of the kernel that runs now: see graph.h; NULL: none */
   const cr_op *doing;        /* what a failure is about, NULL when nothing is being recorded */
   const cr_var *doing_in;
   int doing_n;
@@ -220,7 +221,7 @@ cr_var cr__apply_jvp(cr_tape *t, uint32_t id, const cr_var *dot);
 /* pull.c: the cotangent g of an elementwise record, of its shape, times the partial by operand k, as one node. */
 extern const cr_op *const cr__pull_ops[];
 cr_var cr__pull(cr_tape *t, uint32_t id, int k, cr_var g);
-/* The row op whose partial by operand k a pull takes, and where among the pull's operands a, b and y are; NULL for other ops. */
+/* The row op whose partial by operand k a pull takes, and where among the pull's operands a, b and y are; or NULL. */
 const cr_op *cr__pull_of(const cr_op *op, const void *attr, int *k, const int32_t **at);
 
 /* formula.c: a row's partial as a node, from its text; a structural 0 is poison. k is the operand. */

@@ -53,7 +53,7 @@ static bool make_key(job *j) {
 
 /* Straight code gains nothing from more than -O1, but takes longer to compile. */
 static void choose_flags(job *j) {
-  bool loops = false;
+  bool loops = j->unit.whole.n_steps;
   for (uint32_t k = 0; k < j->unit.n_steps; k++) loops = loops || j->unit.code[k];
   snprintf(j->flags, sizeof j->flags, "%s %s", cr_jit_flags(), loops ? "-O2" : "-O1");
   j->compiler.flags = j->o->flags ? j->o->flags : j->flags;
@@ -63,16 +63,21 @@ static void attach(job *j, void *const *table, void *handle) {
   cr_fn *f = j->f;
   cr__unload(f->unit);
   f->unit = handle;
+  for (uint32_t k = 0; k < f->plan.n_steps; k++)
+    if (f->plan.step[k].blocks) f->plan.step[k].blocks->code = NULL;
   for (uint32_t k = 0; k < j->unit.n_steps; k++) {
     cr__step *s = &f->plan.step[j->unit.step[k]];
     cr__code *c = j->unit.code[k];
     if (c) memcpy(&c->run, &table[k], sizeof c->run), s->blocks->code = c;
     else memcpy(&s->code, &table[k], sizeof s->code);
   }
+  const cr__whole_text *t = &j->unit.whole;
+  f->whole = (cr__whole){.given = t->given, .n_given = t->n_given};
+  if (t->n_steps) memcpy(&f->whole.run, &table[j->unit.n_steps], sizeof f->whole.run);
 }
 
 static void say_steps(job *j, const char *how, unsigned n) {
-  const unsigned all = j->unit.n_steps + j->unit.n_skipped + j->codes;
+  const unsigned all = j->unit.n_steps + j->unit.whole.n_steps + j->unit.n_skipped + j->codes;
   cr__say(&j->note, how, n, all, all == 1 ? "" : "s");
 }
 
@@ -82,7 +87,7 @@ static bool load(job *j, const char *how) {
   if (!table) return false;
   attach(j, table, handle);
   if (j->note.size && *j->note.text && !strncmp(j->note.text, "not kept", 8)) return true;
-  say_steps(j, how, j->unit.n_steps + j->codes);
+  say_steps(j, how, j->unit.n_steps + j->unit.whole.n_steps + j->codes);
   return true;
 }
 
@@ -114,8 +119,9 @@ static void find_or_build(job *j) {
 /* The steps that need the compiler. False when memory runs out. */
 static bool compile_unit(job *j) {
   choose_flags(j);
-  if (!j->unit.n_steps && j->codes) return true;
-  if (!j->unit.n_steps) {
+  const bool none = !j->unit.n_steps && !j->unit.whole.n_steps;
+  if (none && j->codes) return true;
+  if (none) {
     cr__say(&j->note, "not compiled: no step computes element by element%s",
             j->unit.n_skipped ? " and is small enough" : "");
   } else if (j->unit.work < LEAST_WORK / j->times && !j->o->always) {
@@ -166,7 +172,7 @@ const char *cr_fn_jit_source(cr_fn *f, const cr_jit_options *options) {
   cr__unit u = {0};
   cr_clear_error(f->graph.tape);
   if (!cr__write_unit(f, options && options->exact, all ? CR__ALL_SCALARS : CR__NO_SCALARS, &u)) return NULL;
-  const char *text = u.n_steps ? cr__arena_text(&f->memory, u.source.text, u.source.length) : NULL;
+  const char *text = u.source.text ? cr__arena_text(&f->memory, u.source.text, u.source.length) : NULL;
   cr__unit_free(&u);
   return text;
 }

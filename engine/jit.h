@@ -6,10 +6,12 @@
  *     ... cr_fn_run(f, w, in, out) ...
  *
  * Blocks of elementwise operations become one C function each. Steps of scalars, of which there may be a million, become
- * instructions of the processor at once, without a compiler; cr_fn_backward of a function of scalars does, too. Products,
- * convolutions and the like stay the kernels that they are; the bodies of loops and branches (body.h) are functions, which
- * are compiled as such. Where there is nothing to gain, or no compiler, the function runs
- * as before, and the note says why. */
+ * instructions of the processor at once, without a compiler; cr_fn_backward of a function of scalars does, too. (Under
+ * CR_FN_CODE runs see to that by themselves where there are 64 and more; here it is done before the first.) Products,
+ * convolutions and the like stay the kernels that they are, but where a function has few steps, they become one C function,
+ * with small products and sums written out (cr_op.small) and the other kernels called. The bodies of loops and branches
+ * (body.h) are functions, which are compiled as such. Where there is nothing to gain, or no compiler, the function runs as
+ * before, and the note says why. */
 #ifndef CR_JIT_H
 #define CR_JIT_H
 
@@ -25,11 +27,12 @@ typedef struct cr_jit_options {
   const char *cache;    /* folder that keeps what was compiled, made if it is not there; NULL: nothing is kept */
   int64_t cache_bytes;  /* what was not used for longest goes when the folder holds more; 0: 256 MiB */
   int exact;            /* 1: the bits of replay. 0: rows of float32 that replay computes in double (pow, sin, ...) are
-                           computed in float, by vector functions of the C library, and sums of float32 are taken in
-                           another (fixed) order: a few ulp from replay. float64 is exact always. */
+                           computed in float, by vector functions of the C library, and sums and small products of
+                           float32 are taken in another (fixed) order: a few ulp from replay. float64 is exact always. */
   int always;           /* compile also what would not pay: fewer than 16 scalars, where a run gains some nanoseconds (others
                            pay after some hundred runs: one takes 0.4 us to compile), and 2,000 numbers in blocks, where it
-                           gains less than a microsecond (the compiler takes 0.1 s and more) */
+                           gains less than a microsecond (the compiler takes 0.1 s and more); each of several steps that
+                           become one function counts for 200 more */
   int scalars_as_c;     /* 1: scalars, too, go through the compiler, as they do on other processors than x86-64 */
 } cr_jit_options;
 

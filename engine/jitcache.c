@@ -29,7 +29,7 @@ static const char mark[8] = {'C', 'R', 'J', 'I', 'T', '0', '0', '1'};
 static bool make_folders(const char *folder) {
   char path[CR__PATH_LENGTH];
   size_t n = strlen(folder);
-  if (!n || n >= sizeof path) return errno = ENAMETOOLONG, false;
+  if (!n || n >= sizeof path) return errno = n ? ENAMETOOLONG : ENOENT, false;
   strcpy(path, folder);
   for (char *p = path + 1; *p; p++) {
     if (*p != '/') continue;
@@ -50,7 +50,7 @@ static int look_at(const char *folder, const cr__note *note) {
   }
   const char *why = !S_ISDIR(s.st_mode)                ? "is no folder"
                     : s.st_uid != geteuid()            ? "belongs to another user"
-                    : s.st_mode & (S_IWGRP | S_IWOTH)  ? "can be written by others"
+                    : s.st_mode & (S_IRWXG | S_IRWXO)  ? "is open to others: its mode must be 0700"
                     : (s.st_mode & S_IRWXU) != S_IRWXU ? "cannot be written"
                                                        : NULL;
   if (why) cr__say(note, "cache %s %s", folder, why);

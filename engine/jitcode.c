@@ -94,8 +94,9 @@ static const char head[] =
 static bool put_all(cr__writer *w, cr__scalars scalars) {
   cr__unit *u = w->u;
   const cr__plan *plan = &w->f->plan;
+  if (!cr__put_whole(w)) return false;
   for (uint32_t k = 0; k < plan->n_steps && !w->failed; k++) {
-    if (plan->step[k].role == CR__KERNEL) continue;
+    if (plan->step[k].role == CR__KERNEL || w->inlined[k]) continue;
     if (plan->step[k].role == CR__SCALAR && scalars != CR__ALL_SCALARS && (!scalars || plan->step[k].code)) continue;
     u->code[u->n_steps] = NULL;
     bool written = plan->step[k].role == CR__MEMBER && cr__put_block(w, k);
@@ -105,22 +106,22 @@ static bool put_all(cr__writer *w, cr__scalars scalars) {
     else u->n_skipped++;
   }
   if (w->failed || w->body.failed) return false;
-  if (!u->n_steps) return w->t->error == CR_OK;
+  if (!u->n_steps && !u->whole.n_steps) return w->t->error == CR_OK;
   cr_put(&u->source, "%s", head);
   cr__put_helpers(&w->e, &u->source, w->body.text ? w->body.text : "");
   cr_put(&u->source, "%s\nextern void *const %s[];\nvoid *const %s[] = {", w->body.text ? w->body.text : "", CR__UNIT_TABLE,
          CR__UNIT_TABLE);
-  for (uint32_t k = 0; k < u->n_steps; k++) cr_put(&u->source, "%s(void *)step%u", k ? ", " : "", u->step[k]);
-  cr_put(&u->source, "};\n");
+  for (uint32_t k = 0; k < u->n_steps; k++) cr_put(&u->source, "(void *)step%u, ", u->step[k]);
+  cr_put(&u->source, "%s};\n", u->whole.n_steps ? "(void *)whole" : "0");
   return !u->source.failed && w->t->error == CR_OK;
 }
 
-static size_t map_bytes(const cr_tape *t) { return t->count * (2 * sizeof(uint32_t) + 1); }
+static size_t map_bytes(const cr_tape *t) { return t->count * (2 * sizeof(uint32_t) + 2); }
 
 bool cr__write_unit(cr_fn *f, bool exact, cr__scalars scalars, cr__unit *u) {
   static const cr_emit_options none = {0};
   cr_tape *t = f->graph.tape;
-  cr__writer w = {.f = f, .t = t, .u = u, .exact = exact, .e = {.t = t, .options = &none}};
+  cr__writer w = {.f = f, .t = t, .u = u, .exact = exact, .e = {.t = t, .options = &none, .exact = exact}};
   size_t templates = (size_t)*t->table->n_rows * CR__ROW_FORMS * sizeof *w.template;
   uint32_t chunk = t->arena.current;
   size_t used = t->arena.used;
@@ -136,6 +137,7 @@ bool cr__write_unit(cr_fn *f, bool exact, cr__scalars scalars, cr__unit *u) {
     memset(w.template, 0, templates);
     w.seen = w.part + t->count;
     w.stored = (unsigned char *)(w.seen + t->count);
+    w.inlined = w.stored + t->count;
     divide_scalars(&w);
     ok = put_all(&w, scalars);
   }
@@ -143,6 +145,8 @@ bool cr__write_unit(cr_fn *f, bool exact, cr__scalars scalars, cr__unit *u) {
   if (w.template) cr__resize_on(t, w.template, templates, 0);
   cr__arena_free(&w.texts);
   cr_buffer_free(&w.body);
+  cr_buffer_free(&w.e.code);
+  cr__resize_on(t, w.e.member, (size_t)w.e.members_capacity * sizeof *w.e.member, 0);
   cr__arena_reset(&t->arena, chunk, used);
   if (!ok) cr__unit_free(u);
   return ok;

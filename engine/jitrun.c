@@ -14,10 +14,7 @@ static char *data_of(const cr_tape *t, uint32_t id) {
 
 static void *array_of(const code_run *r, const cr__feed *f, char *space, int64_t at, int64_t n) {
   char *slot = f->slot < 0 ? NULL : space + (size_t)f->slot * r->b->slot_bytes;
-  if (f->step < 0) {
-    const cr_array from = cr__array_of(r->t, f->id);
-    cr__gather(&from, at, n, slot);
-  }
+  if (f->step < 0) return cr__side_by_side(r->t->slot[f->id].tensor->like, data_of(r->t, f->id), at, n, slot);
   if (slot) return slot;
   size_t size = cr_dtype_size(cr__is_record(r->t, f->id) ? (cr_dtype)r->t->slot[f->id].tensor->like->dtype : CR_FLOAT64);
   return data_of(r->t, f->id) + (size_t)(at * f->step) * size;

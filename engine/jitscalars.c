@@ -7,8 +7,6 @@
 
 #if CR__HAVE_MACHINE
 
-enum { FEWEST = 16 }; /* nodes: below, a run gains some nanoseconds */
-
 typedef struct row_trees {
   bool read, guarded;
   const cr_syntax *tree[3];  /* value, partials; NULL: to be called */
@@ -27,7 +25,6 @@ typedef struct translation {
   uint32_t *edges, *edge;    /* what is handed to node k: edge[edges[k]] up to edge[edges[k + 1]], by operand i of node n as
                               * 2 n + i */
   uint32_t *next, *part;     /* by node: the next of these to be added; by edge: its line, CR__NO_VALUE: none yet */
-  bool derived;              /* there are products of the chain rule: cr_grad was captured */
 } translation;
 
 /* Rows */
@@ -122,7 +119,6 @@ static void put_value(translation *w, uint32_t id) {
   const row_trees *r = trees_of(w, id);
   const cr_row *row = w->t->op[cr__op_number(w->t, id)]->row;
   find_operands(w, id, operand);
-  w->derived = w->derived || r->guarded;
   if (r->guarded)
     w->value[id] = cr__m_op(&w->m, is_nonzero_constant(w->t, w->t->node[id].in[0]) ? CR__M_MUL : CR__M_GUARDED, operand[0],
                             operand[1]);
@@ -171,9 +167,9 @@ static void put_values(translation *w, const cr__step *s) {
     if (is_computed(w->t, id)) put_value(w, id);
 }
 
-static bool put_step(translation *w, const cr__step *s, void **codes, cr__machine_code *code) {
+static bool put_step(translation *w, const cr__step *s, cr__machine_code *code) {
   put_values(w, s);
-  return cr__m_finish(&w->m, code, codes);
+  return cr__m_finish(&w->m, code, &w->f->codes);
 }
 
 /* The reverse sweep */
@@ -189,19 +185,15 @@ static void find_varying(translation *w) {
   }
 }
 
-/* The number that a partial is, or 0. */
-static double factor_of(const cr_syntax *s) {
-  if (s && s->kind == CR_NUMBER) return s->number;
-  return s && s->kind == CR_UNARY && s->first->kind == CR_NUMBER ? -s->first->number : 0;
-}
+/* A partial without its sign, which is for the sum. */
+static const cr_syntax *without_sign(const cr_syntax *s) { return s && s->kind == CR_UNARY ? s->first : s; }
 
 /* g times partial k. A product of the chain rule whose g is 0 is left out by cr_fn_backward; here it is 0, or NaN where the
  * partial is not finite, and then so is a gradient: cr_fn_backward sees that, and takes the other way. */
 static uint32_t put_part(translation *w, uint32_t id, int k, uint32_t g) {
-  const cr_syntax *s = trees_of(w, id)->tree[k + 1];
-  const double factor = factor_of(s);
+  const cr_syntax *s = without_sign(trees_of(w, id)->tree[k + 1]);
   uint32_t operand[3], partial;
-  if (fabs(factor) == 1) return g; /* a sign is for the sum */
+  if (s && s->kind == CR_NUMBER && s->number == 1) return g;
   find_operands(w, id, operand);
   operand[2] = w->value[id];
   if (s) partial = put_tree(w, s, operand);
@@ -236,7 +228,8 @@ static void find_edges(translation *w, const cr__step *s) {
 static void add_parts(translation *w, uint32_t id) {
   for (uint32_t *next = &w->next[id]; *next < w->edges[id + 1] && w->part[w->edge[*next]] != CR__NO_VALUE; ++*next) {
     const uint32_t edge = w->edge[*next], part = w->part[edge], bar = w->bar[id];
-    const bool minus = factor_of(trees_of(w, edge / 2)->tree[1 + edge % 2]) == -1;
+    const cr_syntax *partial = trees_of(w, edge / 2)->tree[1 + edge % 2];
+    const bool minus = partial != without_sign(partial);
     if (bar == CR__NO_VALUE) w->bar[id] = minus ? cr__m_op(&w->m, CR__M_NEG, part, 0) : part;
     else w->bar[id] = cr__m_op(&w->m, minus ? CR__M_SUB : CR__M_ADD, bar, part);
   }
@@ -269,12 +262,12 @@ static void sweep(translation *w, const cr__step *s) {
   }
 }
 
-static bool put_sweep(translation *w, const cr__step *s, void **codes, cr__machine_code *code) {
+static bool put_sweep(translation *w, const cr__step *s, cr__machine_code *code) {
   find_varying(w);
   find_edges(w, s);
   put_values(w, s);
   sweep(w, s);
-  return cr__m_finish(&w->m, code, codes);
+  return cr__m_finish(&w->m, code, &w->f->codes);
 }
 
 /* All steps */
@@ -284,8 +277,7 @@ static size_t room(const cr_tape *t) {
          3 * (size_t)t->count;
 }
 
-static bool start(translation *w, cr_fn *f) {
-  cr_tape *t = f->graph.tape;
+static bool start(translation *w, cr_fn *f, cr_tape *t) {
   *w = (translation){.f = f, .t = t, .m = {.t = t}};
   char *memory = cr__resize_on(t, NULL, 0, room(t));
   if (!memory) return false;
@@ -311,51 +303,83 @@ static void end(translation *w) {
   cr__m_free(&w->m);
 }
 
-static bool pays(const cr_fn *f, const cr__step *s, bool always) {
-  return s->role == CR__SCALAR && (always || s->to - s->from >= FEWEST) && f->graph.tape->count < (uint32_t)1 << 27;
-}
-
-static bool scalars_alone(const cr_tape *t) {
-  for (uint32_t id = 1; id < t->count; id++)
-    if (cr__is_record(t, id)) return false;
+/* Scalars, and no products of the chain rule: cr_grad was not captured. */
+static bool can_be_swept(translation *w) {
+  for (uint32_t id = 1; id < w->t->count; id++)
+    if (cr__is_record(w->t, id) || (is_computed(w->t, id) && trees_of(w, id)->guarded)) return false;
   return true;
 }
 
-static bool put_steps(translation *w, bool always, void **codes, uint32_t *n) {
+static uint32_t put_steps(translation *w, uint32_t fewest) {
   cr_fn *f = w->f;
-  cr__machine_code code;
-  uint32_t space = 0;
+  uint32_t n = 0;
+  f->space = 0;
   for (uint32_t k = 0; k < f->plan.n_steps; k++) {
     cr__step *s = &f->plan.step[k];
-    if (!pays(f, s, always) || !put_step(w, s, codes, &code)) continue;
-    if (w->m.space > space) space = w->m.space;
-    s->code = code;
-    ++*n;
-    if (w->derived || f->plan.n_steps > 1 || !scalars_alone(w->t) || !put_sweep(w, s, codes, &code)) continue;
-    if (w->m.space > space) space = w->m.space;
-    f->back = code;
+    if (s->role != CR__SCALAR || s->to - s->from < fewest || !put_step(w, s, &s->code)) continue;
+    if (w->m.space > f->space) f->space = w->m.space;
+    n++;
   }
-  f->space = space;
-  return w->t->error == CR_OK;
+  return n;
 }
+
+static void put_back(translation *w, uint32_t fewest) {
+  cr_fn *f = w->f;
+  const cr__step *s = f->plan.step;
+  if (f->plan.n_steps != 1 || s->role != CR__SCALAR || s->to - s->from < fewest || !can_be_swept(w)) return;
+  if (put_sweep(w, s, &f->back)) f->back_space = w->m.space;
+}
+
+enum { FEWEST = 16, MOST = 1 << 27 }; /* nodes: fewer gain some nanoseconds a run; numbers of edges have 32 bits */
 
 bool cr__scalars_as_code(cr_fn *f, bool always, uint32_t *n) {
   translation w;
+  cr_tape *t = f->graph.tape;
   *n = 0;
   cr__drop_codes(f);
-  if (!start(&w, f)) return false;
-  bool good = put_steps(&w, always, &f->codes, n);
+  if (t->count >= MOST) return true;
+  if (!start(&w, f, t)) return false;
+  *n = put_steps(&w, always ? 0 : FEWEST);
+  if (*n && !t->error) put_back(&w, 0);
   end(&w);
-  if (!good) cr__drop_codes(f), *n = 0;
-  return good;
+  if (t->error) cr__drop_codes(f), *n = 0;
+  return !t->error;
+}
+
+/* A run of fewer is soon done, and more would take tens of megabytes for their instructions. */
+enum { FEWEST_AT_ONCE = 64, MOST_AT_ONCE = 1 << 20 };
+
+static bool at_once(const cr_fn *f) {
+  bool pays = false;
+  for (uint32_t k = 0; k < f->plan.n_steps; k++) {
+    const cr__step *s = &f->plan.step[k];
+    if (s->role == CR__SCALAR) pays = pays || s->to - s->from >= FEWEST_AT_ONCE;
+  }
+  return pays && f->passes & CR_FN_CODE && f->graph.tape->count < MOST_AT_ONCE;
+}
+
+void cr__make_code(const cr_fn *function, cr_tape *t, cr__part part) {
+  cr_fn *f = (cr_fn *)(uintptr_t)function;
+  translation w;
+  pthread_mutex_lock(&f->lock);
+  if (!(f->made & part) && at_once(f) && start(&w, f, t)) {
+    if (part == CR__VALUES) put_steps(&w, FEWEST_AT_ONCE);
+    else put_back(&w, FEWEST_AT_ONCE);
+    end(&w);
+    if (t->error) cr_clear_error(t);
+  }
+  f->made |= part;
+  pthread_mutex_unlock(&f->lock);
 }
 #else
 bool cr__scalars_as_code(cr_fn *f, bool always, uint32_t *n) { return (void)f, (void)always, *n = 0, true; }
+void cr__make_code(const cr_fn *f, cr_tape *t, cr__part part) { (void)f, (void)t, (void)part; }
 #endif
 
+/* Nor is it made by a run from now on. */
 void cr__drop_codes(cr_fn *f) {
   for (uint32_t k = 0; k < f->plan.n_steps; k++)
     if (f->plan.step[k].role == CR__SCALAR) f->plan.step[k].code = NULL;
   cr__free_codes(f->codes);
-  f->codes = NULL, f->back = NULL, f->space = 0;
+  f->codes = NULL, f->back = NULL, f->made = CR__VALUES | CR__SWEEP;
 }

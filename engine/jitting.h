@@ -8,16 +8,26 @@
 
 /* jitcode.c */
 
+/* The function of the whole, jitwhole.c; n_steps 0: there is none. */
+typedef struct cr__whole_text {
+  uint32_t n_steps; /* written */
+  uint32_t called;  /* 1 + the latest step that is called, 0 none */
+  bool lost;        /* something of it has no place */
+  void **given;     /* constants */
+  uint32_t n_given;
+} cr__whole_text;
+
 /* The C of a function: what it defines for the loader is CR__UNIT_TABLE, an array of one function for each entry of step. */
 typedef struct cr__unit {
   cr_buffer source;
   uint32_t *step, n_steps; /* of the plan */
   cr__code **code;         /* of blocks, NULL for scalars */
   uint32_t n_skipped;      /* steps of elements that stay as they are */
+  cr__whole_text whole;    /* its function is the last of the table */
   int64_t work;            /* of what was written: about how many numbers one run computes */
 } cr__unit;
 
-#define CR__UNIT_TABLE "chainrule_unit_2" /* changes with what the functions are given */
+#define CR__UNIT_TABLE "chainrule_unit_3" /* changes with what the functions are given */
 
 /* Which steps of scalars are written: those without code, when the others have become that. */
 typedef enum cr__scalars { CR__NO_SCALARS, CR__OTHER_SCALARS, CR__ALL_SCALARS } cr__scalars;

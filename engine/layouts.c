@@ -27,8 +27,8 @@ static void look(const cr_tape *t, cr_layout *l) {
   const size_t size = (size_t)a->count * cr_dtype_size((cr_dtype)a->dtype), align = size > FEW_BYTES ? 64 : CR__GRAIN;
   l->quick = t->few && a->dtype >= CR_FLOAT32 && a->contiguous && a->count <= CR__BLOCK && same(a, &dense);
   l->kernels = a->count > CR__FEW_NUMBERS ? CR__MANY : a->dtype == CR_FLOAT64 ? CR__FEW_DOUBLE : CR__FEW_FLOAT;
-  l->bytes = (align + 32 + size + CR__GRAIN - 1) & ~(size_t)(CR__GRAIN - 1);
-  l->reach = sizeof(cr_tensor) + align - 1;
+  l->bytes = (align + CR__QUICK_HEAD / CR__GRAIN * CR__GRAIN + size + CR__GRAIN - 1) & ~(size_t)(CR__GRAIN - 1);
+  l->reach = CR__QUICK_HEAD + align - 1;
   l->mask = ~(uintptr_t)(align - 1);
 }
 

@@ -30,7 +30,7 @@ void cr__note_lines(cr__planning *p, const cr__step *s) {
 static int32_t even_step(const cr_array *a) {
   if (a->contiguous) return 1;
   for (int i = 0; i < a->rank; i++)
-    if (a->stride[i]) return -1;
+    if (a->stride[i] && a->dim[i] > 1) return -1;
   return 0;
 }
 
@@ -66,16 +66,6 @@ static void free_slots(const cr__planning *p, const cr__line *l, slots *s, bool 
   }
 }
 
-static const cr_few *few_of(const cr__planning *p, const cr__line *l) {
-  const cr_tape *t = p->t;
-  const uint32_t row = cr__op_number(t, l->id) - CR__FIRST_ROW;
-  bool dense = cr__block_count(p, l->id) <= CR__FEW_NUMBERS && l->dtype >= CR_FLOAT32;
-  for (int k = 0; k < l->n; k++) dense = dense && l->in[k].step == 1;
-  if (!dense || !t->few || row >= (uint32_t)*t->table->n_rows) return NULL;
-  const cr_few *few = &t->few[row].of[l->dtype == CR_FLOAT64 ? CR__FEW_DOUBLE : CR__FEW_FLOAT];
-  return few->loop ? few : NULL;
-}
-
 static bool fill_line(const cr__planning *p, cr__line *l, uint32_t id, slots *s) {
   const cr_tape *t = p->t;
   int n;
@@ -89,7 +79,6 @@ static bool fill_line(const cr__planning *p, cr__line *l, uint32_t id, slots *s)
     l->in[k] = (cr__feed){in[k], inside ? slot_of(s, p->fact[in[k]].root) : NO_SLOT, inside ? 1 : even_step(&a)};
     if (l->in[k].step < 0 && (l->in[k].slot = free_slot(s, CR__NEVER)) < 0) return false;
   }
-  l->few = few_of(p, l);
   free_slots(p, l, s, true);
   if (p->fact[id].role == CR__MEMBER && !p->fact[id].stored && (l->slot = free_slot(s, id)) < 0) return false;
   free_slots(p, l, s, false);
@@ -144,7 +133,7 @@ bool cr__make_blocks(cr__planning *p, cr__step *s) {
   b->length = CR__LONGEST_BLOCK;
   while (b->length > CR__SHORTEST_BLOCK && (size_t)b->length * size * n > CR__BLOCK_SPACE * 3 / 4) b->length /= 2;
   if (!fits) return false;
-  b->slot_bytes = (size_t)b->length * size;
+  b->slot_bytes = ((size_t)(b->count < b->length ? b->count : b->length) * size + 63) & ~(size_t)63;
   b->n_blocks = halves(0, b->count, b->length, NULL, 0);
   b->start = cr__fn_take(p->f, (size_t)(b->n_blocks + 1) * sizeof *b->start);
   if (!b->start) return false;

@@ -1,4 +1,5 @@
-/* Registers, places in memory, and the bytes of x86-64 instructions (SSE2, which every such processor has). */
+/* Registers, places in memory, and the bytes of x86-64 instructions: those of AVX, of three operands, on one number. What
+ * costs time is to fetch them, so the shortest are chosen. */
 #define _DEFAULT_SOURCE 1
 #include "machine.h"
 
@@ -58,7 +59,8 @@ void cr__m_free(cr__machine *m) { cr__resize(&m->t->counted, m->line, m->capacit
 
 /* Where values are */
 
-enum { FIRST_REGISTER = 3, REGISTERS = 16, NO_REGISTER = -1 }; /* below: operands of calls, their results, masks */
+/* Those below the first are for operands of calls, their results, masks. */
+enum { FIRST_REGISTER = 3, REGISTERS = 16, NO_REGISTER = -1, BASES = 2 };
 
 typedef struct value {
   uint32_t next;             /* the line that reads it next, CR__NO_VALUE: none */
@@ -73,7 +75,8 @@ typedef struct encoding {
   uint32_t (*after)[CR__M_OPERANDS]; /* by line and operand: the line that reads that value next */
   uint64_t *taken;           /* places of the space, as bits */
   uint32_t lowest, space;    /* no word below lowest has a free one */
-  uint32_t holds[REGISTERS];
+  uint32_t holds[REGISTERS], until[REGISTERS]; /* values, and the lines that read them next */
+  int64_t base[BASES], far[BASES]; /* where in the space these are, and the latest number that was out of their reach */
   unsigned char *at, *start, *pool, *fetched;
 } encoding;
 
@@ -86,56 +89,81 @@ static void put_int(encoding *e, int32_t x) {
   e->at += sizeof x;
 }
 
-typedef enum prefix { NONE = 0, DOUBLE = 0xF2 } prefix;
+typedef enum prefix { NONE = 0, DOUBLE = 3 } prefix;
 enum {
   MOVE = 0x10, STORE = 0x11, COPY = 0x28, SQRT = 0x51, AND = 0x54, XOR = 0x57, ADD = 0x58, MUL = 0x59, SUB = 0x5C,
   DIV = 0x5E, COMPARE = 0xC2, NOT_EQUAL = 4
 };
-/* rbp: space + NEAR, rbx: space + 3 NEAR, r13: slots, r14: ends */
-enum { RBX = 3, RBP = 5, R13 = 13, R14 = 14, NEAR = 128 };
+/* rbp, rbx: bases in the space; r13: slots, r14: ends. Numbers up to NEAR bytes from a base have the shorter address. */
+enum { RBX = 3, RBP = 5, R13 = 13, R14 = 14, NEAR = 128, CLOSE = 64 };
 
-static void put_op(encoding *e, prefix p, unsigned op, unsigned reg, unsigned base) {
-  unsigned rex = (reg >= 8 ? 4u : 0u) | (base >= 8 ? 1u : 0u);
-  if (p) put(e, p);
-  if (rex) put(e, 0x40 | rex);
-  put(e, 0x0F), put(e, op);
+/* reg = with op ...; of operations that have one operand less, with is 0. */
+static void put_op(encoding *e, prefix p, unsigned op, int reg, int with, int base) {
+  const unsigned high = reg < 8 ? 0x80 : 0, rest = (~(unsigned)with & 15) << 3 | p;
+  if (base < 8) put(e, 0xC5), put(e, high | rest);
+  else put(e, 0xC4), put(e, high | 0x41), put(e, rest);
+  put(e, op);
 }
 
-static void op_register(encoding *e, prefix p, unsigned op, int reg, int from) {
-  put_op(e, p, op, (unsigned)reg, (unsigned)from);
+static void op_register(encoding *e, prefix p, unsigned op, int reg, int with, int from) {
+  put_op(e, p, op, reg, with, from);
   put(e, 0xC0 | ((unsigned)reg & 7) << 3 | ((unsigned)from & 7));
 }
 
 /* tail: bytes of the instruction that follow the address. */
-static void op_pool(encoding *e, prefix p, unsigned op, int reg, uint32_t at, int tail) {
-  put_op(e, p, op, (unsigned)reg, 0);
+static void op_pool(encoding *e, prefix p, unsigned op, int reg, int with, uint32_t at, int tail) {
+  put_op(e, p, op, reg, with, 0);
   put(e, ((unsigned)reg & 7) << 3 | 5);
   put_int(e, (int32_t)(e->pool + 8 * (size_t)at - (e->at + 4 + tail)));
 }
 
-static void op_memory(encoding *e, prefix p, unsigned op, int reg, const value *v, int tail) {
-  unsigned base = v->place == CR__IN_SLOTS ? R13 : v->place == CR__IN_ENDS ? R14 : RBP;
-  int64_t distance = 8 * (int64_t)v->at - (base == RBP ? NEAR : 0);
+static bool is_near(int64_t distance) { return distance >= -NEAR && distance < NEAR; }
+
+/* Adds to a base. */
+static void move_base(encoding *e, int k, int64_t to) {
+  const int64_t distance = to - e->base[k];
+  put(e, 0x48), put(e, is_near(distance) ? 0x83 : 0x81), put(e, 0xC0 | (k ? RBX : RBP));
+  if (is_near(distance)) put(e, (unsigned)distance & 0xFF);
+  else put_int(e, (int32_t)distance);
+  e->base[k] = to;
+}
+
+/* The base for a number of the space. One follows the loads, one the stores: where two in turn are out of reach and close
+ * together, it moves, ahead of them. */
+static int find_base(encoding *e, int64_t at, int stores) {
+  for (int k = 0; k < BASES; k++)
+    if (is_near(at - e->base[k])) return k;
+  const int64_t step = at - e->far[stores];
+  if (step >= -CLOSE && step <= CLOSE) move_base(e, stores, at + (step < 0 ? -CLOSE : CLOSE));
+  e->far[stores] = at;
+  return stores;
+}
+
+static void op_memory(encoding *e, prefix p, unsigned op, int reg, int with, const value *v, int tail) {
+  int base = v->place == CR__IN_SLOTS ? R13 : R14;
+  int64_t distance = 8 * (int64_t)v->at;
   if (v->place == CR__IN_POOL) {
-    op_pool(e, p, op, reg, v->at, tail);
+    op_pool(e, p, op, reg, with, v->at, tail);
     return;
   }
-  if (base == RBP && distance >= NEAR && distance < 3 * NEAR) base = RBX, distance -= 2 * NEAR;
-  put_op(e, p, op, (unsigned)reg, base);
-  bool near = distance >= -NEAR && distance < NEAR;
-  put(e, (near ? 0x40u : 0x80u) | ((unsigned)reg & 7) << 3 | (base & 7));
-  if (near) put(e, (unsigned)distance & 0xFF);
+  if (v->place == CR__IN_SPACE) {
+    int k = find_base(e, distance, op == STORE);
+    base = k ? RBX : RBP, distance -= e->base[k];
+  }
+  put_op(e, p, op, reg, with, base);
+  put(e, (is_near(distance) ? 0x40u : 0x80u) | ((unsigned)reg & 7) << 3 | ((unsigned)base & 7));
+  if (is_near(distance)) put(e, (unsigned)distance & 0xFF);
   else put_int(e, (int32_t)distance);
 }
 
-static void op_value(encoding *e, prefix p, unsigned op, int reg, const value *v, int tail) {
-  if (v->reg != NO_REGISTER) op_register(e, p, op, reg, v->reg);
-  else op_memory(e, p, op, reg, v, tail);
+static void op_value(encoding *e, prefix p, unsigned op, int reg, int with, const value *v, int tail) {
+  if (v->reg != NO_REGISTER) op_register(e, p, op, reg, with, v->reg);
+  else op_memory(e, p, op, reg, with, v, tail);
 }
 
 static void move(encoding *e, int reg, const value *v) {
-  if (v->reg == NO_REGISTER) op_memory(e, DOUBLE, MOVE, reg, v, 0);
-  else if (v->reg != reg) op_register(e, NONE, COPY, reg, v->reg);
+  if (v->reg == NO_REGISTER) op_memory(e, DOUBLE, MOVE, reg, 0, v, 0);
+  else if (v->reg != reg) op_register(e, NONE, COPY, reg, 0, v->reg);
 }
 
 /* Places and registers */
@@ -152,7 +180,7 @@ static void save(encoding *e, value *v) {
   if (v->place != CR__NO_PLACE) return;
   v->place = CR__IN_SPACE;
   v->at = take_place(e);
-  op_memory(e, DOUBLE, STORE, v->reg, v, 0);
+  op_memory(e, DOUBLE, STORE, v->reg, 0, v, 0);
 }
 
 static void leave_register(encoding *e, value *v) {
@@ -166,7 +194,7 @@ static int take_register(encoding *e, int but, int nor) {
   for (int r = FIRST_REGISTER; r < REGISTERS; r++) {
     if (e->holds[r] == CR__NO_VALUE) return r;
     if (r == but || r == nor) continue;
-    if (best == NO_REGISTER || e->value[e->holds[r]].next > e->value[e->holds[best]].next) best = r;
+    if (best == NO_REGISTER || e->until[r] > e->until[best]) best = r;
   }
   value *v = &e->value[e->holds[best]];
   save(e, v);
@@ -178,6 +206,7 @@ static int take_register(encoding *e, int but, int nor) {
 static void consume(encoding *e, uint32_t line, int k) {
   value *v = &e->value[e->m->line[line].in[k]];
   v->next = e->after[line][k];
+  if (v->reg != NO_REGISTER) e->until[v->reg] = v->next;
   if (v->next != CR__NO_VALUE) return;
   leave_register(e, v);
   if (v->place != CR__IN_SPACE) return;
@@ -188,7 +217,7 @@ static void consume(encoding *e, uint32_t line, int k) {
 
 static void define(encoding *e, uint32_t line, int reg) {
   e->value[line].reg = (signed char)reg;
-  e->holds[reg] = line;
+  e->holds[reg] = line, e->until[reg] = e->value[line].next;
 }
 
 /* Instructions */
@@ -196,39 +225,53 @@ static void define(encoding *e, uint32_t line, int reg) {
 static const unsigned char code_of[] = {[CR__M_ADD] = ADD, [CR__M_SUB] = SUB, [CR__M_MUL] = MUL, [CR__M_GUARDED] = MUL,
                                         [CR__M_DIV] = DIV, [CR__M_SQRT] = SQRT};
 
-/* A register with operand k's number, its own where nobody reads that any more; never one of the other operand. */
-static int result_register(encoding *e, uint32_t line, int k) {
+/* Operand k in a register: its own, or a new one. */
+static int in_register(encoding *e, uint32_t line, int k) {
   const cr__m_line *l = &e->m->line[line];
-  const value *a = &e->value[l->in[k]], *b = l->n > 1 ? &e->value[l->in[1 - k]] : a;
-  if (a->reg != NO_REGISTER && e->after[line][k] == CR__NO_VALUE) return a->reg;
-  int reg = take_register(e, a->reg, b->reg);
+  const value *a = &e->value[l->in[k]];
+  if (a->reg != NO_REGISTER) return a->reg;
+  int reg = take_register(e, NO_REGISTER, l->n > 1 ? e->value[l->in[1 - k]].reg : NO_REGISTER);
   move(e, reg, a);
   return reg;
+}
+
+static bool dies(const encoding *e, uint32_t line, int k) {
+  return e->value[e->m->line[line].in[k]].reg != NO_REGISTER && e->after[line][k] == CR__NO_VALUE;
+}
+
+/* For the result of what reads operand k in reg: that, or the other's, if nobody reads it any more. */
+static int result_register(encoding *e, uint32_t line, int k, int reg) {
+  const cr__m_line *l = &e->m->line[line];
+  if (e->value[l->in[k]].reg != reg || dies(e, line, k)) return reg;
+  if (l->n < 2) return take_register(e, reg, reg);
+  int other = e->value[l->in[1 - k]].reg;
+  return dies(e, line, 1 - k) ? other : take_register(e, reg, other);
 }
 
 static void put_binary(encoding *e, uint32_t line) {
   const cr__m_line *l = &e->m->line[line];
   const value *a = &e->value[l->in[0]], *b = &e->value[l->in[1]];
-  bool same_either_way = l->kind == CR__M_ADD || l->kind == CR__M_MUL, dies[2];
-  for (int k = 0; k < 2; k++) dies[k] = e->value[l->in[k]].reg != NO_REGISTER && e->after[line][k] == CR__NO_VALUE;
-  int first = same_either_way && !dies[0] && (dies[1] || (a->reg == NO_REGISTER && b->reg != NO_REGISTER));
+  const bool either = l->kind == CR__M_ADD || l->kind == CR__M_MUL;
+  /* what need not be in a register, or is in one of the first, comes second */
+  const int first = either && b->reg != NO_REGISTER && (a->reg == NO_REGISTER || (a->reg < 8 && b->reg >= 8));
+  const value *second = first ? a : b;
   if (l->kind == CR__M_GUARDED) {
-    op_register(e, NONE, XOR, 1, 1);
-    op_value(e, DOUBLE, COMPARE, 1, a, 1);
+    op_register(e, NONE, XOR, 1, 1, 1);
+    op_value(e, DOUBLE, COMPARE, 1, 1, a, 1);
     put(e, NOT_EQUAL); /* or no number */
   }
-  int reg = result_register(e, line, first);
-  op_value(e, DOUBLE, code_of[l->kind], reg, first ? a : b, 0);
-  if (l->kind == CR__M_GUARDED) op_register(e, NONE, AND, reg, 1);
+  int from = in_register(e, line, first), reg = result_register(e, line, first, from);
+  op_value(e, DOUBLE, code_of[l->kind], reg, from, second, 0);
+  if (l->kind == CR__M_GUARDED) op_register(e, NONE, AND, reg, reg, 1);
   consume(e, line, 0), consume(e, line, 1);
   define(e, line, reg);
 }
 
 static void put_unary(encoding *e, uint32_t line) {
   const cr__m_line *l = &e->m->line[line];
-  int reg = result_register(e, line, 0);
-  if (l->kind == CR__M_SQRT) op_register(e, DOUBLE, SQRT, reg, reg);
-  else op_pool(e, NONE, l->kind == CR__M_NEG ? XOR : AND, reg, l->kind == CR__M_NEG ? SIGN : REST, 0);
+  int from = in_register(e, line, 0), reg = result_register(e, line, 0, from);
+  if (l->kind == CR__M_SQRT) op_register(e, DOUBLE, SQRT, reg, from, from);
+  else op_pool(e, NONE, l->kind == CR__M_NEG ? XOR : AND, reg, from, l->kind == CR__M_NEG ? SIGN : REST, 0);
   consume(e, line, 0);
   define(e, line, reg);
 }
@@ -267,7 +310,7 @@ static void put_call(encoding *e, uint32_t line) {
   for (int r = FIRST_REGISTER; r < REGISTERS; r++)
     if (e->holds[r] != CR__NO_VALUE) save(e, &e->value[e->holds[r]]), leave_register(e, &e->value[e->holds[r]]);
   put_near_call(e, l->at);
-  op_register(e, NONE, COPY, FIRST_REGISTER, 0);
+  op_register(e, NONE, COPY, FIRST_REGISTER, 0, 0);
   define(e, line, FIRST_REGISTER);
 }
 
@@ -276,19 +319,20 @@ static void put_store(encoding *e, uint32_t line) {
   value *v = &e->value[l->in[0]], to = {.place = l->place, .at = l->at};
   int reg = v->reg == NO_REGISTER ? 0 : v->reg;
   if (!reg) move(e, reg, v);
-  op_memory(e, DOUBLE, STORE, reg, &to, 0);
+  op_memory(e, DOUBLE, STORE, reg, 0, &to, 0);
   if (v->place == CR__NO_PLACE) v->place = l->place, v->at = l->at; /* it can be read there */
   consume(e, line, 0);
 }
 
-/* Code that the second cache does not hold would come from the third as it is needed, line by line: it is fetched ahead. */
-enum { LONG = 50000, AHEAD = 4096, CACHE_LINE = 64 };
+/* Code that the second cache does not hold would come from the third as it is needed, line by line: it is fetched ahead, by
+ * pairs of lines. */
+enum { LONG = 50000, AHEAD = 8192, CACHE_LINES = 128 };
 
 static void put_fetches(encoding *e) {
   while (e->m->n >= LONG && e->at >= e->fetched) {
     put(e, 0x0F), put(e, 0x18), put(e, 0x15); /* prefetcht1 */
     put_int(e, AHEAD);
-    e->fetched += CACHE_LINE;
+    e->fetched += CACHE_LINES;
   }
 }
 
@@ -297,8 +341,7 @@ static void put_lines(encoding *e) {
                               "\x55\x53\x41\x55\x41\x56"     /* push rbp, rbx, r13, r14 */
                               "\x48\x83\xEC\x08"             /* sub rsp, 8: the stack stays aligned at calls */
                               "\x49\x89\xFD\x49\x89\xD6"     /* mov r13, rdi; mov r14, rdx */
-                              "\x48\x8D\xAE\x80\x00\x00\x00" /* lea rbp, [rsi + NEAR] */
-                              "\x48\x8D\x9E\x80\x01\x00\x00" /* lea rbx, [rsi + 3 NEAR] */;
+                              "\x48\x89\xF5\x48\x89\xF3"     /* mov rbp, rsi; mov rbx, rsi */;
   static const char leave[] = "\x48\x83\xC4\x08\x41\x5E\x41\x5D\x5B\x5D\xC3";
   put_bytes(e, enter, sizeof enter - 1);
   for (uint32_t k = 0; k < e->m->n; k++) {
@@ -338,12 +381,15 @@ typedef struct header {
 } header;
 
 /* Bytes of a line with what it saves and fetches, and of the ends; room is given back by pages. */
-enum { LONGEST = 80, AROUND = 128, PAGE = 4096 };
+enum { LONGEST = 96, AROUND = 128, PAGE = 4096, LARGE = 16 << 20 };
 
 static bool encode(encoding *e, void **codes, cr__machine_code *code) {
   size_t bytes = sizeof(header) + CR__POOL * JUMP + AROUND + (size_t)e->m->n * LONGEST;
   header *h = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (h == MAP_FAILED) return false;
+#ifdef MADV_HUGEPAGE
+  if (bytes >= LARGE) madvise(h, bytes, MADV_HUGEPAGE); /* fewer addresses to look up */
+#endif
   e->pool = (unsigned char *)h->pool;
   e->at = e->start = e->fetched = (unsigned char *)(h + 1);
   put_jumps(e);
@@ -363,7 +409,7 @@ static bool encode(encoding *e, void **codes, cr__machine_code *code) {
 
 bool cr__m_finish(cr__machine *m, cr__machine_code *code, void **codes) {
   size_t words = m->n / 64 + 1, bytes = m->n * (sizeof(value) + sizeof(uint32_t[CR__M_OPERANDS])) + words * sizeof(uint64_t);
-  char *memory = m->failed ? NULL : cr__resize_on(m->t, NULL, 0, bytes);
+  char *memory = m->failed || !__builtin_cpu_supports("avx") ? NULL : cr__resize_on(m->t, NULL, 0, bytes);
   encoding e = {.m = m};
   bool good = false;
   if (memory) {

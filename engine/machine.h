@@ -1,5 +1,5 @@
-/* Straight code over numbers, translated into instructions of this processor: no branches, no loops, every value computed
- * once.
+/* Straight code over numbers, translated into instructions of this processor (x86-64 with AVX): no branches, no loops, every
+ * value computed once.
  *
  *     cr__machine m = {.t = t};
  *     uint32_t x = cr__m_load(&m, CR__IN_SLOTS, 3), y = cr__m_op(&m, CR__M_MUL, x, x);
@@ -8,7 +8,7 @@
  *     if (cr__m_finish(&m, &code)) code(slot, space, ends);
  *
  * Values live in registers, and in the lowest free places of the space while they have none: memory that stays in the first
- * cache. Where the processor is not known, CR__HAVE_MACHINE is 0. */
+ * cache. Where the processor is not known, CR__HAVE_MACHINE is 0; where it lacks AVX, nothing is made. */
 #ifndef CR_MACHINE_H
 #define CR_MACHINE_H
 

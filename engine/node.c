@@ -16,7 +16,10 @@ cr_array cr__array_of(const cr_tape *t, uint32_t id) {
   return cr__lying(&cr__scalar_layout.array, &t->slot[id].num);
 }
 
-const void *cr__attr_of(const cr_tape *t, uint32_t id) { return cr__is_record(t, id) ? t->slot[id].tensor->attr : NULL; }
+const void *cr__attr_of(const cr_tape *t, uint32_t id) {
+  const cr_op *op = t->op[cr__op_number(t, id)];
+  return op && op->attr_size ? t->slot[id].tensor->attr : NULL;
+}
 
 static bool live(cr_var v) { return v.tape && cr__valid(v.tape, v); }
 

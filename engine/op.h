@@ -65,13 +65,21 @@ typedef struct cr_jvp_rule {
 
 /* A row over a few numbers of one dtype that lie densely: value, into a result that may be an operand; and what pull gives,
  * [k][0] stored, [k][1] added, where nothing overlaps. NULL: by cr_row's functions. */
+typedef void cr_row_loop(int64_t n, const void *a, const void *b, void *y);
+typedef void cr_row_pull(int64_t n, const void *a, const void *b, const void *y, const void *g, void *to);
 typedef struct cr_few {
-  void (*loop)(int64_t n, const void *a, const void *b, void *y);
-  void (*pull[2][2])(int64_t n, const void *a, const void *b, const void *y, const void *g, void *to);
+  cr_row_loop *loop;
+  cr_row_pull *pull[2][2];
 } cr_few;
 typedef struct cr_few_row {
   cr_few of[3];             /* float32, float64, and what has none */
 } cr_few_row;
+
+/* The same for as many numbers as fill the processor's vectors, also with one number as operand a or b. */
+typedef struct cr_row_loops {
+  cr_row_loop *loop, *with_one[2];
+  cr_row_pull *pull[2];
+} cr_row_loops;
 
 /* An elementwise op: a row of ops/elementwise.def. The texts are infix over a, b (operands) and y (result). */
 typedef struct cr_row {
@@ -95,6 +103,7 @@ typedef struct cr_fold {
   double (*join)(double left, double right);
   int64_t most;
   int sums;                 /* join adds: compiled code may add the numbers in an order of its own */
+  const char *helper;       /* emitted C may call HELPER_float or HELPER_double(x, n, 1) for part of any n; NULL: none */
 } cr_fold;
 
 /* For sparse derivatives (sparse.h): what tells which elements of its operands each element of a result depends on. Shapes,
@@ -118,8 +127,8 @@ CR_API void cr_depend_all(cr_depend *c);
 CR_API void cr_depend_as(cr_depend *c, int64_t element, int64_t earlier);
 CR_API void cr_depend_on(cr_depend *c, int64_t element, int k, int64_t of);
 /* One run of a body (body.h): its input k is the elements of an operand from one on, in row-major order, or of the result as
- * far as it is known (operand -1), or depends on nothing (-2). What its result k depends on is added to the result from out[k]
- * on. */
+ * far as it is known (operand -1), or depends on nothing (-2). What its result k depends on is added to the result from
+ * out[k] on. */
 typedef struct cr_depend_part {
   int operand;
   int64_t at;
@@ -168,6 +177,9 @@ struct cr_op {
   void (*show)(char *text, size_t size, const void *attr); /* attributes as "dim=1, keepdim=True" */
   const cr_row *row;        /* elementwise ops only */
   void (*emit)(cr_emit_context *c); /* writes C that computes the result (emit.h); NULL for rows, views, and where none is */
+  /* The same for compiled functions: statements with the bits of eval on this processor that are quicker than the call of a
+   * kernel; "return 1;" among them has all steps run by kernels. 0: they would not be quicker; NULL: never. */
+  int (*small)(cr_emit_context *c);
   const cr_fold *fold;      /* when one number is left of a dense operand, eval does this */
   int pointwise;            /* like a row: element k of the result needs elements k of operands of its shape; no scratch */
   /* An attribute that points to memory with holders, as a body (body.h): told when a node has a copy, and when that goes. */
@@ -298,6 +310,7 @@ struct cr_op_table {
   const cr_op *const *rows;
   const int *n_rows;
   const cr_few_row *(*few)(void);      /* by row, for this processor; NULL: none */
+  const cr_row_loops *(*loops)(int row, cr_dtype dtype, int64_t n); /* NULL: none for such numbers */
   /* Reverse sweep over inline scalar nodes: see internal.h. NULL: the engine's generic one, through row->partial. */
   uint32_t (*scalar_sweep)(cr_tape *t, double *adjoint, uint32_t from, uint32_t to);
   /* Computes the inline scalar nodes from <= id < to again. NULL: through row->value. */

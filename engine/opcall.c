@@ -145,7 +145,7 @@ static bool read_body(const reader *r, const cr_field *f, const cr_syntax *s) {
     if (!read_type(r, k, &like[n++])) return false;
   cr__value v = {.kind = CR__FUNCTION, .as.function = function};
   cr_call call = {.evaluator = e, .arg = &v};
-  cr_function_argument a = {&call, 0};
+  cr_function_argument a = {.call = &call};
   cr_body *b = cr__body_lazily(e->tape, function->name, cr_record_argument, &a, n, like, results_of(function));
   if (!b) return cr__node_value(e, s, cr_poison(e->tape)), false;
   cr_body_release(cr__body_at(r->attr, f)); /* given twice */

@@ -2,7 +2,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-#include "language.h"
+#include "parsing.h"
 
 static const cr__operator operators[] = {
   {"||", "logical_or", "%a \\lor %b", CR__ORS},
@@ -47,16 +47,6 @@ int cr__left_least(const cr__operator *op) {
 }
 int cr__right_least(const cr__operator *op) { return op->binds == CR__POWERS ? CR__SIGNS : op->binds + 1; }
 
-typedef struct parser {
-  cr_tape *tape;
-  cr_arena *arena;
-  cr__lexer x;
-  uint32_t end;     /* of the token before the current one */
-  uint32_t depth;
-  bool signature, in_body;
-  cr_syntax_error *error;
-} parser;
-
 /* Errors */
 
 static void set_place(cr_syntax_error *e, const char *source, uint32_t at) {
@@ -71,10 +61,7 @@ static void set_place(cr_syntax_error *e, const char *source, uint32_t at) {
   }
 }
 
-#ifdef __GNUC__
-__attribute__((format(printf, 4, 5)))
-#endif
-static cr_syntax *fail(parser *p, uint32_t at, cr_status status, const char *format, ...) {
+cr_syntax *cr__parse_fail(cr__parser *p, uint32_t at, cr_status status, const char *format, ...) {
   if (p->error->status != CR_OK) return NULL;
   p->error->status = status;
   set_place(p->error, p->x.source, at);
@@ -85,45 +72,45 @@ static cr_syntax *fail(parser *p, uint32_t at, cr_status status, const char *for
   return NULL;
 }
 
-static cr_syntax *expected(parser *p, const char *what) {
+cr_syntax *cr__expected(cr__parser *p, const char *what) {
   const cr__lexer *x = &p->x;
   uint32_t length = x->next - x->at < 40 ? x->next - x->at : 40;
   while (length < x->next - x->at && ((unsigned char)x->source[x->at + length] & 0xC0) == 0x80) length--;
-  if (x->kind == CR__END) return fail(p, x->at, CR_BAD_SYNTAX, "expected %s, found the end", what);
+  if (x->kind == CR__END) return cr__parse_fail(p, x->at, CR_BAD_SYNTAX, "expected %s, found the end", what);
   if (x->kind == CR__LINE && x->source[x->at] == '\n')
-    return fail(p, x->at, CR_BAD_SYNTAX, "expected %s, found the end of the line", what);
-  return fail(p, x->at, CR_BAD_SYNTAX, "expected %s, found '%.*s'", what, (int)length, x->source + x->at);
+    return cr__parse_fail(p, x->at, CR_BAD_SYNTAX, "expected %s, found the end of the line", what);
+  return cr__parse_fail(p, x->at, CR_BAD_SYNTAX, "expected %s, found '%.*s'", what, (int)length, x->source + x->at);
 }
 
-static cr_syntax *too_deep(parser *p, uint32_t at) {
-  return fail(p, at, CR_OVER_LIMIT, "nested more than %d levels deep", CR_MAX_DEPTH);
+static cr_syntax *too_deep(cr__parser *p, uint32_t at) {
+  return cr__parse_fail(p, at, CR_OVER_LIMIT, "nested more than %d levels deep", CR_MAX_DEPTH);
 }
 
-static void *take(parser *p, size_t bytes) {
+static void *take(cr__parser *p, size_t bytes) {
   void *memory = cr__take(p->tape, p->arena, bytes);
-  if (!memory) fail(p, p->x.at, p->tape->over_limit ? CR_OVER_LIMIT : CR_NO_MEMORY, "out of memory");
+  if (!memory) cr__parse_fail(p, p->x.at, p->tape->over_limit ? CR_OVER_LIMIT : CR_NO_MEMORY, "out of memory");
   return memory;
 }
 
 /* Tokens */
 
-static void next(parser *p) {
+void cr__next_token(cr__parser *p) {
   char message[128] = "";
   p->end = p->x.next;
   if (p->error->status == CR_OK && cr__lex(&p->x, message, sizeof message)) return;
-  fail(p, p->x.at, CR_BAD_SYNTAX, "%s", message);
+  cr__parse_fail(p, p->x.at, CR_BAD_SYNTAX, "%s", message);
   p->x.kind = CR__END;
 }
 
-static bool is(const parser *p, const char *mark) { return p->x.kind == CR__MARK && !strcmp(p->x.mark, mark); }
+bool cr__is_mark(const cr__parser *p, const char *mark) { return p->x.kind == CR__MARK && !strcmp(p->x.mark, mark); }
 
-static bool expect(parser *p, const char *mark, const char *what) {
-  if (!is(p, mark)) return expected(p, what), false;
-  next(p);
+static bool expect(cr__parser *p, const char *mark, const char *what) {
+  if (!cr__is_mark(p, mark)) return cr__expected(p, what), false;
+  cr__next_token(p);
   return true;
 }
 
-static const char *token_text(parser *p) {
+static const char *token_text(cr__parser *p) {
   char *text = take(p, p->x.next - p->x.at + 1);
   if (!text) return NULL;
   memcpy(text, p->x.source + p->x.at, p->x.next - p->x.at);
@@ -132,7 +119,7 @@ static const char *token_text(parser *p) {
 }
 
 /* Without quotes; \n, \t and escaped quotes and backslashes are what they say. */
-static const char *quoted_text(parser *p) {
+static const char *quoted_text(cr__parser *p) {
   const char *s = p->x.source + p->x.at + 1, *end = p->x.source + p->x.next - 1;
   char *text = take(p, (size_t)(end - s) + 1), *to = text;
   if (!text) return NULL;
@@ -146,19 +133,19 @@ static const char *quoted_text(parser *p) {
 
 /* Nodes */
 
-static cr_syntax *make(parser *p, cr_syntax_kind kind, uint32_t at) {
+cr_syntax *cr__make_syntax(cr__parser *p, cr_syntax_kind kind, uint32_t at) {
   cr_syntax *s = take(p, sizeof *s);
   if (s) *s = (cr_syntax){.kind = kind, .at = at, .height = 1};
   return s;
 }
 
-static cr_syntax **append(cr_syntax **tail, cr_syntax *child) {
+cr_syntax **cr__append_syntax(cr_syntax **tail, cr_syntax *child) {
   *tail = child;
   return &child->next;
 }
 
 /* Closes a node whose children are complete. Chains of binary operators count as one level: see cr__chain. */
-static cr_syntax *seal(parser *p, cr_syntax *s) {
+cr_syntax *cr__seal_syntax(cr__parser *p, cr_syntax *s) {
   s->length = p->end - s->at;
   for (const cr_syntax *c = s->first; c; c = c->next) {
     uint32_t height = c->height + !(c == s->first && s->kind == CR_BINARY && c->kind == CR_BINARY);
@@ -167,57 +154,55 @@ static cr_syntax *seal(parser *p, cr_syntax *s) {
   return s->height > CR_MAX_DEPTH ? too_deep(p, s->at) : s;
 }
 
-static cr_syntax *expression(parser *p, int least);
-
-static cr_syntax *leaf(parser *p, cr_syntax_kind kind) {
-  cr_syntax *s = make(p, kind, p->x.at);
+static cr_syntax *leaf(cr__parser *p, cr_syntax_kind kind) {
+  cr_syntax *s = cr__make_syntax(p, kind, p->x.at);
   if (!s) return NULL;
   s->number = kind == CR_NUMBER ? p->x.number : 0;
   s->integral = kind == CR_NUMBER && p->x.integral;
   if (kind == CR_NAME) s->text = token_text(p);
   if (kind == CR_TEXT) s->text = quoted_text(p);
-  next(p);
-  return seal(p, s);
+  cr__next_token(p);
+  return cr__seal_syntax(p, s);
 }
 
-static cr_syntax *unary(parser *p, const char *text, int binds) {
-  cr_syntax *s = make(p, text[0] == 'p' ? CR_PARAM : CR_UNARY, p->x.at);
+static cr_syntax *unary(cr__parser *p, const char *text, int binds) {
+  cr_syntax *s = cr__make_syntax(p, text[0] == 'p' ? CR_PARAM : CR_UNARY, p->x.at);
   if (!s) return NULL;
   s->text = s->kind == CR_UNARY ? text : NULL;
-  next(p);
-  s->first = expression(p, binds);
-  return s->first ? seal(p, s) : NULL;
+  cr__next_token(p);
+  s->first = cr__parse_expression(p, binds);
+  return s->first ? cr__seal_syntax(p, s) : NULL;
 }
 
 /* Items up to the closing mark, which is taken too. */
-static cr_syntax *items(parser *p, cr_syntax *s, cr_syntax **tail, const char *close) {
-  while (!is(p, close)) {
-    cr_syntax *item = expression(p, CR__LOWEST);
+static cr_syntax *items(cr__parser *p, cr_syntax *s, cr_syntax **tail, const char *close) {
+  while (!cr__is_mark(p, close)) {
+    cr_syntax *item = cr__parse_expression(p, CR__LOWEST);
     if (!item) return NULL;
-    tail = append(tail, item);
-    if (!is(p, ",")) break;
-    next(p);
+    tail = cr__append_syntax(tail, item);
+    if (!cr__is_mark(p, ",")) break;
+    cr__next_token(p);
   }
-  return expect(p, close, *close == ')' ? "',' or ')'" : "',' or ']'") ? seal(p, s) : NULL;
+  return expect(p, close, *close == ')' ? "',' or ')'" : "',' or ']'") ? cr__seal_syntax(p, s) : NULL;
 }
 
-static cr_syntax *bracketed(parser *p) {
+static cr_syntax *bracketed(cr__parser *p) {
   uint32_t at = p->x.at;
-  next(p);
-  cr_syntax *first = is(p, ")") ? NULL : expression(p, CR__LOWEST);
-  if (first && !is(p, ",")) return expect(p, ")", "',' or ')'") ? first : NULL;
-  if (!first && !is(p, ")")) return NULL;
-  cr_syntax *s = make(p, CR_TUPLE, at);
+  cr__next_token(p);
+  cr_syntax *first = cr__is_mark(p, ")") ? NULL : cr__parse_expression(p, CR__LOWEST);
+  if (first && !cr__is_mark(p, ",")) return expect(p, ")", "',' or ')'") ? first : NULL;
+  if (!first && !cr__is_mark(p, ")")) return NULL;
+  cr_syntax *s = cr__make_syntax(p, CR_TUPLE, at);
   if (!s) return NULL;
   s->first = first;
-  if (first) next(p);
+  if (first) cr__next_token(p);
   return items(p, s, first ? &first->next : &s->first, ")");
 }
 
-static cr_syntax *list(parser *p) {
-  cr_syntax *s = make(p, CR_LIST, p->x.at);
+static cr_syntax *list(cr__parser *p) {
+  cr_syntax *s = cr__make_syntax(p, CR_LIST, p->x.at);
   if (!s) return NULL;
-  next(p);
+  cr__next_token(p);
   return items(p, s, &s->first, "]");
 }
 
@@ -232,7 +217,7 @@ static bool is_module(const cr_syntax *s) {
   return false;
 }
 
-static const char *dotted_text(parser *p, const cr_syntax *s) {
+static const char *dotted_text(cr__parser *p, const cr_syntax *s) {
   if (s->kind == CR_NAME) return s->text;
   const char *head = dotted_text(p, s->first);
   char *text = head ? take(p, strlen(head) + strlen(s->text) + 2) : NULL;
@@ -241,13 +226,13 @@ static const char *dotted_text(parser *p, const cr_syntax *s) {
 }
 
 /* In a signature: a bare * or /, or *name, is a name of that text. */
-static cr_syntax *marker(parser *p) {
+static cr_syntax *marker(cr__parser *p) {
   uint32_t at = p->x.at;
   const char *mark = p->x.mark;
-  next(p);
+  cr__next_token(p);
   bool named = *mark == '*' && p->x.kind == CR__WORD;
-  cr_syntax *s = named ? leaf(p, CR_NAME) : make(p, CR_NAME, at);
-  if (!s || !named) return s ? (s->text = mark, seal(p, s)) : NULL;
+  cr_syntax *s = named ? leaf(p, CR_NAME) : cr__make_syntax(p, CR_NAME, at);
+  if (!s || !named) return s ? (s->text = mark, cr__seal_syntax(p, s)) : NULL;
   char *text = s->text ? take(p, strlen(s->text) + 2) : NULL;
   if (!text) return NULL;
   sprintf(text, "*%s", s->text);
@@ -255,273 +240,170 @@ static cr_syntax *marker(parser *p) {
   return s;
 }
 
-static cr_syntax *argument(parser *p, bool *keywords) {
-  if (p->signature && (is(p, "*") || is(p, "/"))) return marker(p);
-  cr_syntax *value = expression(p, CR__LOWEST);
+static cr_syntax *argument(cr__parser *p, bool *keywords) {
+  if (p->signature && (cr__is_mark(p, "*") || cr__is_mark(p, "/"))) return marker(p);
+  cr_syntax *value = cr__parse_expression(p, CR__LOWEST);
   if (!value) return NULL;
-  if (!is(p, "=")) {
+  if (!cr__is_mark(p, "=")) {
     if (*keywords && !p->signature)
-      return fail(p, value->at, CR_BAD_SYNTAX, "a positional argument cannot follow a keyword argument");
+      return cr__parse_fail(p, value->at, CR_BAD_SYNTAX, "a positional argument cannot follow a keyword argument");
     return value;
   }
-  if (value->kind != CR_NAME) return fail(p, p->x.at, CR_BAD_SYNTAX, "expected a name before '=' (equality is ==)");
+  if (value->kind != CR_NAME)
+    return cr__parse_fail(p, p->x.at, CR_BAD_SYNTAX, "expected a name before '=' (equality is ==)");
   *keywords = true;
-  cr_syntax *s = make(p, CR_KEYWORD, value->at);
+  cr_syntax *s = cr__make_syntax(p, CR_KEYWORD, value->at);
   if (!s) return NULL;
   s->text = value->text;
-  next(p);
-  s->first = expression(p, CR__LOWEST);
-  return s->first ? seal(p, s) : NULL;
+  cr__next_token(p);
+  s->first = cr__parse_expression(p, CR__LOWEST);
+  return s->first ? cr__seal_syntax(p, s) : NULL;
 }
 
 /* f(...), linalg.f(...), or the method call x.f(...), which is f(x, ...). */
-static cr_syntax *call(parser *p, cr_syntax *callee) {
-  cr_syntax *s = make(p, CR_CALL, callee->at), **tail = s ? &s->first : NULL;
+static cr_syntax *call(cr__parser *p, cr_syntax *callee) {
+  cr_syntax *s = cr__make_syntax(p, CR_CALL, callee->at), **tail = s ? &s->first : NULL;
   if (!s) return NULL;
   bool method = callee->kind == CR_MEMBER && !is_module(callee->first), keywords = false;
   s->text = method ? callee->text : dotted_text(p, callee);
   if (!s->text) return NULL;
-  if (method) tail = append(tail, callee->first);
-  next(p);
-  while (!is(p, ")")) {
+  if (method) tail = cr__append_syntax(tail, callee->first);
+  cr__next_token(p);
+  while (!cr__is_mark(p, ")")) {
     cr_syntax *a = argument(p, &keywords);
     if (!a) return NULL;
-    tail = append(tail, a);
-    if (!is(p, ",")) break;
-    next(p);
+    tail = cr__append_syntax(tail, a);
+    if (!cr__is_mark(p, ",")) break;
+    cr__next_token(p);
   }
-  return expect(p, ")", "',' or ')'") ? seal(p, s) : NULL;
+  return expect(p, ")", "',' or ')'") ? cr__seal_syntax(p, s) : NULL;
 }
 
 /* One part of lo:hi:step. */
-static cr_syntax *bound(parser *p) {
-  if (is(p, ":") || is(p, ",") || is(p, "]")) return make(p, CR_NONE, p->x.at);
-  return expression(p, CR__LOWEST);
+static cr_syntax *bound(cr__parser *p) {
+  if (cr__is_mark(p, ":") || cr__is_mark(p, ",") || cr__is_mark(p, "]")) return cr__make_syntax(p, CR_NONE, p->x.at);
+  return cr__parse_expression(p, CR__LOWEST);
 }
 
-static cr_syntax *subscript(parser *p) {
-  if (is(p, "...")) return leaf(p, CR_ELLIPSIS);
+static cr_syntax *subscript(cr__parser *p) {
+  if (cr__is_mark(p, "...")) return leaf(p, CR_ELLIPSIS);
   uint32_t at = p->x.at;
-  if (is(p, "]")) return expected(p, "an index");
+  if (cr__is_mark(p, "]")) return cr__expected(p, "an index");
   cr_syntax *lo = bound(p);
-  if (!lo || (!is(p, ":") && lo->kind != CR_NONE)) return lo;
-  cr_syntax *s = make(p, CR_SLICE, at);
+  if (!lo || (!cr__is_mark(p, ":") && lo->kind != CR_NONE)) return lo;
+  cr_syntax *s = cr__make_syntax(p, CR_SLICE, at);
   if (!s || !expect(p, ":", "an index")) return NULL;
-  cr_syntax **tail = append(&s->first, lo), *hi = bound(p);
+  cr_syntax **tail = cr__append_syntax(&s->first, lo), *hi = bound(p);
   if (!hi) return NULL;
-  tail = append(tail, hi);
-  if (is(p, ":")) next(p);
+  tail = cr__append_syntax(tail, hi);
+  if (cr__is_mark(p, ":")) cr__next_token(p);
   cr_syntax *step = bound(p);
   if (!step) return NULL;
-  append(tail, step);
-  return seal(p, s);
+  cr__append_syntax(tail, step);
+  return cr__seal_syntax(p, s);
 }
 
-static cr_syntax *indexed(parser *p, cr_syntax *base) {
-  cr_syntax *s = make(p, CR_INDEX, base->at);
+static cr_syntax *indexed(cr__parser *p, cr_syntax *base) {
+  cr_syntax *s = cr__make_syntax(p, CR_INDEX, base->at);
   if (!s) return NULL;
-  cr_syntax **tail = append(&s->first, base);
-  next(p);
+  cr_syntax **tail = cr__append_syntax(&s->first, base);
+  cr__next_token(p);
   do {
     cr_syntax *k = subscript(p);
     if (!k) return NULL;
-    tail = append(tail, k);
-    if (!is(p, ",")) break;
-    next(p);
-  } while (!is(p, "]"));
-  return expect(p, "]", "',' or ']'") ? seal(p, s) : NULL;
+    tail = cr__append_syntax(tail, k);
+    if (!cr__is_mark(p, ",")) break;
+    cr__next_token(p);
+  } while (!cr__is_mark(p, "]"));
+  return expect(p, "]", "',' or ']'") ? cr__seal_syntax(p, s) : NULL;
 }
 
-static cr_syntax *member(parser *p, cr_syntax *base) {
-  next(p);
-  if (p->x.kind != CR__WORD) return expected(p, "a name after '.'");
-  cr_syntax *s = make(p, CR_MEMBER, base->at);
+static cr_syntax *member(cr__parser *p, cr_syntax *base) {
+  cr__next_token(p);
+  if (p->x.kind != CR__WORD) return cr__expected(p, "a name after '.'");
+  cr_syntax *s = cr__make_syntax(p, CR_MEMBER, base->at);
   if (!s) return NULL;
   s->first = base;
   s->text = token_text(p);
-  next(p);
-  return s->text ? seal(p, s) : NULL;
+  cr__next_token(p);
+  return s->text ? cr__seal_syntax(p, s) : NULL;
 }
 
-static cr_syntax *prefix(parser *p, int least) {
+static cr_syntax *prefix(cr__parser *p, int least) {
   cr_syntax *s;
-  if (is(p, "-")) return unary(p, "-", CR__SIGNS);
-  if (is(p, "+")) return unary(p, "+", CR__SIGNS);
-  if (is(p, "!")) return unary(p, "not", CR__SIGNS);
-  if (is(p, "not") && least > CR__NOTS) return expected(p, "a value (write '(not ...)')");
-  if (is(p, "not")) return unary(p, "not", CR__NOTS);
-  if (is(p, "param") && least > CR__LOWEST) return expected(p, "a value (write '(param ...)')");
-  if (is(p, "param")) return unary(p, "param", CR__CHOOSES);
+  if (cr__is_mark(p, "-")) return unary(p, "-", CR__SIGNS);
+  if (cr__is_mark(p, "+")) return unary(p, "+", CR__SIGNS);
+  if (cr__is_mark(p, "!")) return unary(p, "not", CR__SIGNS);
+  if (cr__is_mark(p, "not") && least > CR__NOTS) return cr__expected(p, "a value (write '(not ...)')");
+  if (cr__is_mark(p, "not")) return unary(p, "not", CR__NOTS);
+  if (cr__is_mark(p, "param") && least > CR__LOWEST) return cr__expected(p, "a value (write '(param ...)')");
+  if (cr__is_mark(p, "param")) return unary(p, "param", CR__CHOOSES);
   if (p->x.kind == CR__NUMERAL) s = leaf(p, CR_NUMBER);
   else if (p->x.kind == CR__QUOTED) s = leaf(p, CR_TEXT);
   else if (p->x.kind == CR__WORD) s = leaf(p, CR_NAME);
-  else if (is(p, "(")) s = bracketed(p);
-  else if (is(p, "[")) s = list(p);
-  else return expected(p, "a value");
+  else if (cr__is_mark(p, "(")) s = bracketed(p);
+  else if (cr__is_mark(p, "[")) s = list(p);
+  else return cr__expected(p, "a value");
   while (s) {
-    if (is(p, "(") && (s->kind == CR_NAME || s->kind == CR_MEMBER)) s = call(p, s);
-    else if (is(p, "[")) s = indexed(p, s);
-    else if (is(p, ".")) s = member(p, s);
+    if (cr__is_mark(p, "(") && (s->kind == CR_NAME || s->kind == CR_MEMBER)) s = call(p, s);
+    else if (cr__is_mark(p, "[")) s = indexed(p, s);
+    else if (cr__is_mark(p, ".")) s = member(p, s);
     else break;
   }
   return s;
 }
 
-static cr_syntax *choice(parser *p, cr_syntax *condition) {
-  cr_syntax *s = make(p, CR_CHOICE, condition->at);
+static cr_syntax *choice(cr__parser *p, cr_syntax *condition) {
+  cr_syntax *s = cr__make_syntax(p, CR_CHOICE, condition->at);
   if (!s) return NULL;
-  next(p);
-  cr_syntax **tail = append(&s->first, condition), *yes = expression(p, CR__CHOOSES);
+  cr__next_token(p);
+  cr_syntax **tail = cr__append_syntax(&s->first, condition), *yes = cr__parse_expression(p, CR__CHOOSES);
   if (!yes || !expect(p, ":", "':' of the choice (c ? a : b)")) return NULL;
-  tail = append(tail, yes);
-  cr_syntax *no = expression(p, CR__CHOOSES);
+  tail = cr__append_syntax(tail, yes);
+  cr_syntax *no = cr__parse_expression(p, CR__CHOOSES);
   if (!no) return NULL;
-  append(tail, no);
-  return seal(p, s);
+  cr__append_syntax(tail, no);
+  return cr__seal_syntax(p, s);
 }
 
-static cr_syntax *binary(parser *p, const cr__operator *op, cr_syntax *left) {
-  cr_syntax *s = make(p, CR_BINARY, left->at);
+static cr_syntax *binary(cr__parser *p, const cr__operator *op, cr_syntax *left) {
+  cr_syntax *s = cr__make_syntax(p, CR_BINARY, left->at);
   if (!s) return NULL;
   s->text = op->text;
-  next(p);
-  cr_syntax **tail = append(&s->first, left);
-  cr_syntax *right = expression(p, op->binds == CR__POWERS ? CR__POWERS : op->binds + 1);
+  cr__next_token(p);
+  cr_syntax **tail = cr__append_syntax(&s->first, left);
+  cr_syntax *right = cr__parse_expression(p, op->binds == CR__POWERS ? CR__POWERS : op->binds + 1);
   if (!right) return NULL;
-  append(tail, right);
+  cr__append_syntax(tail, right);
   const cr__operator *again = p->x.kind == CR__MARK ? cr__operator_of(p->x.mark) : NULL;
   if (op->binds == CR__COMPARES && again && again->binds == CR__COMPARES)
-    return fail(p, p->x.at, CR_BAD_SYNTAX, "comparisons do not chain: write a < b && b < c");
-  return seal(p, s);
+    return cr__parse_fail(p, p->x.at, CR_BAD_SYNTAX, "comparisons do not chain: write a < b && b < c");
+  return cr__seal_syntax(p, s);
 }
 
 /* An expression whose operators bind at least this tightly. */
-static cr_syntax *expression(parser *p, int least) {
+cr_syntax *cr__parse_expression(cr__parser *p, int least) {
   if (++p->depth > CR_MAX_DEPTH) return too_deep(p, p->x.at);
   cr_syntax *s = prefix(p, least);
   while (s && p->x.kind == CR__MARK) {
     const cr__operator *op = cr__operator_of(p->x.mark);
     if (op && op->binds >= least) s = binary(p, op, s);
-    else if (is(p, "?") && least <= CR__CHOOSES) s = choice(p, s);
+    else if (cr__is_mark(p, "?") && least <= CR__CHOOSES) s = choice(p, s);
     else break;
   }
   p->depth--;
   return s;
 }
 
-/* Statements */
-
-static bool is_target(const cr_syntax *s) {
-  return s->kind == CR_NAME && strcmp(s->text, "None") && strcmp(s->text, "True") && strcmp(s->text, "False");
-}
-
-/* Are these the parameters of a definition: names, some with a default, each once? */
-static bool are_parameters(parser *p, const cr_syntax *first) {
-  for (const cr_syntax *s = first; s; s = s->next) {
-    if (!is_target(s) && s->kind != CR_KEYWORD)
-      return fail(p, s->at, CR_BAD_SYNTAX, "expected the name of a parameter"), false;
-    for (const cr_syntax *k = first; k != s; k = k->next)
-      if (!strcmp(k->text, s->text)) return fail(p, s->at, CR_BAD_SYNTAX, "parameter '%s' appears twice", s->text), false;
-  }
-  return true;
-}
-
-static cr_syntax *statement(parser *p);
-
-/* { statements } of a definition: names, which are its own, and last its value. */
-static cr_syntax *body_of(parser *p) {
-  cr_syntax *s = make(p, CR_BLOCK, p->x.at), **tail = s ? &s->first : NULL, *last = NULL;
-  if (p->in_body) return fail(p, p->x.at, CR_BAD_SYNTAX, "a function is defined within another");
-  p->in_body = true;
-  next(p);
-  while (s && !is(p, "}")) {
-    if (p->x.kind == CR__LINE) {
-      next(p);
-      continue;
-    }
-    if (p->x.kind == CR__END) return expected(p, "'}'");
-    last = statement(p);
-    if (!last) return NULL;
-    if (last->kind == CR_DEFINE) return fail(p, last->at, CR_BAD_SYNTAX, "a function is defined within another");
-    tail = append(tail, last);
-  }
-  if (s && (!last || last->kind == CR_ASSIGN)) return expected(p, "a value before '}'");
-  next(p);
-  p->in_body = false;
-  return s ? seal(p, s) : NULL;
-}
-
-static cr_syntax *assignment(parser *p, cr_syntax *target) {
-  bool defines = target->kind == CR_CALL && !strchr(target->text, '.') &&
-                 !strncmp(p->x.source + target->at, target->text, strlen(target->text));
-  bool tuple = target->kind == CR_TUPLE && target->first;
-  for (const cr_syntax *s = target->first; s && tuple; s = s->next) tuple = is_target(s);
-  if (!defines && !tuple && !is_target(target))
-    return fail(p, p->x.at, CR_BAD_SYNTAX, "expected a name, (a, b) or f(x) before '=' (equality is ==)");
-  if (defines && !are_parameters(p, target->first)) return NULL;
-  cr_syntax *s = make(p, defines ? CR_DEFINE : CR_ASSIGN, target->at), **tail = s ? &s->first : NULL;
-  if (!s) return NULL;
-  if (defines) {
-    s->text = target->text;
-    s->first = target->first;
-    while (*tail) tail = &(*tail)->next;
-  } else {
-    tail = append(tail, target);
-  }
-  next(p);
-  cr_syntax *value = defines && is(p, "{") ? body_of(p) : expression(p, CR__LOWEST);
-  if (!value) return NULL;
-  append(tail, value);
-  return seal(p, s);
-}
-
-/* a, b without brackets, as in values, indices = sort(x). */
-static cr_syntax *open_tuple(parser *p, cr_syntax *first) {
-  cr_syntax *s = make(p, CR_TUPLE, first->at);
-  if (!s) return NULL;
-  cr_syntax **tail = append(&s->first, first);
-  while (is(p, ",")) {
-    next(p);
-    if (p->x.kind == CR__END || p->x.kind == CR__LINE || is(p, "=")) break;
-    cr_syntax *item = expression(p, CR__LOWEST);
-    if (!item) return NULL;
-    tail = append(tail, item);
-  }
-  return seal(p, s);
-}
-
-static cr_syntax *statement(parser *p) {
-  cr_syntax *s = expression(p, CR__LOWEST);
-  if (s && is(p, ",")) s = open_tuple(p, s);
-  if (s && is(p, "=")) s = assignment(p, s);
-  if (!s || p->x.kind == CR__END || p->x.kind == CR__LINE || (p->in_body && is(p, "}"))) return s;
-  if (p->x.kind == CR__WORD && p->end == p->x.at) return expected(p, "an operator, as in 3*x");
-  return expected(p, "an operator or the end of the statement");
-}
-
-static cr_syntax *block(parser *p) {
-  cr_syntax *s = make(p, CR_BLOCK, 0), **tail = s ? &s->first : NULL;
-  while (s && p->x.kind != CR__END) {
-    if (p->x.kind == CR__LINE) {
-      next(p);
-      continue;
-    }
-    cr_syntax *k = statement(p);
-    if (!k) return NULL;
-    tail = append(tail, k);
-  }
-  return s ? seal(p, s) : NULL;
-}
-
 cr_syntax *cr__parse(cr_tape *t, cr_arena *arena, const char *source, size_t length, bool signature,
                      cr_syntax_error *error) {
   memset(error, 0, sizeof *error);
-  parser p = {.tape = t, .arena = arena, .signature = signature, .error = error};
+  cr__parser p = {.tape = t, .arena = arena, .signature = signature, .error = error};
   if (length > CR_MAX_SOURCE)
-    return fail(&p, 0, CR_OVER_LIMIT, "a source has at most %d bytes, this one has %zu", CR_MAX_SOURCE, length);
+    return cr__parse_fail(&p, 0, CR_OVER_LIMIT, "a source has at most %d bytes, this one has %zu", CR_MAX_SOURCE, length);
   p.x = (cr__lexer){.source = source, .length = (uint32_t)length};
-  next(&p);
-  cr_syntax *s = signature ? prefix(&p, CR__LOWEST) : block(&p);
+  cr__next_token(&p);
+  cr_syntax *s = signature ? prefix(&p, CR__LOWEST) : cr__parse_block(&p);
   return error->status == CR_OK ? s : NULL;
 }
 

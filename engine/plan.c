@@ -124,7 +124,8 @@ static place_in_order place_of(const cr__planning *p, uint32_t id) {
   if (f->role == CR__KERNEL) return (place_in_order){f->level, kernel, id, 0, id, 0};
   if (f->role == CR__VIEW && root->role == CR__KERNEL) return (place_in_order){f->level, kernel, f->root, 1, id, 0};
   if (f->role == CR__VIEW && root->role == CR__LEAF) return (place_in_order){f->level, rank[CR__LEAF], 0, 0, id, 0};
-  return (place_in_order){f->level, rank[f->role], f->chain, 0, id, rank[f->role] == 3 ? cr__block_count(p, id) : 0};
+  const bool shares = rank[f->role] == 3 && !f->chain; /* blocks of their own stay in the order of recording */
+  return (place_in_order){f->level, rank[f->role], f->chain, 0, id, shares ? cr__block_count(p, id) : 0};
 }
 
 static bool order(cr__planning *p) {
@@ -135,10 +136,15 @@ static bool order(cr__planning *p) {
   unsigned char *needed = (unsigned char *)ids; /* before the ids are written */
   cr__mark_needed(p->t, p->f->graph.n_ends, p->f->graph.end, needed);
   bool blocks = p->f->passes & CR_FN_BLOCK;
-  for (uint32_t id = 1; id < p->count; id++) {
-    if (needed[id]) o[n++] = blocks ? place_of(p, id) : (place_in_order){.id = id};
-  }
-  if (blocks) qsort(o, n, sizeof *o, compare);
+  bool sorted = true; /* as it is where all are scalars, behind the leaves */
+  for (int leaves = blocks; leaves >= 0; leaves--)
+    for (uint32_t id = 1; id < p->count; id++) {
+      if (!needed[id] || (blocks && (p->fact[id].role == CR__LEAF) != leaves)) continue;
+      o[n] = blocks ? place_of(p, id) : (place_in_order){.id = id};
+      sorted = sorted && (!blocks || !n || compare(&o[n - 1], &o[n]) < 0);
+      n++;
+    }
+  if (!sorted) qsort(o, n, sizeof *o, compare);
   for (uint32_t k = 0; k < n; k++) ids[k] = o[k].id;
   cr_tape *t = p->t;
   bool ok = !p->f->after || renumber(p, n, ids, (uint32_t *)o);

@@ -14,11 +14,19 @@ static inline bool is_record(const cr_tape *t, cr_var v) {
   return v.tape == t && v.stamp & CR__RECORD && cr__is_live(t, v);
 }
 
-/* Are x and y records of one layout, and is it, after this, the latest quick one? */
+/* Was the arena's chunk at its end, and is the next one in use now? */
+static bool make_room(cr_arena *a, size_t bytes) {
+  const char *p = a->used + bytes > a->size ? cr__arena_next(a, bytes, CR__GRAIN) : NULL;
+  if (p) a->used = (size_t)(p - a->base);
+  return p != NULL;
+}
+
+/* Are x and y records of one layout, and is it, after this, the latest quick one, with room for a record? */
 static bool look_again(cr_tape *t, cr_var x, cr_var y) {
   if (t->lazy || t->count >= t->fast_limit || !is_record(t, x) || !is_record(t, y)) return false;
   const cr_array *like = t->slot[x.id].tensor->like;
-  if (like != t->slot[y.id].tensor->like || !cr__layout_of(like)->quick || like == &t->quick->array) return false;
+  if (like != t->slot[y.id].tensor->like || !cr__layout_of(like)->quick) return false;
+  if (like == &t->quick->array) return make_room(&t->arena, t->quick->bytes);
   t->quick = cr__layout_of(like);
   return true;
 }
@@ -28,8 +36,10 @@ static inline cr_var push(cr_tape *t, const cr_tensor *a, const cr_tensor *b, cr
   cr_tensor *r = cr__arena_bump(&t->arena, q->bytes);
   if (!r) return (cr_var){t, 0, 0};
   const uint32_t id = t->count++;
-  *r = (cr_tensor){.data = numbers_of(r, q), .like = &q->array};
-  if (a->differentiable || b->differentiable) r->differentiable = CR__QUICK;
+  r->data = numbers_of(r, q);
+  r->like = &q->array;
+  r->view = false;
+  r->differentiable = a->differentiable || b->differentiable ? CR__QUICK : 0;
   t->node[id] = n;
   t->slot[id].tensor = r;
   const cr_few *few = &t->few[number - CR__FIRST_ROW].of[q->kernels];

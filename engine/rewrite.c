@@ -25,6 +25,7 @@ static uint64_t key_of(const cr_tape *t, uint32_t id) {
   const uint32_t *in = cr__operands(t, id, &n);
   const cr_op *op = t->op[cr__op_number(t, id)];
   uint32_t head = cr__op_bits(&t->node[id]);
+  if (op && !cr__is_record(t, id)) return XXH3_64bits_withSeed(in, (size_t)n * sizeof *in, head);
   uint64_t key = XXH3_64bits(&head, sizeof head);
   if (op) {
     key = XXH3_64bits_withSeed(in, (size_t)n * sizeof *in, key);
@@ -79,9 +80,10 @@ static bool foldable(const rewriting *r, uint32_t id) {
   int n;
   const uint32_t *in = cr__operands(t, id, &n);
   if (cr__is_record(t, id) && t->slot[id].tensor->view) return false;
+  for (int k = 0; k < n; k++)
+    if (!is_constant(r->to, r->map[in[k]])) return false;
   int64_t count = cr__array_of(t, id).count, largest = SMALL;
   for (int k = 0; k < n; k++) {
-    if (!is_constant(r->to, r->map[in[k]])) return false;
     int64_t c = cr__array_of(r->to, r->map[in[k]]).contiguous ? cr__array_of(r->to, r->map[in[k]]).count : 0;
     largest = c > largest ? c : largest;
   }
@@ -153,7 +155,8 @@ static uint32_t shrink(rewriting *r, uint32_t id) {
   cr_tape *t = r->to;
   cr_var number[3];
   bool constant = (r->f->passes & CR_FN_FOLD) != 0;
-  if (!cr__is_pointwise(op) || n < 1 || n > 3 || cr__array_of(r->from, id).count <= 1) return 0;
+  if (!cr__is_record(r->from, id) || !cr__is_pointwise(op) || n < 1 || n > 3) return 0;
+  if (cr__array_of(r->from, id).count <= 1) return 0;
   for (int k = 0; k < n; k++) {
     uint32_t view = r->map[in[k]], of = cr__is_record(t, view) && t->op[cr__op_number(t, view)] ? t->node[view].in[0] : 0;
     if (!of || !t->slot[view].tensor->view || cr__array_of(t, of).count != 1) return 0;

@@ -6,7 +6,7 @@
 static int64_t even_step(const cr_array *a) {
   if (a->contiguous) return 1;
   for (int i = 0; i < a->rank; i++)
-    if (a->stride[i]) return -1;
+    if (a->stride[i] && a->dim[i] > 1) return -1;
   return 0;
 }
 

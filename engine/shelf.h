@@ -31,8 +31,6 @@ struct cr_body {
 /* The same function once more, held once; NULL when memory runs out. */
 cr_body *cr__body_copy(const cr_body *b);
 
-/* The tape's shelf, made at the first call; NULL when memory runs out: it is done without. */
-struct cr_shelf *cr__shelf_of(cr_tape *t);
 /* A body of the tape with the same graph, NULL when there is none. */
 cr_body *cr__shelf_find(const cr_tape *t, const cr_body *like);
 /* The tape holds the body, and lets go of the one it has held longest when there are many. */

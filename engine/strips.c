@@ -51,15 +51,17 @@ static void find_users(scheduling *s) {
 
 static uint32_t most_ready(const scheduling *s) {
   uint32_t best = 0;
-  for (uint32_t op = CR__FIRST_ROW; op < MOST_ROWS; op++)
+  for (uint32_t op = CR__FIRST_ROW, end = op + (uint32_t)*s->t->table->n_rows; op < end; op++)
     if (s->ready[op] > s->ready[best]) best = op;
   return best;
 }
 
-static void schedule(scheduling *s, cr_strip *strip, uint32_t *n_strips, uint32_t (*node)[3]) {
+/* False: the strips are too short, and the nodes are better run one after another. */
+static bool schedule(scheduling *s, cr_strip *strip, uint32_t *n_strips, uint32_t (*node)[3]) {
   uint32_t op;
   *n_strips = 0;
   while ((op = most_ready(s))) {
+    if (SHORTEST * (*n_strips + 1) > s->to - s->from) return false;
     cr_strip *now = &strip[(*n_strips)++];
     *now = (cr_strip){op - CR__FIRST_ROW, 0};
     for (uint32_t id; (id = s->first[op]); now->n++) {
@@ -73,11 +75,10 @@ static void schedule(scheduling *s, cr_strip *strip, uint32_t *n_strips, uint32_
         if (!--s->waits[s->user[u] - s->from]) add_ready(s, s->user[u]);
     }
   }
+  return true;
 }
 
-/* NULL without an error: the nodes are better run one after another. */
 static cr_strips *keep(cr_fn *f, uint32_t n_strips, const cr_strip *strip, uint32_t n, uint32_t (*node)[3]) {
-  if (n < SHORTEST * n_strips) return NULL;
   cr_strips *s = cr__fn_take(f, sizeof *s);
   cr_strip *kept = cr__fn_take(f, n_strips * sizeof *kept);
   uint32_t (*nodes)[3] = cr__fn_take(f, n * sizeof *nodes);
@@ -101,8 +102,7 @@ bool cr__make_strips(cr__planning *p, cr__step *step) {
     s.next = s.user + 2 * n;
     s.waits = (unsigned char *)(s.next + n);
     find_users(&s);
-    schedule(&s, strip, &n_strips, node);
-    step->strips = keep(p->f, n_strips, strip, n, node);
+    if (schedule(&s, strip, &n_strips, node)) step->strips = keep(p->f, n_strips, strip, n, node);
   }
   cr__resize(&p->t->counted, s.users, s.users ? bytes : 0, 0);
   cr__resize(&p->t->counted, strip, strip ? more : 0, 0);

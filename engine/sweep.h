@@ -10,7 +10,7 @@ typedef struct cr__total {
   const cr_array *like;
   bool shared;       /* its numbers are also those of another adjoint, or not all its own: not to be written */
 } cr__total;
-_Static_assert(sizeof(cr__total) <= sizeof(cr_tensor), "a quick record's head has room for it");
+_Static_assert(sizeof(cr__total) <= CR__QUICK_HEAD, "a quick record's head has room for it");
 
 typedef union cr__adjoint {
   double num;        /* of inline nodes */

@@ -23,10 +23,11 @@ static bool same_block(const cr__planning *p, uint32_t a, uint32_t b) {
 
 static void chain_up(cr__planning *p, const unsigned char *live) {
   for (uint32_t id = 1; id < p->count; id++) {
+    p->fact[id].chain = id;
+    if (!live[id] || !runs_in_block(&p->fact[id])) continue;
     int n;
     const uint32_t *in = cr__operands(p->t, id, &n);
-    p->fact[id].chain = id;
-    for (int k = 0; k < n && live[id]; k++) {
+    for (int k = 0; k < n; k++) {
       if (!same_block(p, in[k], id)) continue;
       link_chains(p, in[k], id);
     }
@@ -44,9 +45,9 @@ static uint32_t waits_for(const cr__planning *p, uint32_t in, uint32_t id) {
 
 static void find_kernels(cr__planning *p, const unsigned char *live, const unsigned char *sinks) {
   for (uint32_t id = 1; id < p->count; id++) {
+    if (!live[id] || !runs_in_block(&p->fact[id])) continue;
     int n;
     const uint32_t *in = cr__operands(p->t, id, &n);
-    if (!live[id] || !runs_in_block(&p->fact[id])) continue;
     cr__fact *chain = &p->fact[first_of(p, id)];
     if (sinks[id] || p->fact[id].role == CR__FOLD) chain->tail = CR__NEVER;
     for (int k = 0; k < n; k++) {
@@ -88,9 +89,9 @@ static void find_tails(cr__planning *p, const unsigned char *live) {
 static void part_chains(cr__planning *p, const unsigned char *live) {
   enum { LONG = 1 << 15 };
   for (uint32_t id = 1; id < p->count; id++) {
+    if (!live[id] || !runs_in_block(&p->fact[id]) || p->fact[id].tail) continue;
     int n;
     const uint32_t *in = cr__operands(p->t, id, &n);
-    if (!live[id] || !runs_in_block(&p->fact[id]) || p->fact[id].tail) continue;
     for (int k = 0; k < n; k++) {
       cr__fact *root = &p->fact[p->fact[in[k]].root];
       if (cr__array_of(p->t, p->fact[in[k]].root).count != cr__block_count(p, id)) continue;

@@ -9,16 +9,17 @@ struct cr_workspace {
   cr_tape *t;
   char *memory, *block;      /* planned; as it came from the allocator, of that many bytes */
   size_t bytes;
-  cr__cell **cells;          /* by step; NULL where it is no block */
-  struct moving_cell {
-    cr__cell *cell;
-    uint32_t id;
-  } *moving;                 /* whose memory the caller gives */
-  uint32_t n_moving;
+  cr__ready ready;           /* the steps */
   double *adjoint;           /* by node; NULL before the first cr_fn_backward */
   double *space;             /* of scalars as code, then a number for each result and input; NULL before they run */
   uint32_t space_size;
+  char **at;                 /* of the whole function (cr__whole), so many; NULL before it runs */
+  void **given;              /* whose constants are in it */
+  uint32_t n_at;
+  unsigned made;             /* bits of cr__part: scalars as code are there, if they can be */
   cr_array *staged;          /* by assignment: a copy of a value that lies in an input; data NULL: it does not */
+  int *copied, n_copied;     /* results, and from n_out on assignments, whose values lie elsewhere when they are computed */
+  cr_array *known;           /* inputs and results of the latest run, which were found to fit */
 };
 
 /* Making one */
@@ -63,53 +64,41 @@ static bool copy_nodes(cr_workspace *w) {
   return true;
 }
 
-/* A value to be assigned that lies in an input that is assigned itself must be read before any is written. */
-static bool stage(cr_workspace *w) {
+/* Whether result or, from n_out on, assigned value k is computed where it belongs. */
+static bool is_in_place(const cr_workspace *w, int k) {
   const cr_fn *f = w->f;
+  const uint32_t id = f->graph.end[f->graph.n_in + k];
+  const cr__place *p = &f->plan.place[id];
+  const int which = k < f->n_out ? k : f->to[k - f->n_out];
+  return p->home == (k < f->n_out ? CR__AT_OUTPUT : CR__AT_INPUT) && p->which == which && p->offset == 0 &&
+         cr__array_of(w->t, id).contiguous;
+}
+
+/* Where assigned value k is to be copied to when it lies in an input, which may be assigned itself before it is read. */
+static bool stage(cr_workspace *w, int k) {
+  const uint32_t id = w->f->graph.end[w->f->graph.n_in + w->f->n_out + k];
+  cr_array a = cr__array_of(w->t, id), *copy = &w->staged[k];
+  if (w->f->plan.place[id].home != CR__AT_INPUT) return true;
+  cr_array_init(copy, (cr_dtype)a.dtype, a.rank, a.dim);
+  copy->data = cr__alloc(w->t, (size_t)a.count * cr_dtype_size((cr_dtype)a.dtype));
+  return copy->data != NULL;
+}
+
+static bool look_at_ends(cr_workspace *w) {
+  const cr_fn *f = w->f;
+  const size_t ends = (size_t)(f->n_out + f->n_assign), arrays = (size_t)(f->graph.n_in + f->n_out);
+  w->copied = cr__alloc(w->t, ends * sizeof *w->copied);
   w->staged = cr__alloc(w->t, (size_t)f->n_assign * sizeof *w->staged);
-  if (!w->staged) return false;
+  w->known = cr__alloc(w->t, arrays * sizeof *w->known);
+  if (!w->copied || !w->staged || !w->known) return false;
   memset(w->staged, 0, (size_t)f->n_assign * sizeof *w->staged);
-  for (int k = 0; k < f->n_assign; k++) {
-    uint32_t id = f->graph.end[f->graph.n_in + f->n_out + k];
-    const cr__place *p = &f->plan.place[id];
-    cr_array a = cr__array_of(w->t, id), *copy = &w->staged[k];
-    if (p->home != CR__AT_INPUT || (p->which == f->to[k] && p->offset == 0 && a.contiguous)) continue;
-    cr_array_init(copy, (cr_dtype)a.dtype, a.rank, a.dim);
-    copy->data = cr__alloc(w->t, (size_t)a.count * cr_dtype_size((cr_dtype)a.dtype));
-    if (!copy->data) return false;
+  memset(w->known, 0xFF, arrays * sizeof *w->known); /* no array is like that */
+  for (int k = 0; k < f->n_out + f->n_assign; k++) {
+    if (is_in_place(w, k)) continue;
+    w->copied[w->n_copied++] = k;
+    if (k >= f->n_out && !stage(w, k - f->n_out)) return false;
   }
   return true;
-}
-
-/* Notes where operand or result k of a line moves with the caller's memory; moving NULL: counts only. */
-static void note_cells(cr_workspace *w, const cr__blocks *b, cr__cell *cells) {
-  for (int i = 0; i < b->n_lines; i++)
-    for (int k = 0; k < CR__CELLS; k++) {
-      const cr__line *l = &b->line[i];
-      cr__cell *c = cells + (ptrdiff_t)i * CR__CELLS + k;
-      uint32_t id = k == CR__CELLS - 1 ? l->id : l->in[k < l->n ? k : 0].id;
-      cr__home home = w->f->plan.place[id].home;
-      if (c->mask || (home != CR__AT_INPUT && home != CR__AT_OUTPUT)) continue;
-      if (w->moving) w->moving[w->n_moving] = (struct moving_cell){c, id};
-      w->n_moving++;
-    }
-}
-
-static bool make_cells(cr_workspace *w) {
-  const cr__plan *plan = &w->f->plan;
-  w->cells = cr__alloc(w->t, plan->n_steps * sizeof *w->cells);
-  if (!w->cells) return false;
-  for (uint32_t k = 0; k < plan->n_steps; k++) {
-    const cr__blocks *b = plan->step[k].blocks;
-    w->cells[k] = b ? cr__make_cells(w->t, b) : NULL;
-    if (b && !w->cells[k]) return false;
-    if (b) note_cells(w, b, w->cells[k]);
-  }
-  w->moving = cr__alloc(w->t, w->n_moving * sizeof *w->moving);
-  w->n_moving = 0;
-  for (uint32_t k = 0; w->moving && k < plan->n_steps; k++)
-    if (plan->step[k].blocks) note_cells(w, plan->step[k].blocks, w->cells[k]);
-  return w->moving != NULL;
 }
 
 cr_workspace *cr_workspace_new(const cr_fn *f) { return cr__workspace_on(f, &f->allocator); }
@@ -124,7 +113,7 @@ cr_workspace *cr__workspace_on(const cr_fn *f, const cr_allocator *allocator) {
   w->memory = (char *)(((uintptr_t)w->block + 63) & ~(uintptr_t)63);
   if (w->t && w->block) {
     cr_set(w->t, CR_THREADS, f->threads);
-    if (copy_nodes(w) && stage(w) && make_cells(w)) return w;
+    if (copy_nodes(w) && look_at_ends(w) && cr__make_ready(f, w->t, &w->ready)) return w;
   }
   cr_workspace_free(w);
   return NULL;
@@ -211,20 +200,37 @@ static cr_status check_all(cr_workspace *w, const cr_array *in, const cr_array *
   return check_overlap(w, in, out);
 }
 
-static cr_status bind(cr_workspace *w, const cr_array *in, const cr_array *out) {
+static bool is_same(const cr_array *a, const cr_array *b) {
+  return a->data == b->data && a->count == b->count && a->contiguous == b->contiguous && fits(a, b);
+}
+
+/* The arrays of the run before, for which all is in place. */
+static bool is_known(const cr_workspace *w, const cr_array *in, const cr_array *out) {
+  bool known = true;
+  for (int k = 0; known && k < w->f->graph.n_in; k++) known = is_same(&in[k], &w->known[k]);
+  for (int k = 0; known && k < w->f->n_out; k++) known = is_same(&out[k], &w->known[w->f->graph.n_in + k]);
+  return known;
+}
+
+/* Pointers into the caller's memory. */
+static void bind(cr_workspace *w, const cr_array *in, const cr_array *out) {
   const cr_fn *f = w->f;
   const cr__plan *plan = &f->plan;
-  const uint32_t *end = f->graph.end;
-  for (int k = 0; k < f->graph.n_in; k++)
-    if (!cr__is_record(w->t, end[k])) w->t->slot[end[k]].num = *(const double *)in[k].data;
+  if (f->graph.n_in) memcpy(w->known, in, (size_t)f->graph.n_in * sizeof *in);
+  if (f->n_out) memcpy(w->known + f->graph.n_in, out, (size_t)f->n_out * sizeof *out);
   for (uint32_t k = 0; k < plan->n_moving; k++) {
     const cr__place *p = &plan->place[plan->moving[k]];
     char *base = p->home == CR__AT_INPUT ? in[p->which].data : out[p->which].data;
     w->t->slot[plan->moving[k]].tensor->data = base + p->offset;
   }
-  for (uint32_t k = 0; k < w->n_moving; k++)
-    w->moving[k].cell->at = (uintptr_t)w->t->slot[w->moving[k].id].tensor->data;
-  return CR_OK;
+  for (uint32_t k = 0; k < w->ready.n_moving; k++)
+    memcpy(w->ready.moving[k].at, &w->t->slot[w->ready.moving[k].id].tensor->data, sizeof(void *));
+}
+
+static void take_scalars(cr_workspace *w, const cr_array *in) {
+  const uint32_t *end = w->f->graph.end;
+  for (int k = 0; k < w->f->graph.n_in; k++)
+    if (!cr__is_record(w->t, end[k])) w->t->slot[end[k]].num = *(const double *)in[k].data;
 }
 
 /* Running */
@@ -236,9 +242,7 @@ static void run_scalars(cr_tape *t, const cr__step *s) {
     for (uint32_t id = s->from; id < s->to; id++) cr__eval_node(t, id);
 }
 
-static double *space_of(cr_workspace *w) {
-  const cr_fn *f = w->f;
-  uint32_t size = f->space + (uint32_t)(f->n_out + f->graph.n_in);
+static double *space_of(cr_workspace *w, uint32_t size) {
   if (w->space && w->space_size >= size) return w->space;
   w->space = cr__alloc(w->t, size * sizeof *w->space);
   w->space_size = w->space ? size : 0;
@@ -246,7 +250,7 @@ static double *space_of(cr_workspace *w) {
 }
 
 static cr_status run_scalar_code(cr_workspace *w, const cr__step *s) {
-  double *space = space_of(w);
+  double *space = space_of(w, w->f->space);
   if (space) s->code(&w->t->slot->num, space, NULL); /* which leaves out what nobody reads */
   return w->t->error;
 }
@@ -255,20 +259,17 @@ static cr_status run_step(cr_workspace *w, uint32_t k) {
   cr_tape *t = w->t;
   const cr__plan *plan = &w->f->plan;
   const cr__step *s = &plan->step[k];
-  if (s->tail) return CR_OK;
+  const cr__ready_step *r = &w->ready.step[k];
+  if (r->kernel) return cr__run_ready(t, r->kernel);
+  if (r->call && !s->blocks->code) {
+    for (const cr__call *c = r->call; c < r->end; c++) c->run(c);
+    return CR_OK;
+  }
+  if (s->tail && s->blocks->n_blocks > 1) return CR_OK; /* run within the kernel */
   if (s->role == CR__SCALAR && s->code) return run_scalar_code(w, s);
   if (s->role == CR__SCALAR) run_scalars(t, s);
-  if (s->role == CR__MEMBER) return cr__run_blocks(t, s->blocks, w->cells[k], w->memory);
-  if (s->role != CR__KERNEL) return CR_OK;
-  t->doing = t->op[cr__op_number(t, s->from)];
-  const bool followed = k + 1 < plan->n_steps && plan->step[k + 1].tail;
-  const struct cr_tail tail = {t, followed ? plan->step[k + 1].blocks : NULL, followed ? w->cells[k + 1] : NULL};
-  t->tail = followed ? &tail : NULL;
-  cr_status status = cr__eval_node(t, s->from);
-  t->tail = NULL;
-  if (status != CR_OK) cr_fail(t, status, "%s", cr_status_text(status));
-  t->doing = NULL;
-  return status;
+  if (s->role == CR__MEMBER) return cr__run_blocks(t, s->blocks, r->cells, w->memory);
+  return s->role == CR__KERNEL ? cr__eval_node(t, s->from) : CR_OK;
 }
 
 static void copy_out(const cr_workspace *w, uint32_t id, const cr_array *to) {
@@ -278,25 +279,36 @@ static void copy_out(const cr_workspace *w, uint32_t id, const cr_array *to) {
 
 static void finish(cr_workspace *w, const cr_array *in, const cr_array *out) {
   const cr_fn *f = w->f;
-  const uint32_t *result = f->graph.end + f->graph.n_in, *value = result + f->n_out;
-  for (int k = 0; k < f->n_out; k++) copy_out(w, result[k], &out[k]);
-  for (int k = 0; k < f->n_assign; k++)
-    if (w->staged[k].data) copy_out(w, value[k], &w->staged[k]);
-  for (int k = 0; k < f->n_assign; k++) {
-    cr_array to = in[f->to[k]];
-    if (w->staged[k].data) cr_array_copy(&to, &w->staged[k]);
-    else copy_out(w, value[k], &to);
+  const uint32_t *end = f->graph.end + f->graph.n_in;
+  for (int i = 0; i < w->n_copied; i++) {
+    const int k = w->copied[i], to = k - f->n_out;
+    if (to < 0) copy_out(w, end[k], &out[k]);
+    else if (w->staged[to].data) copy_out(w, end[k], &w->staged[to]);
+  }
+  for (int i = 0; i < w->n_copied; i++) {
+    const int k = w->copied[i], to = k - f->n_out;
+    if (to < 0) continue;
+    cr_array target = in[f->to[to]];
+    if (w->staged[to].data) cr_array_copy(&target, &w->staged[to]);
+    else copy_out(w, end[k], &target);
   }
 }
 
 static cr_status start(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out) {
   cr_clear_error(w->t);
-  if (w->f == f) return check_all(w, in, out) == CR_OK ? bind(w, in, out) : w->t->error;
-  cr_fail(w->t, CR_BAD_ARGUMENT, "cr_fn_run: the workspace belongs to another function");
-  return CR_BAD_ARGUMENT;
+  if (w->f != f) cr_fail(w->t, CR_BAD_ARGUMENT, "cr_fn_run: the workspace belongs to another function");
+  else if (!is_known(w, in, out) && check_all(w, in, out) == CR_OK) bind(w, in, out);
+  if (w->t->error == CR_OK) take_scalars(w, in);
+  return w->t->error;
+}
+
+static void make_code(cr_workspace *w, cr__part part) {
+  if (!(w->made & part)) cr__make_code(w->f, w->t, part);
+  w->made |= part;
 }
 
 static cr_status run_steps(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out) {
+  make_code(w, CR__VALUES);
   for (uint32_t k = 0; k < f->plan.n_steps; k++) {
     cr_status status = run_step(w, k);
     if (status != CR_OK) return status;
@@ -305,15 +317,51 @@ static cr_status run_steps(const cr_fn *f, cr_workspace *w, const cr_array *in, 
   return w->t->error;
 }
 
+/* What the whole function is given; the workspace's own does not change. */
+static char **addresses_of(cr_workspace *w) {
+  const cr_fn *f = w->f;
+  const uint32_t slots = 1 + (uint32_t)(f->graph.n_in + f->n_out), n = slots + 1 + f->whole.n_given;
+  if (w->n_at == n && w->given == f->whole.given) return w->at;
+  w->at = cr__alloc(w->t, n * sizeof *w->at);
+  w->n_at = w->at ? n : 0, w->given = f->whole.given;
+  for (uint32_t k = 0; w->at && k < f->whole.n_given; k++) w->at[slots + 1 + k] = f->whole.given[k];
+  if (w->at) w->at[0] = w->memory, w->at[slots] = (char *)w->t->slot;
+  return w->at;
+}
+
+/* Also a block that is told to run within a kernel, which was no kernel then. */
+static int call_step(void *run, unsigned k) {
+  cr_workspace *w = run;
+  const cr__step *s = &w->f->plan.step[k];
+  return (s->tail ? cr__run_blocks(w->t, s->blocks, w->ready.step[k].cells, w->memory) : run_step(w, k)) != CR_OK;
+}
+
+/* All steps as compiled code; false: they have to run one by one. */
+static bool run_whole(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out) {
+  const cr__whole *c = &f->whole;
+  char **at = c->run ? addresses_of(w) : NULL;
+  if (!at) return false;
+  for (int k = 0; k < f->graph.n_in; k++) at[1 + k] = in[k].data;
+  for (int k = 0; k < f->n_out; k++) at[1 + f->graph.n_in + k] = out[k].data;
+  make_code(w, CR__VALUES); /* of scalars, which are called */
+  if (c->run(at, call_step, w)) {
+    cr_clear_error(w->t);
+    return false;
+  }
+  finish(w, in, out);
+  return true;
+}
+
 cr_status cr_fn_run(const cr_fn *f, cr_workspace *w, const cr_array *in, const cr_array *out) {
-  if (start(f, w, in, out) != CR_OK) return w->t->error;
+  if (start(f, w, in, out) != CR_OK || run_whole(f, w, in, out)) return w->t->error;
   return run_steps(f, w, in, out);
 }
 
 cr_status cr__workspace_run(cr_workspace *w, const cr_array *in, const cr_array *out) {
   cr_clear_error(w->t);
-  bind(w, in, out);
-  return run_steps(w->f, w, in, out);
+  if (!is_known(w, in, out)) bind(w, in, out);
+  take_scalars(w, in);
+  return run_whole(w->f, w, in, out) ? w->t->error : run_steps(w->f, w, in, out);
 }
 
 /* The reverse sweep as numbers */
@@ -347,9 +395,11 @@ static void sweep(cr_workspace *w, const cr__step *s) {
 static bool sweep_as_code(cr_workspace *w, const double *cotangent, double *gradient) {
   const cr_fn *f = w->f;
   const uint32_t *result = f->graph.end + f->graph.n_in;
-  double *space = f->back ? space_of(w) : NULL;
+  double *space = NULL;
+  make_code(w, CR__SWEEP);
+  if (f->back) space = space_of(w, f->back_space + (uint32_t)(f->n_out + f->graph.n_in));
   if (!space) return false;
-  double *ends = space + f->space;
+  double *ends = space + f->back_space;
   for (int k = 0; k < f->n_out; k++) w->adjoint[result[k]] = 0;
   for (int k = 0; k < f->n_out; k++) w->adjoint[result[k]] += cotangent ? cotangent[k] : 1;
   for (int k = 0; k < f->n_out; k++) ends[k] = w->adjoint[result[k]];

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "fused.h"
 #include "patches.h"
 #include "windows.h"
 
@@ -68,7 +69,7 @@ static cr_status conv_infer(cr_infer *c) {
     dims[i + 2] = (have - need) / a->c.stride[i] + 1;
   }
   cr_array_init(c->out, (cr_dtype)x->dtype, x->rank, dims);
-  return CR_OK;
+  return c->n > 2 ? cr__bias_fits(c->tape, c->out, &c->in[2]) : CR_OK;
 }
 
 static cr_status conv_eval(cr_eval *c) { return cr__convolution(c, &((const conv_attr *)c->attr)->c); }
@@ -165,7 +166,9 @@ static cr_var to_weight(cr_vjp_rule *c, const conv_attr *a) {
 
 static void conv_vjp(cr_vjp_rule *c) {
   const conv_attr *a = c->attr;
-  if (!cr_count(c->out) || !cr_count(c->in[0]) || !cr_count(c->in[1])) return;
+  if (!cr_count(c->out)) return;
+  if (c->n > 2 && c->wanted[2]) c->d[2] = cr__sums_of_channels(c->g);
+  if (!cr_count(c->in[0]) || !cr_count(c->in[1])) return;
   if (c->wanted[0]) c->d[0] = to_input(c, a);
   if (c->wanted[1]) c->d[1] = to_weight(c, a);
 }
@@ -203,7 +206,14 @@ static void conv_depend(cr_depend *c) {
     for (int i = (int)a->rank - 1; i >= 0 && ++place[i] == y->dim[i + 2]; i--) place[i] = 0;
   }
   cr_depend_along(c, 1, axis);
+  if (c->n > 2) cr_depend_along(c, 2, (int[]){1});
 }
+
+static cr_var composed(int n, const cr_var *in, const void *attr) {
+  (void)n;
+  return cr_add_channels(cr_convolve(in[0], in[1], &((const conv_attr *)attr)->c), in[2]);
+}
+static cr_var biased_jvp(cr_jvp_rule *c) { return cr__composed_jvp(c, composed); }
 
 static const cr_op conv_op = {.name = "convolve", .check = conv_check,
                               .arity = 2,
@@ -211,13 +221,27 @@ static const cr_op conv_op = {.name = "convolve", .check = conv_check,
                               .attr_size = sizeof(conv_attr), .fields = conv_fields,
                               .prepare = conv_prepare,
                               .infer = conv_infer,
-                              .eval = conv_eval,
+                              .eval = conv_eval, .tails = 1,
                               .depend = conv_depend,
                               .vjp = conv_vjp,
                               .show = conv_show,
                               .latex = "%a \\star %b",
                               .rule = "to the input, the cotangent convolved with the kernel turned round; to the weight, "
                                       "the input convolved with the cotangent"};
+
+/* With a number for each channel of the result: the same in one kernel. */
+static const cr_op biased_op = {.name = "convolve_bias", .check = conv_check,
+                                .arity = 3,
+                                .attr_size = sizeof(conv_attr), .fields = conv_fields,
+                                .prepare = conv_prepare,
+                                .infer = conv_infer,
+                                .eval = conv_eval, .tails = 1,
+                                .depend = conv_depend,
+                                .vjp = conv_vjp,
+                                .jvp = biased_jvp,
+                                .show = conv_show,
+                                .latex = "%a \\star %b + %c",
+                                .rule = "that of convolve; to the bias, the cotangent's sum over all axes but 1"};
 
 static bool positive(cr_var x, const char *what, int64_t *value) {
   if (!*value) *value = 1;
@@ -231,7 +255,8 @@ cr_var cr__convolve_transposed(cr_var x, cr_var weight, const cr_conv *c) {
   return cr_convolve(x, turned_round(exchanged(weight, c->groups), cr_rank(x) - 2), c);
 }
 
-cr_var cr_convolve(cr_var x, cr_var weight, const cr_conv *c) {
+static cr_var convolved(const cr_op *op, const cr_var *in, const cr_conv *c) {
+  cr_var x = in[0], weight = in[1];
   int rank = cr_rank(x), spatial = rank - 2;
   if (cr_is_poison(x) || cr_is_poison(weight)) return cr_poison(x.tape);
   if (spatial < 1 || spatial > CR_MAX_SPATIAL || cr_rank(weight) != rank)
@@ -249,7 +274,12 @@ cr_var cr_convolve(cr_var x, cr_var weight, const cr_conv *c) {
       return cr_fail(x.tape, CR_OVER_LIMIT, "convolve: padding (%lld, %lld) is beyond all bounds", (long long)a.c.pad_lo[i],
                      (long long)a.c.pad_hi[i]);
   }
-  return cr_record(x.tape, &conv_op, 2, (cr_var[]){x, weight}, &a);
+  return cr_record(x.tape, op, op->arity, in, &a);
 }
 
-const cr_op *const cr__conv_ops[] = {&conv_op, NULL};
+cr_var cr_convolve(cr_var x, cr_var weight, const cr_conv *c) { return convolved(&conv_op, (cr_var[]){x, weight}, c); }
+cr_var cr_convolve_bias(cr_var x, cr_var weight, cr_var bias, const cr_conv *c) {
+  return convolved(&biased_op, (cr_var[]){x, weight, bias}, c);
+}
+
+const cr_op *const cr__conv_ops[] = {&conv_op, &biased_op, NULL};

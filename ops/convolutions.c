@@ -87,16 +87,16 @@ static bool weight_of(cr_call *c, int n, cr_var *weight) {
 /* add_channels(x, b): b along axis 1. The broadcast by itself, which is one of the slower things beside a convolution. */
 
 static cr_status add_channels_prepare(cr_tape *t, int n, cr_var *in) { return cr__one_dtype(t, n, in, 'i'); }
+cr_status cr__bias_fits(cr_tape *t, const cr_array *x, const cr_array *bias) {
+  char shape[200];
+  if (x->rank >= 2 && bias->rank == 1 && bias->dim[0] == x->dim[1]) return CR_OK;
+  cr_fail(t, CR_BAD_SHAPE, "a bias of %lld numbers does not go with axis 1 of shape %s", (long long)bias->count,
+          cr_shape_text(x, shape, sizeof shape));
+  return CR_BAD_SHAPE;
+}
 static cr_status add_channels_infer(cr_infer *c) {
-  const cr_array *x = &c->in[0], *b = &c->in[1];
-  if (x->rank < 2 || b->rank != 1 || b->dim[0] != x->dim[1]) {
-    char shape[200];
-    cr_fail(c->tape, CR_BAD_SHAPE, "a bias of %lld numbers does not go with axis 1 of shape %s", (long long)b->count,
-            cr_shape_text(x, shape, sizeof shape));
-    return CR_BAD_SHAPE;
-  }
-  cr_array_init(c->out, (cr_dtype)x->dtype, x->rank, x->dim);
-  return CR_OK;
+  cr_array_init(c->out, (cr_dtype)c->in[0].dtype, c->in[0].rank, c->in[0].dim);
+  return cr__bias_fits(c->tape, &c->in[0], &c->in[1]);
 }
 
 #define ADD_CHANNELS(T)                                                            \
@@ -120,12 +120,14 @@ static cr_status add_channels_eval(cr_eval *c) {
   if (dtype == CR_INT32) ADD_CHANNELS(int32_t)
   ADD_CHANNELS(int64_t)
 }
+cr_var cr__sums_of_channels(cr_var x) {
+  cr_array a = cr_view(x);
+  cr_var planes = cr_reshape(x, 3, (int64_t[]){a.dim[0], a.dim[1], a.count / (a.dim[0] * a.dim[1])});
+  return cr_sum(cr_sum(planes, 1, (int[]){2}, 0), 1, (int[]){0}, 0);
+}
 static void add_channels_vjp(cr_vjp_rule *c) {
-  cr_array a = cr_view(c->g);
   if (c->wanted[0]) c->d[0] = c->g;
-  if (!c->wanted[1] || !a.count) return;
-  cr_var planes = cr_reshape(c->g, 3, (int64_t[]){a.dim[0], a.dim[1], a.count / (a.dim[0] * a.dim[1])});
-  c->d[1] = cr_sum(cr_sum(planes, 1, (int[]){2}, 0), 1, (int[]){0}, 0);
+  if (c->wanted[1] && cr_count(c->g)) c->d[1] = cr__sums_of_channels(c->g);
 }
 static void add_channels_depend(cr_depend *c) {
   int same[CR_MAX_RANK];
@@ -156,7 +158,8 @@ static void call_conv(cr_call *c, int n) {
   if (!cr__arg_images(c, n, &x, &alone) || !weight_of(c, n, &weight) || !cr__arg_sides(c, 3, "stride", n, 1, how.stride) ||
       !cr__arg_sides(c, 5, "dilation", n, 1, how.dilation) || !padding_of(c, 4, n, weight, &how) || !groups_of(c, 6, &how))
     return;
-  cr_return(c, cr__alone(biased(c, cr_convolve(x, weight, &how)), alone));
+  cr_var y = cr_arg_given(c, 2) ? cr_convolve_bias(x, weight, cr_arg_var(c, 2), &how) : cr_convolve(x, weight, &how);
+  cr_return(c, cr__alone(y, alone));
 }
 static void call_conv1d(cr_call *c) { call_conv(c, 1); }
 static void call_conv2d(cr_call *c) { call_conv(c, 2); }

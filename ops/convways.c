@@ -2,31 +2,15 @@
  * to run over them; the cheapest becomes products of matrices. Threads share images, groups and rows of the result. */
 #include <string.h>
 
+#include "conv.h"
 #include "gemm.h"
-#include "patches.h"
 #include "places.h"
+#include "windows.h"
 
 static int64_t at_most(int64_t x, int64_t most) { return x < most ? x : most; }
 static int64_t pieces(int64_t n, int64_t size) { return (n + size - 1) / size; }
-static int64_t product(const int64_t *dims, int n) {
-  int64_t all = 1;
-  for (int i = 0; i < n; i++) all *= dims[i];
-  return all;
-}
 
-/* Everything a kernel needs to know. Planes of x and w are dense; strides are those of batch (or output) and channel. */
-typedef struct work {
-  cr_eval *c;
-  cr_dtype dtype;
-  size_t size;
-  int rank;
-  const cr_conv *how;
-  int64_t batch, groups, in, out;    /* in and out: channels of one group */
-  int64_t p, k, t;                   /* positions of the result, the kernel and the input */
-  const char *x, *w;
-  char *y;
-  int64_t x_batch, x_channel, w_out, w_channel;
-} work;
+typedef cr__conv_work work;
 
 /* Room for one block of patches: half a megabyte, which stays in the second-level cache. */
 enum { BLOCK = 1 << 19, DEEP = 256, WIDE = 64, FEW = 32, SOME = 8, SHARES = 8 };
@@ -295,6 +279,64 @@ static const char *channels_last(const work *s, const cr_array *w) {
   return to.data;
 }
 
+#define ADD_BIAS(T)                                                                           \
+  static void add_bias_##T(int64_t n, T bias, T *to) {                                        \
+    for (int64_t k = 0; k < n; k++) to[k] += bias;                                            \
+  }
+ADD_BIAS(float)
+ADD_BIAS(double)
+
+void cr__convolved(const work *s, int64_t plane, int64_t planes, int64_t from, int64_t n) {
+  const int64_t channels = s->groups * s->out;
+  for (int64_t k = plane; k < plane + planes && s->bias; k++) {
+    void *y = s->y + (size_t)(k * s->p + from) * s->size;
+    if (s->dtype == CR_FLOAT32) add_bias_float(n, ((const float *)s->bias)[k % channels], y);
+    else add_bias_double(n, ((const double *)s->bias)[k % channels], y);
+  }
+  if (n == s->p) cr_ready(s->c, plane * n, planes * n);
+  else
+    for (int64_t k = plane; k < plane + planes; k++) cr_ready(s->c, k * s->p + from, n);
+}
+
+/* The spatial axes as the last of three. */
+static void aim(work *s, const cr_array *x, const cr_array *w) {
+  for (int i = 0; i < CR_MAX_SPATIAL; i++) {
+    int axis = i - CR_MAX_SPATIAL + s->rank;
+    bool is = axis >= 0;
+    s->p_dim[i] = is ? s->c->out->dim[axis + 2] : 1, s->k_dim[i] = is ? w->dim[axis + 2] : 1;
+    s->t_dim[i] = is ? x->dim[axis + 2] : 1, s->pad_lo[i] = is ? s->how->pad_lo[axis] : 0;
+    s->stride[i] = is ? s->how->stride[axis] : 1, s->dilation[i] = is ? s->how->dilation[axis] : 1;
+    s->input_dilation[i] = is ? s->how->input_dilation[axis] : 1;
+  }
+}
+
+static cr_status by_products(work *s, const cr_array *x, const cr_array *w) {
+  double by_p_k = (double)s->p * (double)s->k, by_t_k = (double)s->t * (double)s->k, by_p_t = (double)s->p * (double)s->t;
+  const cr_array *y = s->c->out;
+  cr_status status = CR_OK;
+  cr__patches m;
+  if (by_t_k < by_p_k && by_t_k < by_p_t) {
+    if (cr__convolve_scattered(s, &status)) return status;
+    const char *weights = channels_last(s, w);
+    m = patches_of_result(s, x, w, y);
+    status = weights ? by_spreading(s, &m, weights) : CR_NO_MEMORY;
+  } else if (by_p_t < by_p_k) {
+    m = patches_of_kernel(s, x, w, y);
+    status = sum_of_channels(s, &m, false);
+  } else if (cr__convolve_rows(s, &status)) {
+    return status;
+  } else if (s->p < s->k && s->k >= FEW) {
+    m = patches_of_input(s, x, w, y, false);
+    status = sum_of_channels(s, &m, true);
+  } else {
+    m = patches_of_input(s, x, w, y, true);
+    s->w = cr__dense(s->c, w, s->dtype);
+    status = s->w ? by_patches(s, &m) : CR_NO_MEMORY;
+  }
+  if (status == CR_OK) cr__convolved(s, 0, s->batch * y->dim[1], 0, s->p);
+  return status;
+}
+
 cr_status cr__convolution(cr_eval *c, const cr_conv *how) {
   cr_array x = c->in[0], w = c->in[1], *y = c->out;
   work s = {.c = c,
@@ -307,32 +349,19 @@ cr_status cr__convolution(cr_eval *c, const cr_conv *how) {
             .in = w.dim[1],
             .out = y->dim[1] / how->groups,
             .y = y->data,
-            .p = product(y->dim + 2, y->rank - 2),
-            .k = product(w.dim + 2, y->rank - 2),
-            .t = product(x.dim + 2, y->rank - 2)};
+            .p = cr__volume(y->dim + 2, y->rank - 2),
+            .k = cr__volume(w.dim + 2, y->rank - 2),
+            .t = cr__volume(x.dim + 2, y->rank - 2)};
   if (!y->count) return CR_OK;
+  if (c->n > 2 && !(s.bias = cr__dense(c, &c->in[2], s.dtype))) return CR_NO_MEMORY;
   if (!x.count || !w.count) {
     memset(y->data, 0, (size_t)y->count * s.size);
+    cr__convolved(&s, 0, s.batch * y->dim[1], 0, s.p);
     return CR_OK;
   }
   if (!dense_planes(c, &x) || !dense_planes(c, &w)) return CR_NO_MEMORY;
   s.x = x.data, s.x_batch = x.stride[0], s.x_channel = x.stride[1];
   s.w = w.data, s.w_out = w.stride[0], s.w_channel = w.stride[1];
-  double by_p_k = (double)s.p * (double)s.k, by_t_k = (double)s.t * (double)s.k, by_p_t = (double)s.p * (double)s.t;
-  if (by_t_k < by_p_k && by_t_k < by_p_t) {
-    cr__patches m = patches_of_result(&s, &x, &w, y);
-    const char *weights = channels_last(&s, &w);
-    return weights ? by_spreading(&s, &m, weights) : CR_NO_MEMORY;
-  }
-  if (by_p_t < by_p_k) {
-    cr__patches m = patches_of_kernel(&s, &x, &w, y);
-    return sum_of_channels(&s, &m, false);
-  }
-  if (s.p < s.k && s.k >= FEW) {
-    cr__patches m = patches_of_input(&s, &x, &w, y, false);
-    return sum_of_channels(&s, &m, true);
-  }
-  cr__patches m = patches_of_input(&s, &x, &w, y, true);
-  s.w = cr__dense(c, &w, s.dtype);
-  return s.w ? by_patches(&s, &m) : CR_NO_MEMORY;
+  aim(&s, &x, &w);
+  return by_products(&s, &x, &w);
 }

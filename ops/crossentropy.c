@@ -7,13 +7,34 @@
 #include "flatmath.h"
 #include "fused.h"
 
-/* With top the largest of a row: the sum of exp(x - top), less 1 for top itself, which is left out so that no digit is lost
- * where it dominates. Sums are taken in lanes, and in double over blocks. */
+/* Rows of few classes go side by side, so that all loops are over whole vectors; others in lanes, and in blocks. */
+enum { FEW = 64, SIDE = 32, LANES = 64, BLOCK = 8 * LANES };
+static int64_t side_of(int64_t n) { return n <= FEW ? SIDE : 1; }
+
+/* With top the largest of a row: e = exp(x - top), and their sum, less 1 for top itself, which is left out so that no digit
+ * is lost where it dominates. */
 #define ROWS_OF(name, TARGET, T, EXP)                                                                                       \
-  TARGET static double others_##name(const T *x, int64_t n, T *largest) {                                                   \
-    enum { LANES = 64, BLOCK = 8 * LANES }; /* so many lanes that compilers make vectors of the loops over them */          \
-    T top[LANES], most;                                                                                                     \
-    double ties = -1, others = 0;                                                                                           \
+  TARGET static void side_by_side_##name(const T *x, int64_t n, int64_t rows, T *restrict e, T *restrict top,               \
+                                         double *restrict others) {                                                         \
+    T sum[SIDE] = {0}, ties[SIDE] = {0};                                                                                    \
+    for (int64_t l = 0; l < SIDE; l++) top[l] = -(T)INFINITY;                                                               \
+    for (int64_t l = 0; l < SIDE; l++)                                                                                      \
+      for (int64_t i = 0; i < n; i++) e[i * SIDE + l] = x[(l < rows ? l : 0) * n + i];                                      \
+    for (T *z = e, *end = e + n * SIDE; z < end; z += SIDE)                                                                 \
+      for (int l = 0; l < SIDE; l++) top[l] = z[l] > top[l] ? z[l] : top[l];                                                \
+    for (T *z = e, *end = e + n * SIDE; z < end; z += SIDE) {                                                               \
+      for (int l = 0; l < SIDE; l++) ties[l] += z[l] == top[l] ? 1 : 0;                                                     \
+      T y[SIDE];                                                                                                            \
+      for (int l = 0; l < SIDE; l++) y[l] = EXP(z[l] - top[l]);                                                             \
+      for (int l = 0; l < SIDE; l++) sum[l] += z[l] == top[l] ? 0 : y[l];                                                   \
+      for (int l = 0; l < SIDE; l++) z[l] = y[l];                                                                           \
+    }                                                                                                                       \
+    for (int l = 0; l < SIDE; l++) others[l] = isfinite(top[l]) ? (double)(ties[l] - 1) + (double)sum[l] : (double)NAN;     \
+  }                                                                                                                         \
+  /* One row; e goes on by step from block to block. Sums of blocks are taken in double. */                                 \
+  TARGET static void in_lanes_##name(const T *x, int64_t n, T *restrict e, int64_t step, T *largest, double *others) {      \
+    T top[LANES], most; /* so many lanes that compilers make vectors of the loops over them */                              \
+    double sums = -1;                                                                                                       \
     int64_t whole = n - n % LANES;                                                                                          \
     for (int l = 0; l < LANES; l++) top[l] = -(T)INFINITY;                                                                  \
     for (int64_t i = 0; i < whole; i += LANES)                                                                              \
@@ -22,50 +43,56 @@
     for (int w = LANES / 2; w; w /= 2)                                                                                      \
       for (int l = 0; l < w; l++) top[l] = top[l + w] > top[l] ? top[l + w] : top[l];                                       \
     *largest = most = top[0];                                                                                               \
-    if (!isfinite(most)) return (double)NAN;                                                                                \
-    for (int64_t from = 0; from < n; from += BLOCK) {                                                                       \
-      T sum[LANES] = {0}, e[BLOCK];                                                                                         \
+    for (int64_t from = 0; from < n; from += BLOCK, e += step) {                                                            \
+      T sum[LANES] = {0};                                                                                                   \
       int64_t m = n - from < BLOCK ? n - from : BLOCK, even = m - m % LANES;                                                \
-      int32_t same = 0;                                                                                                     \
+      int32_t ties = 0;                                                                                                     \
       const T *restrict z = x + from;                                                                                       \
       for (int64_t i = 0; i < m; i++) e[i] = EXP(z[i] - most);                                                              \
-      for (int64_t i = 0; i < m; i++) e[i] = z[i] == most ? 0 : e[i];                                                       \
-      for (int64_t i = 0; i < m; i++) same += z[i] == most;                                                                 \
+      for (int64_t i = 0; i < m; i++) ties += z[i] == most;                                                                 \
       for (int64_t i = 0; i < even; i += LANES)                                                                             \
-        for (int l = 0; l < LANES; l++) sum[l] += e[i + l];                                                                 \
-      for (int64_t i = even; i < m; i++) sum[i - even] += e[i];                                                             \
+        for (int l = 0; l < LANES; l++) sum[l] += z[i + l] == most ? 0 : e[i + l];                                          \
+      for (int64_t i = even; i < m; i++) sum[i - even] += z[i] == most ? 0 : e[i];                                          \
       for (int w = LANES / 2; w; w /= 2)                                                                                    \
         for (int l = 0; l < w; l++) sum[l] += sum[l + w];                                                                   \
-      ties += (double)same;                                                                                                 \
-      others += (double)sum[0];                                                                                             \
+      sums += (double)ties + (double)sum[0];                                                                                \
     }                                                                                                                       \
-    return ties + others;                                                                                                   \
+    *others = isfinite(most) ? sums : (double)NAN;                                                                          \
   }                                                                                                                         \
-  TARGET static void loss_##name(const void *logits, const int64_t *class, const void *g_, int64_t n, int64_t from,         \
+  TARGET static void loss_##name(const void *logits, const int64_t *class, const void *g, int64_t n, int64_t from,          \
                                  int64_t to, void *out) {                                                                   \
-    (void)g_;                                                                                                               \
-    for (int64_t r = from; r < to; r++) {                                                                                   \
+    T e[FEW * SIDE], top[SIDE], *loss = out;                                                                                \
+    double others[SIDE];                                                                                                    \
+    (void)g;                                                                                                                \
+    for (int64_t r = from, side = side_of(n); r < to; r += side) {                                                          \
       const T *x = (const T *)logits + r * n;                                                                               \
-      T top;                                                                                                                \
-      double others = others_##name(x, n, &top);                                                                            \
-      ((T *)out)[r] = (T)((double)top - (double)x[class[r]] + log1p(others));                                               \
+      int64_t rows = to - r < side ? to - r : side;                                                                         \
+      if (side > 1) side_by_side_##name(x, n, rows, e, top, others);                                                        \
+      else in_lanes_##name(x, n, e, 0, top, others);                                                                        \
+      for (int64_t l = 0; l < rows; l++)                                                                                    \
+        loss[r + l] = (T)((double)top[l] - (double)x[l * n + class[r + l]] + log1p(others[l]));                             \
     }                                                                                                                       \
   }                                                                                                                         \
   /* g (softmax - 1 at the class) */                                                                                        \
-  TARGET static void pull_##name(const void *logits, const int64_t *class, const void *g_, int64_t n, int64_t from,         \
+  TARGET static void pull_##name(const void *logits, const int64_t *class, const void *g, int64_t n, int64_t from,          \
                                  int64_t to, void *out) {                                                                   \
-    for (int64_t r = from; r < to; r++) {                                                                                   \
-      const T *x = (const T *)logits + r * n, g = ((const T *)g_)[r];                                                       \
-      T *d = (T *)out + r * n, top;                                                                                         \
-      int64_t t = class[r];                                                                                                 \
-      if (g == 0) {                                                                                                         \
-        memset(d, 0, (size_t)n * sizeof *d);                                                                                \
-        continue;                                                                                                           \
+    T beside[FEW * SIDE], top[SIDE];                                                                                        \
+    double others[SIDE];                                                                                                    \
+    for (int64_t r = from, side = side_of(n); r < to; r += side) {                                                          \
+      const T *x = (const T *)logits + r * n, *by = (const T *)g + r;                                                       \
+      T *d = (T *)out + r * n, *e = side > 1 ? beside : d;                                                                  \
+      int64_t rows = to - r < side ? to - r : side;                                                                         \
+      if (side > 1) side_by_side_##name(x, n, rows, e, top, others);                                                        \
+      else in_lanes_##name(x, n, e, BLOCK, top, others);                                                                    \
+      for (int64_t l = 0; l < rows; l++, d += n) {                                                                          \
+        const int64_t t = class[r + l];                                                                                     \
+        const T factor = (T)((double)by[l] / (1 + others[l]));                                                              \
+        const double of_class = x[l * n + t] == top[l] ? -others[l] : (double)e[t * side + l] - (1 + others[l]);            \
+        for (int64_t i = 0; side > 1 && i < n; i++) d[i] = factor * e[i * SIDE + l];                                        \
+        for (int64_t i = 0; side == 1 && i < n; i++) d[i] *= factor;                                                        \
+        d[t] = (T)((double)by[l] * (of_class / (1 + others[l])));                                                           \
+        if (by[l] == 0) memset(d, 0, (size_t)n * sizeof *d);                                                                \
       }                                                                                                                     \
-      double others = others_##name(x, n, &top);                                                                            \
-      const T most = top, factor = (T)((double)g / (1 + others));                                                           \
-      for (int64_t i = 0; i < n; i++) d[i] = factor * EXP(x[i] - most);                                                     \
-      d[t] = (T)((double)g * (x[t] == most ? -others / (1 + others) : (double)EXP(x[t] - most) / (1 + others) - 1));        \
     }                                                                                                                       \
   }
 ROWS_OF(float, , float, flat_expf)

@@ -46,10 +46,11 @@
   }
 /* float32 as vectors.c has it, for processors without vectors and for few elements. */
 #define FLOAT32_LOOP(T, name, value)                                                                                    \
-  static void name##_float32(int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, void *py) LOOP(float, float, T, value)
+  static void name##_float32(int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, void *py)               \
+      LOOP(float, float, T, value)
 #define FLOAT32_PULL(T, name, k, partial)                                                                               \
-  static void name##_float32_by_##k(int64_t n, const float *p, int64_t sa, const float *q, int64_t sb, const float *r, int64_t sy,   \
-                                    const float *s, int64_t sg, float *out) {                                           \
+  static void name##_float32_by_##k(int64_t n, const float *p, int64_t sa, const float *q, int64_t sb, const float *r,  \
+                                    int64_t sy, const float *s, int64_t sg, float *out) {                               \
     if (sa == 1 && sb == 1 && sg == 1) {                                                                                \
       for (int64_t i = 0; i < n; i++) {                                                                                 \
         T a = (T)p[i], b = (T)q[i], y = (T)r[i * sy], g = (T)s[i], d = (T)(partial), x = g * d;                         \
@@ -148,9 +149,9 @@ enum { FEW = 16 };
   static void name(cr_dtype dtype, int64_t n, const void *pa, int64_t sa, const void *pb, int64_t sb, const void *py, \
                    int64_t sy, const void *pg, int64_t sg, void *pout)
 #define VECTOR_PULLS(name, row, k, by, term) \
-  PULL_HEAD(name##_pull_##by) {                                                                                               \
+  PULL_HEAD(name##_pull_##by) {                                                                                   \
     if (VECTORS_PAY(row)) {                                                                                       \
-      cr__vector_pull(row - CR__FIRST_ROW, k, n, pa, sa, pb, sb, py, sy, pg, sg, pout); \
+      cr__vector_pull(row - CR__FIRST_ROW, k, n, pa, sa, pb, sb, py, sy, pg, sg, pout);                           \
       return;                                                                                                     \
     }                                                                                                             \
     if (dtype == CR_FLOAT64) PULL(double, row, term)                                                              \

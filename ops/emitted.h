@@ -31,7 +31,8 @@ static inline double dot_double(const double *a, int64_t step_a, const double *b
   double s[8] = {0};
   int64_t half = n / 2;
   if (n > 256)
-    return dot_double(a, step_a, b, step_b, half) + dot_double(a + half * step_a, step_a, b + half * step_b, step_b, n - half);
+    return dot_double(a, step_a, b, step_b, half) +
+           dot_double(a + half * step_a, step_a, b + half * step_b, step_b, n - half);
   for (int64_t i = 0; i < n; i++) s[i % 8] += a[i * step_a] * b[i * step_b];
   return lane_sum(s);
 }

@@ -26,15 +26,16 @@ static void arrays_of(int n, const cr_var *v, int from, int to, cr_array *like) 
   }
 }
 
-/* Results of function argument k over these; those from on to before to are seen element by element. */
-static int results_of(cr_call *c, int k, int n, const cr_var *v, int from, int to) {
+/* Results of the function over these, to be done with; those from on to before to are seen element by element. */
+static int results_of(cr_function_argument *f, int n, const cr_var *v, int from, int to) {
+  cr_tape *t = tape_of(f->call);
   cr_array like[MOST];
   if (n < 0) return 0;
   arrays_of(n, v, from, to, like);
-  int m = cr_argument_results(&(cr_function_argument){c, k}, n, like);
-  if (m > MOST) return cr_fail(tape_of(c), CR_OVER_LIMIT, "a function with %d results, at most %d", m, MOST), 0;
-  if (!m) cr_fail(tape_of(c), CR_BAD_ARGUMENT, "the function has no result");
-  return cr_error(tape_of(c)) == CR_OK ? m : 0;
+  int m = cr_argument_results(f, n, like);
+  if (m > MOST) return cr_fail(t, CR_OVER_LIMIT, "a function with %d results, at most %d", m, MOST), 0;
+  if (!m) cr_fail(t, CR_BAD_ARGUMENT, "the function has no result");
+  return cr_error(t) == CR_OK ? m : 0;
 }
 
 static void give(cr_call *c, int n, const cr_var *v) {
@@ -43,9 +44,10 @@ static void give(cr_call *c, int n, const cr_var *v) {
 
 static void call_checkpoint(cr_call *c) {
   cr_var in[MOST], out[MOST];
-  int n = append(c, 1, 0, in), m = results_of(c, 0, n, in, 0, 0);
-  if (m && cr_checkpoint(tape_of(c), cr_record_argument, &(cr_function_argument){c, 0}, n, in, m, out) == CR_OK)
-    give(c, m, out);
+  cr_function_argument f = {.call = c};
+  int n = append(c, 1, 0, in), m = results_of(&f, n, in, 0, 0);
+  if (m && cr_checkpoint(tape_of(c), cr_record_argument, &f, n, in, m, out) == CR_OK) give(c, m, out);
+  cr_argument_done(&f);
 }
 
 /* Both functions by one record: the first is called for the first body. */
@@ -60,18 +62,19 @@ static void record_no(cr_tape *t, void *user, int n, const cr_var *in, int m, cr
 }
 static void call_cond(cr_call *c) {
   cr_var condition = cr_arg_var(c, 0), in[MOST], out[MOST];
-  int n = append(c, 3, 0, in), m = results_of(c, 1, n, in, 0, 0);
-  pair p = {{c, 1}, {c, 2}};
+  pair p = {{c, 1, NULL}, {c, 2, NULL}};
+  int n = append(c, 3, 0, in), m = results_of(&p.yes, n, in, 0, 0);
   if (m && cr_cond(tape_of(c), condition, record_yes, record_no, &p, n, in, m, out) == CR_OK) give(c, m, out);
+  cr_argument_done(&p.yes);
 }
 
-static void call_scan(cr_call *c) {
+static void scan_by(cr_call *c, cr_function_argument *f) {
   cr_var v[MOST], carry[MOST], ys[MOST];
   cr_loop l = {.n_carry = append(c, 1, 0, v), .reverse = cr_arg_bool(c, 4), .every = cr_arg_int(c, 5)};
   int n = append(c, 2, l.n_carry, v);
   l.n_xs = n - l.n_carry;
   l.n_const = append(c, 3, n, v) - n;
-  int m = n < 0 || l.n_const < 0 ? 0 : results_of(c, 0, n + l.n_const, v, l.n_carry, n);
+  int m = n < 0 || l.n_const < 0 ? 0 : results_of(f, n + l.n_const, v, l.n_carry, n);
   if (!m) return;
   if (m < l.n_carry || l.n_xs < 1) {
     cr_fail(tape_of(c), CR_BAD_ARGUMENT, "scan: %d results of a step for %d carries, %d sequences", m, l.n_carry, l.n_xs);
@@ -79,9 +82,15 @@ static void call_scan(cr_call *c) {
   }
   l.n_ys = m - l.n_carry, l.carry = v, l.xs = v + l.n_carry, l.consts = v + n;
   l.steps = cr_rank(l.xs[0]) ? cr_dim(l.xs[0], 0) : 0;
-  if (cr_scan(tape_of(c), cr_record_argument, &(cr_function_argument){c, 0}, &l, carry, ys) != CR_OK) return;
+  if (cr_scan(tape_of(c), cr_record_argument, f, &l, carry, ys) != CR_OK) return;
   give(c, l.n_carry, carry);
   give(c, l.n_ys, ys);
+}
+
+static void call_scan(cr_call *c) {
+  cr_function_argument f = {.call = c};
+  scan_by(c, &f);
+  cr_argument_done(&f);
 }
 
 static void call_fori(cr_call *c) {
@@ -92,23 +101,24 @@ static void call_fori(cr_call *c) {
   l.n_const = append(c, 3, l.n_carry, v) - l.n_carry;
   if (l.n_const < 0 || cr_error(tape_of(c)) != CR_OK) return;
   l.carry = v, l.consts = v + l.n_carry;
-  if (cr_fori(tape_of(c), cr_record_argument, &(cr_function_argument){c, 0}, count, &l, carry) == CR_OK)
+  if (cr_fori(tape_of(c), cr_record_argument, &(cr_function_argument){.call = c}, count, &l, carry) == CR_OK)
     give(c, l.n_carry, carry);
 }
 
 static void call_map(cr_call *c) {
   cr_var v[MOST], out[MOST];
-  int n_mapped = append(c, 1, 0, v), n = append(c, 2, n_mapped, v), m = results_of(c, 0, n, v, 0, n_mapped);
-  if (m && cr_map(tape_of(c), cr_record_argument, &(cr_function_argument){c, 0}, n_mapped, v, n - n_mapped, v + n_mapped, m,
-                  out) == CR_OK)
+  cr_function_argument f = {.call = c};
+  int n_mapped = append(c, 1, 0, v), n = append(c, 2, n_mapped, v), m = results_of(&f, n, v, 0, n_mapped);
+  if (m && cr_map(tape_of(c), cr_record_argument, &f, n_mapped, v, n - n_mapped, v + n_mapped, m, out) == CR_OK)
     give(c, m, out);
+  cr_argument_done(&f);
 }
 
 static void call_root(cr_call *c) {
   cr_var v[MOST];
   int n = append(c, 2, 1, v);
   v[0] = cr_arg_is_number(c, 1) ? cr_full(tape_of(c), cr_call_dtype(c), 0, NULL, cr_arg_number(c, 1)) : cr_arg_var(c, 1);
-  if (n > 0) cr_return(c, cr_root(tape_of(c), cr_record_argument, &(cr_function_argument){c, 0}, v[0], n - 1, v + 1));
+  if (n > 0) cr_return(c, cr_root(tape_of(c), cr_record_argument, &(cr_function_argument){.call = c}, v[0], n - 1, v + 1));
 }
 
 static const cr_op *const recorded[] = {&cr__checkpoint_op, &cr__cond_op, &cr__scan_op, &cr__root_op, NULL};

@@ -1,5 +1,5 @@
-/* Fused ops: one kernel for what is otherwise a composition of public ops, which remains their rule for derivatives of higher
- * order, where speed matters less. */
+/* Fused ops: one kernel for what is otherwise a composition of public ops, which remains their rule for derivatives of
+ * higher order, where speed matters less. */
 #ifndef CR_FUSED_H
 #define CR_FUSED_H
 

@@ -3,9 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "adding.h"
 #include "emit.h"
-#include "ops.h"
-#include "parallel.h"
 
 typedef struct axis_attr {
   int axis;
@@ -56,71 +55,6 @@ static int64_t product(const int64_t *dims, int from, int to) {
   int64_t n = 1;
   for (int i = from; i < to; i++) n *= dims[i];
   return n;
-}
-
-/* Adding where positions repeat: floats in double, integers in int64, rounded to the dtype at the end. The terms for each
- * position form a chain in ascending order of their place in the index, so that only what is named is touched. */
-typedef struct chains {
-  int64_t *first, *next;   /* by position; by place in the index. -1 ends a chain */
-  const int64_t *at;       /* positions by place */
-  int64_t positions, run, outer, places;
-  const cr_array *start, *terms; /* dense, of out's dtype */
-  cr_array *out;
-} chains;
-
-#define ADD_CHAIN(T, SUM, rounded)                                                    \
-  {                                                                                   \
-    const T *x = (const T *)j->start->data + at, *term = (const T *)j->terms->data;   \
-    T *out = (T *)j->out->data + at;                                                  \
-    for (int64_t from = 0; from < j->run; from += STRIP) {                            \
-      int64_t n = j->run - from < STRIP ? j->run - from : STRIP;                      \
-      SUM sum[STRIP];                                                                 \
-      for (int64_t i = 0; i < n; i++) sum[i] = (SUM)x[from + i];                      \
-      for (int64_t k = head; k >= 0; k = j->next[k]) {                                \
-        const T *q = term + (o * j->places + k) * j->run + from;                      \
-        for (int64_t i = 0; i < n; i++) sum[i] += (SUM)q[i];                          \
-      }                                                                               \
-      for (int64_t i = 0; i < n; i++) out[from + i] = (T)(rounded);                   \
-    }                                                                                 \
-    continue;                                                                         \
-  }
-
-/* The chains that begin at these places. */
-static void add_chains(void *context, int64_t from_place, int64_t to_place) {
-  enum { STRIP = 256 };
-  const chains *j = context;
-  for (int64_t head = from_place; head < to_place; head++) {
-    int64_t p = j->at[head];
-    for (int64_t o = 0; o < j->outer && j->first[p] == head; o++) {
-      int64_t at = (o * j->positions + p) * j->run;
-      if (j->out->dtype == CR_FLOAT64) ADD_CHAIN(double, double, sum[i])
-      if (j->out->dtype == CR_FLOAT32) ADD_CHAIN(float, double, sum[i])
-      if (j->out->dtype == CR_INT64) ADD_CHAIN(int64_t, int64_t, sum[i])
-      if (j->out->dtype == CR_INT32) ADD_CHAIN(int32_t, int64_t, sum[i])
-      ADD_CHAIN(uint8_t, int64_t, sum[i] != 0)
-    }
-  }
-}
-
-/* out = start, with terms[o, k] added at [o, at[k]] of (outer, positions, run). */
-static cr_status add_at(cr_eval *c, const int64_t *at, chains j) {
-  cr_array terms = c->in[2];
-  size_t positions = (size_t)j.positions, places = (size_t)j.places;
-  j.first = cr_scratch(c, (positions + places) * sizeof *j.first);
-  terms.data = (void *)(uintptr_t)cr__dense(c, &c->in[2], (cr_dtype)c->out->dtype); /* only read */
-  if (!j.first || !terms.data) return CR_NO_MEMORY;
-  j.next = j.first + j.positions;
-  j.start = j.out = c->out;
-  j.terms = &terms;
-  j.at = at;
-  cr_array_copy(c->out, &c->in[0]);
-  memset(j.first, 0xFF, positions * sizeof *j.first);
-  for (int64_t k = j.places - 1; k >= 0; k--) {
-    j.next[k] = j.first[at[k]];
-    j.first[at[k]] = k;
-  }
-  cr__parallel(c->tape, j.places, 1 + CR__BLOCK / (j.outer * j.run + 1), add_chains, &j);
-  return CR_OK;
 }
 
 /* C for the element of x at the loops' variables from level on, but along the axis at the position. */
@@ -258,7 +192,7 @@ static cr_status index_add_eval(cr_eval *c) {
   int64_t run = product(c->out->dim, axis + 1, c->out->rank);
   const int64_t *at = positions(c, &c->in[1], axis, n);
   if (!at) return failed(c);
-  return add_at(c, at, (chains){.positions = n, .run = run, .outer = outer, .places = m});
+  return cr__add_at(c, at, (cr__adding){.positions = n, .run = run, .outer = outer, .places = m});
 }
 static void index_add_vjp(cr_vjp_rule *c) {
   if (c->wanted[0]) c->d[0] = c->g;
@@ -383,7 +317,7 @@ static cr_status scatter_infer(cr_infer *c) {
 static cr_status scatter_add_eval(cr_eval *c) {
   const int64_t *at = element_positions(c, &c->in[1], c->out, axis_in(c->attr));
   if (!at) return failed(c);
-  return add_at(c, at, (chains){.positions = c->out->count, .run = 1, .outer = 1, .places = c->in[1].count});
+  return cr__add_at(c, at, (cr__adding){.positions = c->out->count, .run = 1, .outer = 1, .places = c->in[1].count});
 }
 static void scatter_add_vjp(cr_vjp_rule *c) {
   if (c->wanted[0]) c->d[0] = c->g;

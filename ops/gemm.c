@@ -18,8 +18,8 @@
 #endif
 
 /* The left operand's rows of a part (half as many of float64) and the longest block of the inner axis: packed, they stay in
- * the second-level cache. Packing rows for up to REUSE panels takes longer than it saves; a panel in NEAR bytes is as
- * good as packed. ACROSS: columns of a part that is written across. */
+ * the second-level cache. Packing rows for up to REUSE panels takes longer than it saves; a panel in NEAR bytes
+ * whose rows are whole vectors is as good as packed. ACROSS: columns of a part that is written across. */
 enum { PART_ROWS = 256, DEPTH = 400, REUSE = 4, NEAR = 1 << 14, ACROSS = 96 };
 
 /* A part of the product: some rows of x times some panels of y. Either x is A and y is B, or all are transposed. */
@@ -98,25 +98,29 @@ static int64_t block_length(int64_t k) {
 #endif
 
 typedef struct kernel {
-  void (*part)(const part_of *p), (*small)(const part_of *p), (*prepare)(const part_of *p, void *to);
+  void (*part)(const part_of *p), (*small)(const cr__product *p), (*prepare)(const part_of *p, void *to);
   int64_t width;
 } kernel;
 
-#define KERNEL(name) (kernel){name##_part, name##_small, name##_prepare, name##_width}
-static kernel kernel_for(cr_dtype dtype) {
-  bool wide = dtype == CR_FLOAT64;
+#define KERNEL(name) {name##_part, name##_small, name##_prepare, name##_width}
+static const kernel any[] = {KERNEL(float_any), KERNEL(double_any)};
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx512f")) return wide ? KERNEL(double_avx512) : KERNEL(float_avx512);
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-    return wide ? KERNEL(double_avx2) : KERNEL(float_avx2);
+static const kernel avx2[] = {KERNEL(float_avx2), KERNEL(double_avx2)};
+static const kernel avx512[] = {KERNEL(float_avx512), KERNEL(double_avx512)};
 #endif
-  return wide ? KERNEL(double_any) : KERNEL(float_any);
+static const kernel *kernel_for(cr_dtype dtype) {
+  const kernel *of = any;
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx512f")) of = avx512;
+  else if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) of = avx2;
+#endif
+  return of + (dtype == CR_FLOAT64);
 }
 
 /* Panels are packed from B, or from A where that moves fewer numbers, counting those of C that are then written across. */
 static bool is_transposed(const cr__product *p) {
   if (p->packed) return false;
-  if (p->b_col == 1) return p->a_row == 1 && p->n < 16 && p->m >= 64; /* few columns would leave most of a vector idle */
+  if (p->b_col == 1) return p->a_row == 1 && p->n <= 8 && p->m >= 64; /* few columns would leave most of a vector idle */
   int64_t across = 4 * p->m * p->n;
   return across + p->m * p->k * ceiling(p->n, PART_ROWS) < p->n * p->k * ceiling(p->m, PART_ROWS);
 }
@@ -135,7 +139,7 @@ typedef struct cut {
 
 static cut cut_of(cr_dtype dtype, const cr__product *p) {
   enum { TILES = 16, EVEN = 4 };
-  int64_t width = kernel_for(dtype).width, shares = p->shares > 1 ? p->shares : 1;
+  int64_t width = kernel_for(dtype)->width, shares = p->shares > 1 ? p->shares : 1;
   cut c = {.transposed = is_transposed(p)};
   c.rows = c.transposed ? p->n : p->m, c.cols = c.transposed ? p->m : p->n;
   c.down = ceiling(c.rows, dtype == CR_FLOAT64 ? PART_ROWS / 2 : PART_ROWS);
@@ -172,10 +176,7 @@ void cr__finish_block(cr_dtype dtype, const cr__product *p, int64_t row, int64_t
 }
 
 static void small_product(cr_dtype dtype, const cr__product *p) {
-  part_of all = {.x = p->a, .y = p->b, .c = p->c, .rows = p->m, .cols = p->n, .k = p->k, .x_row = p->a_row,
-                 .x_step = p->a_col, .y_col = p->b_col, .y_step = p->b_row, .c_row = p->c_row, .c_col = 1,
-                 .add = p->add != 0};
-  kernel_for(dtype).small(&all);
+  kernel_for(dtype)->small(p);
   if (p->bias || p->finish) cr__finish_block(dtype, p, 0, 0, p->m, p->n);
 }
 
@@ -196,20 +197,20 @@ void cr__gemm_part(cr_dtype dtype, const cr__product *p, int64_t part) {
   q.x = (const char *)(transposed ? p->b : p->a) + row * q.x_row * size;
   q.y = p->packed ? p->packed : (const char *)(transposed ? p->a : p->b) + col * q.y_col * size;
   q.c = (char *)p->c + (row * q.c_row + col * q.c_col) * size;
-  kernel_for(dtype).part(&q);
+  kernel_for(dtype)->part(&q);
   if (!p->bias && !p->finish) return;
   if (transposed) cr__finish_block(dtype, p, col, row, q.cols, q.rows);
   else cr__finish_block(dtype, p, row, col, q.rows, q.cols);
 }
 
 size_t cr__gemm_packed_bytes(cr_dtype dtype, const cr__product *p) {
-  int64_t width = kernel_for(dtype).width; /* a narrow panel takes as much room as a wide one, and one more may be needed */
+  int64_t width = kernel_for(dtype)->width; /* a narrow panel takes as much room as a wide one, and one more may be needed */
   return (size_t)((ceiling(p->n, width) + 1) * width * p->k) * cr_dtype_size(dtype);
 }
 
 void cr__gemm_pack(cr_dtype dtype, const cr__product *p, void *to) {
   part_of all = {.y = p->b, .cols = p->n, .k = p->k, .y_col = p->b_col, .y_step = p->b_row};
-  kernel_for(dtype).prepare(&all, to);
+  kernel_for(dtype)->prepare(&all, to);
 }
 
 void cr__gemm(cr_dtype dtype, const cr__product *p) {

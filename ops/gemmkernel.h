@@ -5,7 +5,7 @@
 typedef REAL NAME(vector) __attribute__((vector_size(LANES * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
 typedef REAL NAME(lanes) __attribute__((vector_size(LANES * sizeof(REAL))));
 typedef REAL NAME(four) __attribute__((vector_size(4 * sizeof(REAL)), aligned(sizeof(REAL)), may_alias));
-enum { NAME(width) = VECTORS * LANES, NAME(line) = 64 / (int)sizeof(REAL) };
+enum { NAME(width) = VECTORS * LANES };
 
 TARGET static inline __attribute__((always_inline)) NAME(lanes) NAME(load)(const REAL *from) {
   return *(const NAME(vector) *)from;
@@ -33,7 +33,7 @@ TARGET static inline __attribute__((always_inline)) void NAME(store_some)(REAL *
 #endif
 
 /* A tile of C from k steps of x and of y, of whose last vector some lanes are meant. keep: where the panel is packed on the
- * way, if it is. ahead: numbers that are needed soon, asked for at every fourth step. */
+ * way, if it is. */
 typedef struct NAME(tile_of) {
   int64_t k;
   const REAL *x;
@@ -43,8 +43,6 @@ typedef struct NAME(tile_of) {
   REAL *c;
   int64_t c_row;
   REAL *keep;
-  const REAL *ahead;
-  int64_t ahead_step;
   int last;
   bool add;
 } NAME(tile_of);
@@ -54,7 +52,7 @@ typedef struct NAME(tile_of) {
 #define ZERO(r) NAME(lanes) sum_##r##_0 = {0}, sum_##r##_1 = {0}, sum_##r##_2 = {0};
 #define STEP(r)                                       \
   if (rows > r) {                                     \
-    const REAL a = x[r * x_row];                      \
+    const REAL a = x[r * (beside ? 1 : x_row)];       \
     sum_##r##_0 += a * b_0;                           \
     if (vectors > 1) sum_##r##_1 += a * b_1;          \
     if (vectors > 2) sum_##r##_2 += a * b_2;          \
@@ -94,28 +92,18 @@ typedef struct NAME(tile_of) {
     ROWS_OF(STEP)                                                                                           \
     x += x_step, y += y_step;                                                                               \
   }
-/* whole: y is packed, and all lanes can be read. */
+/* whole: all lanes of y can be read; beside: the numbers of a step of x lie side by side. The loop is one step and asks for
+ * nothing ahead: unrolled, or with other instructions between, it is slower. */
 TARGET static inline __attribute__((always_inline)) void
-NAME(tile)(int rows, int vectors, bool whole, bool keeps, const NAME(tile_of) * t) {
-  const REAL *x = t->x, *y = t->y, *ahead = t->ahead;
+NAME(tile)(int rows, int vectors, bool whole, bool beside, bool keeps, const NAME(tile_of) * t) {
+  const REAL *x = t->x, *y = t->y;
   const int64_t k = t->k, x_row = t->x_row, x_step = t->x_step, y_step = t->y_step, c_row = t->c_row;
-  const int64_t ahead_step = t->ahead_step;
-  REAL *c = t->c, *c_ahead = c, *keep = t->keep;
+  REAL *c = t->c, *keep = t->keep;
   int last = t->last;
   ROWS_OF(ZERO)
-  int64_t l = 0;
-  for (; l + 4 <= k; l += 4, ahead += ahead_step) { /* lines of C as well, row by row */
-    __builtin_prefetch(ahead, 0, 2);
-    for (int v = 0; v < vectors; v++) __builtin_prefetch(c_ahead + v * LANES, 1);
-    c_ahead += l < 4 * (rows - 1) ? c_row : 0;
-    ONE_STEP
-    ONE_STEP
-    ONE_STEP
-    ONE_STEP
-  }
-  for (; l < k; l++) {
-    ONE_STEP
-  }
+  for (int r = 0; r < rows; r++)
+    for (int v = 0; v < vectors; v++) __builtin_prefetch(c + r * c_row + v * LANES, 1);
+  for (int64_t l = 0; l < k; l++) ONE_STEP
   if (t->add) {
     ROWS_OF(ADD)
   }
@@ -130,45 +118,57 @@ NAME(tile)(int rows, int vectors, bool whole, bool keeps, const NAME(tile_of) * 
 #undef PUT
 #undef STORE
 
-/* Rows and vectors known to the compiler, so that the sums stay in registers. */
+/* Rows and vectors known to the compiler, so that the sums stay in registers. Tiles of all rows are also made for vectors of
+ * which every lane can be read; the last vector of the others is masked. */
 typedef void NAME(tile_rule)(const NAME(tile_of) * t);
-#define ONE(r, v)                                                                                             \
-  TARGET static void NAME(tile_##r##_##v)(const NAME(tile_of) * t) { NAME(tile)(r, v, true, false, t); }      \
-  TARGET static void NAME(direct_##r##_##v)(const NAME(tile_of) * t) { NAME(tile)(r, v, !MASKS, false, t); }
-#define KEEPING(v) \
-  TARGET static void NAME(keep_##v)(const NAME(tile_of) * t) { NAME(tile)(ROWS, v, !MASKS, true, t); }
+#define ONE(r, v)                                                                                                    \
+  TARGET static void NAME(apart_##r##_##v)(const NAME(tile_of) * t) { NAME(tile)(r, v, !MASKS, false, false, t); }   \
+  TARGET static void NAME(beside_##r##_##v)(const NAME(tile_of) * t) { NAME(tile)(r, v, !MASKS, true, false, t); }
+#define FULL(v)                                                                                                      \
+  TARGET static void NAME(apart_##v)(const NAME(tile_of) * t) { NAME(tile)(ROWS, v, true, false, false, t); }        \
+  TARGET static void NAME(beside_##v)(const NAME(tile_of) * t) { NAME(tile)(ROWS, v, true, true, false, t); }        \
+  TARGET static void NAME(keep_##v)(const NAME(tile_of) * t) { NAME(tile)(ROWS, v, !MASKS, false, true, t); }
 #if ROWS > 4
 #define EACH_ROW(f, v) f(1, v) f(2, v) f(3, v) f(4, v) f(5, v) f(6, v) f(7, v) f(8, v)
 #else
 #define EACH_ROW(f, v) f(1, v) f(2, v) f(3, v) f(4, v)
 #endif
-KEEPING(1)
-EACH_ROW(ONE, 1)
-#if VECTORS > 1
-KEEPING(2)
-EACH_ROW(ONE, 2)
-#endif
 #if VECTORS > 2
-#define EACH_VECTOR(f) {EACH_ROW(f, 1)}, {EACH_ROW(f, 2)}, {EACH_ROW(f, 3)}
-#define EACH_KEEPING NAME(keep_1), NAME(keep_2), NAME(keep_3)
-KEEPING(3)
-EACH_ROW(ONE, 3)
+#define EACH_VECTOR(f) f(1) f(2) f(3)
 #elif VECTORS > 1
-#define EACH_VECTOR(f) {EACH_ROW(f, 1)}, {EACH_ROW(f, 2)}
-#define EACH_KEEPING NAME(keep_1), NAME(keep_2)
+#define EACH_VECTOR(f) f(1) f(2)
 #else
-#define EACH_VECTOR(f) {EACH_ROW(f, 1)}
-#define EACH_KEEPING NAME(keep_1)
+#define EACH_VECTOR(f) f(1)
 #endif
-#define TILE(r, v) NAME(tile_##r##_##v),
-#define DIRECT(r, v) NAME(direct_##r##_##v),
-static NAME(tile_rule) *const NAME(keeping)[VECTORS] = {EACH_KEEPING};
-static NAME(tile_rule) *const NAME(tiles)[2][VECTORS][ROWS] = {{EACH_VECTOR(TILE)}, {EACH_VECTOR(DIRECT)}};
+#define ALL_ROWS(v) EACH_ROW(ONE, v)
+EACH_VECTOR(ALL_ROWS)
+EACH_VECTOR(FULL)
+#define APART(r, v) NAME(apart_##r##_##v),
+#define BESIDE(r, v) NAME(beside_##r##_##v),
+#define LIST_APART(v) {EACH_ROW(APART, v)},
+#define LIST_BESIDE(v) {EACH_ROW(BESIDE, v)},
+#define FULL_APART(v) NAME(apart_##v),
+#define FULL_BESIDE(v) NAME(beside_##v),
+#define KEEP(v) NAME(keep_##v),
+static NAME(tile_rule) *const NAME(tiles)[2][VECTORS][ROWS] = {{EACH_VECTOR(LIST_APART)}, {EACH_VECTOR(LIST_BESIDE)}};
+static NAME(tile_rule) *const NAME(full)[2][VECTORS] = {{EACH_VECTOR(FULL_APART)}, {EACH_VECTOR(FULL_BESIDE)}};
+static NAME(tile_rule) *const NAME(keeping)[VECTORS] = {EACH_VECTOR(KEEP)};
+
+static inline NAME(tile_rule) * NAME(rule)(int64_t rows, int vectors, bool whole, const NAME(tile_of) * t) {
+  bool beside = t->x_row == 1;
+  return rows >= ROWS && whole ? NAME(full)[beside][vectors - 1]
+                               : NAME(tiles)[beside][vectors - 1][(rows < ROWS ? rows : ROWS) - 1];
+}
 #undef ONE
-#undef KEEPING
-#undef EACH_KEEPING
-#undef TILE
-#undef DIRECT
+#undef FULL
+#undef ALL_ROWS
+#undef APART
+#undef BESIDE
+#undef LIST_APART
+#undef LIST_BESIDE
+#undef FULL_APART
+#undef FULL_BESIDE
+#undef KEEP
 #undef EACH_ROW
 #undef EACH_VECTOR
 
@@ -310,44 +310,23 @@ static int64_t NAME(panel_cols)(int64_t cols) {
   return cols < NAME(width) ? cols : NAME(width);
 }
 
-/* What a panel's tiles ask for, a line of the cache at every fourth step (oftener, and their own loads have to wait): turns
- * tiles after each other share a column of lines, each begins phase further. */
-typedef struct NAME(soon) {
-  const REAL *at;
-  int64_t step, lines, turns, phase;
-} NAME(soon);
-
-/* The next panel, the next block's rows, or none. */
-TARGET static NAME(soon) NAME(foresee)(const part_of *p, int64_t from, int64_t depth, int64_t col, int64_t cols) {
-  const REAL *y = (const REAL *)p->y + from * p->y_step + (col + cols) * p->y_col;
-  const REAL *x = (const REAL *)p->x + (from + depth) * p->x_step;
-  int64_t lines = (depth + NAME(line) - 1) / NAME(line), asked = depth / 4 + 1;
-  bool more = from + depth < p->k;
-  if (col + cols < p->cols) {
-    if (p->y_col == 1) return (NAME(soon)){y, 4 * p->y_step, NAME(width) / NAME(line) + 1, 4, p->y_step};
-    if (p->y_step == 1 && col / NAME(width) % 2 == 0) return (NAME(soon)){y, p->y_col, lines, 1, 0};
-  } else if (more && p->x_step == 1) {
-    return (NAME(soon)){x, p->x_row, lines, (p->rows + asked - 1) / asked, asked * p->x_row};
-  } else if (more && p->x_row == 1) {
-    return (NAME(soon)){x, 4 * p->x_step, (p->rows + NAME(line) - 1) / NAME(line), 4, p->x_step};
-  }
-  return (NAME(soon)){x, 0, 0, 1, 0};
-}
-
 /* A small product, of one block: nothing is packed that can be read where it lies. */
-TARGET static void NAME(small)(const part_of *p) {
+TARGET static void NAME(small)(const cr__product *p) {
   _Alignas(64) REAL panel[DEPTH * NAME(width)];
-  part_of q = *p;
-  for (int64_t col = 0; col < p->cols; col += q.cols) {
-    q.cols = NAME(panel_cols)(p->cols - col), q.y = (const REAL *)p->y + col * p->y_col;
-    int vectors = (int)((q.cols + LANES - 1) / LANES), last = (int)(q.cols - (vectors - 1) * LANES);
-    bool direct = p->y_col == 1 && (MASKS || last == LANES);
-    if (!direct) NAME(pack)(&q, 0, p->k, panel);
-    NAME(tile_of) t = {.k = p->k, .x = p->x, .x_row = p->x_row, .x_step = p->x_step, .y = direct ? q.y : panel,
-                       .y_step = direct ? p->y_step : NAME(width), .c = (REAL *)p->c + col, .c_row = p->c_row, .last = last,
-                       .add = p->add, .ahead = p->x};
-    for (int64_t row = 0; row < p->rows; row += ROWS, t.x += ROWS * p->x_row, t.c += ROWS * p->c_row)
-      NAME(tiles)[direct][vectors - 1][(p->rows - row < ROWS ? p->rows - row : ROWS) - 1](&t);
+  NAME(tile_of) t = {.k = p->k, .x_row = p->a_row, .x_step = p->a_col, .c_row = p->c_row, .add = p->add != 0};
+  for (int64_t col = 0, cols; col < p->n; col += cols) {
+    cols = NAME(panel_cols)(p->n - col);
+    int vectors = (int)((cols + LANES - 1) / LANES);
+    t.last = (int)(cols - (vectors - 1) * LANES);
+    bool whole = t.last == LANES, direct = p->b_col == 1 && (MASKS || whole);
+    t.x = p->a, t.y = (const REAL *)p->b + col * p->b_col, t.y_step = p->b_row, t.c = (REAL *)p->c + col;
+    if (!direct) {
+      part_of q = {.y = t.y, .cols = cols, .y_col = p->b_col, .y_step = p->b_row};
+      NAME(pack)(&q, 0, p->k, panel);
+      t.y = panel, t.y_step = NAME(width);
+    }
+    for (int64_t row = 0; row < p->m; row += ROWS, t.x += ROWS * p->a_row, t.c += ROWS * p->c_row)
+      NAME(rule)(p->m - row, vectors, !direct || whole, &t)(&t);
   }
 }
 
@@ -356,25 +335,21 @@ TARGET static void NAME(panel)(const part_of *p, int64_t from, int64_t depth, in
                                REAL *panel) {
   int vectors = (int)((cols + LANES - 1) / LANES), last = (int)(cols - (vectors - 1) * LANES);
   bool readable = p->y_col == 1 && (MASKS || last == LANES);
-  bool direct = readable && !p->packed && (p->rows <= ROWS || depth * p->y_step * (int64_t)sizeof(REAL) <= NEAR);
+  bool near = p->y_step % LANES == 0 && depth * p->y_step * (int64_t)sizeof(REAL) <= NEAR;
+  bool direct = readable && !p->packed && (p->rows <= ROWS || near);
   bool packed = !readable || p->packed;
-  NAME(soon) soon = NAME(foresee)(p, from, depth, col, cols);
   part_of q = *p;
   q.cols = cols, q.y = (const REAL *)p->y + col * p->y_col;
   if (packed && !p->packed) NAME(pack)(&q, from, depth, panel);
   NAME(tile_of) t = {.k = depth, .keep = panel, .last = last, .add = p->add || from > 0, .c_row = p->c_row};
   t.x_row = rows_of_x ? 1 : p->x_row, t.x_step = rows_of_x ? ROWS : p->x_step;
-  for (int64_t row = 0, tile = 0; row < p->rows; row += ROWS, tile++) {
-    int rows = (int)(p->rows - row < ROWS ? p->rows - row : ROWS);
-    bool asks = tile < soon.lines * soon.turns;
+  for (int64_t row = 0; row < p->rows; row += ROWS) {
     if (rows_of_x && !col && row % NAME(strip) == 0) NAME(pack_rows)(p, row, from, depth, rows_of_x);
     t.x = rows_of_x ? rows_of_x + row * depth : (const REAL *)p->x + row * p->x_row + from * p->x_step;
     t.y = packed ? panel : (const REAL *)q.y + from * p->y_step, t.y_step = packed ? NAME(width) : p->y_step;
     t.c = (REAL *)p->c + row * p->c_row + col;
-    t.ahead = asks ? soon.at + tile / soon.turns * NAME(line) + tile % soon.turns * soon.phase : t.x;
-    t.ahead_step = asks ? soon.step : 0;
     if (direct || packed) {
-      NAME(tiles)[direct][vectors - 1][rows - 1](&t);
+      NAME(rule)(p->rows - row, vectors, !direct || last == LANES, &t)(&t);
     } else {
       NAME(keeping)[vectors - 1](&t);
       packed = true;

@@ -37,7 +37,7 @@ static const double eta_over_mu[30] = {
 };
 
 /* u - log(1 + u) without cancellation: log1p(u) = 2 atanh(r), r = u / (2 + u). */
-static double minus_log1p(double u)
+double cr__minus_log1p(double u)
 {
     if (u < -0.5 || u > 1)
         return u - log1p(u);
@@ -48,7 +48,7 @@ static double minus_log1p(double u)
 }
 
 /* log Gamma(z) - ((z - 1/2) log z - z + log(2 pi) / 2), z >= 10 (DLMF 5.11.1) */
-static double stirling_rest(double z)
+double cr__stirling_rest(double z)
 {
     double u = 1 / z / z, sum = 0;
     for (size_t k = 8; k-- > 0;)
@@ -58,28 +58,28 @@ static double stirling_rest(double z)
 
 /* log(Gamma(b + a) / (Gamma(b) b^a)) for b >= 10, a >= 0, proportional to a when
  * a is small: no difference of nearly equal numbers is formed. */
-static double log_gamma_ratio(double b, double a)
+double cr__log_gamma_ratio(double b, double a)
 {
     double h = a / b, l = log1p(h), u = 1 / b / b, power = 1 / b, rest = 0;
     for (int k = 0; k < 8; k++) {
         rest += stirling[k] * power * expm1(-(2 * k + 1) * l);
         power *= u;
     }
-    return (a - 0.5) * l - b * minus_log1p(h) + rest;
+    return (a - 0.5) * l - b * cr__minus_log1p(h) + rest;
 }
 
 /* 1 / Gamma(a + 1) for 0 <= a <= 170, without rounding a large a + 1 */
-static double reciprocal_gamma1p(double a)
+double cr__reciprocal_gamma1p(double a)
 {
     return a < 1 ? 1 / tgamma(a + 1) : 1 / a / tgamma(a);
 }
 
 /* (a + b) / (a b B(a, b)) for a + b < 170; the last factor undoes the rounding of
  * a + b. */
-static double reciprocal_beta(double a, double b)
+double cr__reciprocal_beta(double a, double b)
 {
     double sum = a + b, low = fmin(a, b) - (sum - fmax(a, b));
-    double g = reciprocal_gamma1p(a) / reciprocal_gamma1p(sum) * reciprocal_gamma1p(b);
+    double g = cr__reciprocal_gamma1p(a) / cr__reciprocal_gamma1p(sum) * cr__reciprocal_gamma1p(b);
     return g * exp(low * cr__digamma(sum + 1));
 }
 
@@ -116,11 +116,11 @@ double cr__betaln(double a, double b)
         return a == 0 ? infinity
                       : cr__lgamma(a) + (cr__lgamma(b) - cr__lgamma(a + b));
     if (b < stirling_from)
-        return log((a + b) / b / reciprocal_beta(a, b)) - log(a);
+        return log((a + b) / b / cr__reciprocal_beta(a, b)) - log(a);
     if (a < stirling_from)
-        return cr__lgamma(a) - (a * log(b) + log_gamma_ratio(b, a));
+        return cr__lgamma(a) - (a * log(b) + cr__log_gamma_ratio(b, a));
     double h = a / b;
-    double rest = stirling_rest(a) + (stirling_rest(b) - stirling_rest(a + b));
+    double rest = cr__stirling_rest(a) + (cr__stirling_rest(b) - cr__stirling_rest(a + b));
     double base = h < 1e-300 ? log(a) - log(b) : log(h / (1 + h));
     return 0.5 * log(2 * pi / b) + rest + (a - 0.5) * base - b * log1p(h);
 }
@@ -130,7 +130,7 @@ double cr__betaln(double a, double b)
  * put back; quarters stay in range. */
 static double gamma_shape(double a, double x)
 {
-    double e = a * minus_log1p((x - a) / a);
+    double e = a * cr__minus_log1p((x - a) / a);
     if (e < 10 || a > 2500)
         return exp(-e);
     if (e > 760)
@@ -145,11 +145,11 @@ static double gamma_shape(double a, double x)
 static double gamma_density(double a, double x)
 {
     if (a > 170)
-        return gamma_shape(a, x) * exp(-stirling_rest(a)) / (sqrt_2pi * sqrt(a));
+        return gamma_shape(a, x) * exp(-cr__stirling_rest(a)) / (sqrt_2pi * sqrt(a));
     if (x > 2000)
         return 0;
     double root = pow(x, 0.5 * a) * exp(-0.5 * x); /* halves stay in range */
-    return root * reciprocal_gamma1p(a) * root;
+    return root * cr__reciprocal_gamma1p(a) * root;
 }
 
 /* P(a, x) / density, DLMF 8.11.4, for x up to about a */
@@ -210,7 +210,7 @@ static struct uniform uniform_at(double a, double x)
     }
     struct uniform r;
     r.mu = (x - a) / a;
-    r.half_eta2 = minus_log1p(r.mu);
+    r.half_eta2 = cr__minus_log1p(r.mu);
     r.eta = copysign(sqrt(2 * r.half_eta2), r.mu);
     r.weight = gamma_shape(a, x) / (sqrt_2pi * sqrt(a));
     double s = 0, s_eta = 0, s_a = 0;
@@ -295,7 +295,7 @@ double cr__gamma_pdf(double a, double x)
     if (x == 0)
         return a < 1 ? infinity : a == 1;
     if (x < 1e-100)
-        return a > 170 ? 0 : pow(x, a - 1) * (a * reciprocal_gamma1p(a));
+        return a > 170 ? 0 : pow(x, a - 1) * (a * cr__reciprocal_gamma1p(a));
     return isinf(x) || isinf(a) ? 0 : gamma_density(a, x) * (a / x);
 }
 
@@ -325,157 +325,4 @@ double cr__gammainc_da(double a, double x)
         term *= x / (a + k);
     }
     return density * sum;
-}
-
-/* Arguments of I_x(a, b), with the rounding of y = 1 - x kept. */
-struct beta_args {
-    double a, b, x, y;
-    double y_low; /* x + y + y_low = 1 exactly */
-};
-
-/* y^b as if y had not been rounded */
-static double power_of_y(const struct beta_args *p, double b)
-{
-    double power = pow(p->y, b);
-    return power == 0 ? 0 : power * exp(b * (p->y_low / p->y));
-}
-
-/* c log(v / v0) - d where v / v0 = 1 + d / c */
-static double log_excess(double c, double d, double v, double v0)
-{
-    return d < -0.5 * c ? c * log(v / v0) - d : -c * minus_log1p(d / c);
-}
-
-/* (a + b) x - a without cancellation */
-static double excess_over_mean(const struct beta_args *p)
-{
-    double bx = p->b * p->x, ay = p->a * p->y;
-    double rest = fma(p->b, p->x, -bx) - fma(p->a, p->y, -ay);
-    return (bx - ay) + (rest - p->a * p->y_low);
-}
-
-/* log of x^a y^b relative to its peak at x = a / (a + b) */
-static double log_beta_shape(const struct beta_args *p)
-{
-    double sum = p->a + p->b, d = excess_over_mean(p);
-    return log_excess(p->a, d, p->x, p->a / sum) + log_excess(p->b, -d, p->y, p->b / sum);
-}
-
-/* x^a y^b / B(a, b) by Stirling */
-static double beta_density_large(const struct beta_args *p)
-{
-    double sum = p->a + p->b, e = log_beta_shape(p);
-    double s = stirling_rest(p->a) + (stirling_rest(p->b) - stirling_rest(sum));
-    return exp(e - s) * sqrt(p->a / sum * (p->b / (2 * pi)));
-}
-
-/* x^a y^b / B(a, b) */
-static double beta_density(const struct beta_args *p)
-{
-    double a = p->a, b = p->b, x = p->x;
-    if (a + b < 170) { /* halves, because each power may leave the range */
-        double half = pow(x, 0.5 * a) * power_of_y(p, 0.5 * b);
-        return half * (reciprocal_beta(a, b) * fmin(a, b) * (fmax(a, b) / (a + b))) * half;
-    }
-    if (a >= stirling_from && b >= stirling_from)
-        return beta_density_large(p);
-    if (fmax(a, b) * (a < b ? x : p->y) > 2000)
-        return 0; /* below 2000^10 exp(-2000) */
-    if (a < b)
-        return pow(b * x, a) * (a * reciprocal_gamma1p(a)) * power_of_y(p, b) * exp(log_gamma_ratio(b, a));
-    return pow(a * p->y, b) * (b * reciprocal_gamma1p(b)) * pow(x, a) * exp(log_gamma_ratio(a, b));
-}
-
-/* n-th partial denominator of the fraction below and the numerator after it */
-static double beta_step(const struct beta_args *p, double excess, double n, double *numerator)
-{
-    double a = p->a, b = p->b, x = p->x, even = a + 2 * n - 1;
-    *numerator = (n + 1) * x * ((a + n) / (even + 2)) * (b - n - 1) * x * ((a + b + n) / (even + 2));
-    return n + (n > 0 ? n * x * ((b - n) / even) : 0)
-           + (a + n) / (even + 2) * (1 - excess + n * (1 + p->y));
-}
-
-/* I_x(a, b) / density for x up to about a / (a + b): the even part of DLMF 8.17.22,
- * in which the mean enters only as excess = (a + b) x - a <= 1/2.  A pass forward
- * finds the length, the one backward adds positive numbers. */
-static double beta_fraction(const struct beta_args *p, double excess)
-{
-    double numerator, d = 1 / beta_step(p, excess, 0, &numerator), step = d, sum = 0, n = 0;
-    while (fabs(step) > epsilon / 8 * fabs(sum)) {
-        sum += step;
-        n += 1;
-        double before = numerator * d;
-        d = 1 / (beta_step(p, excess, n, &numerator) + before);
-        step *= -before * d;
-    }
-    double tail = 0;
-    for (; n >= 0; n -= 1) {
-        double denominator = beta_step(p, excess, n, &numerator);
-        tail = 1 / (denominator + numerator * tail);
-    }
-    return tail;
-}
-
-/* log Gamma(a + b) - log Gamma(a) for small b, relatively accurate */
-static double lgamma_step(double a, double b)
-{
-    double sum = 0;
-    for (; a < stirling_from; a += 1)
-        sum -= log1p(b / a);
-    return sum + b * log(a) + log_gamma_ratio(a, b);
-}
-
-/* 1 - I_y(b, a) for b < 1, y <= 1/2, a y <= 1, where I_y(b, a) may be close to 1: with
- * u = y^b / (b B(a, b)), I_y(b, a) = u (1 + b sum (1-a)_k y^k / (k! (b + k)))
- * (DLMF 8.17.7), and 1 - u is an expm1. */
-static double beta_upper_small(double a, double b, double x, double y)
-{
-    double w = b * (y > 0.5 ? log1p(-x) : log(y)) + (lgamma_step(a, b) - cr__lgamma1p(b));
-    double term = 1, sum = 0, largest = 0;
-    for (double k = 1; k < 1000; k += 1) {
-        term *= (k - a) / k * y;
-        sum += term / (b + k);
-        largest = fmax(largest, fabs(sum));
-        if (fabs(term) <= epsilon / 16 * largest)
-            break;
-    }
-    return -expm1(w) - exp(w) * b * sum;
-}
-
-/* I_x(a, b) for a, b > 1e11, where the fraction would be too long: DLMF 8.18.9 with
- * its first coefficient 1/eta - 1/tau expanded in tau = excess / sqrt(a b). */
-static double beta_uniform(const struct beta_args *p)
-{
-    double a = p->a, b = p->b, root_ab = sqrt(a) * sqrt(b);
-    double tau = excess_over_mean(p) / root_ab, e = fmax(0, -log_beta_shape(p));
-    double skew = (b - a) / root_ab, mu = a / b - 1 + b / a;
-    double c0 = skew / 3 + tau * (skew * skew / 6 - mu / 4);
-    double z = copysign(sqrt(e), tau);
-    if (e > 760)
-        return tau > 0 ? 1 : 0;
-    return 0.5 * erfc(-z) + exp(-e) * c0 / (sqrt_2pi * sqrt(a + b));
-}
-
-double cr__betainc(double a, double b, double x)
-{
-    if (!(a >= 0 && b >= 0 && x >= 0 && x <= 1) || (a == 0 && b == 0) || (isinf(a) && isinf(b)))
-        return not_a_number;
-    if (x == 0 || x == 1)
-        return x;
-    if (a == 0 || isinf(b))
-        return 1;
-    if (b == 0 || isinf(a))
-        return 0;
-    double y = 1 - x;
-    struct beta_args p = {a, b, x, y, (1 - y) - x}, mirror = {b, a, y, x, 0};
-    if (a < 1e-300)
-        return b / (a + b); /* all but the jump at 0 is below a */
-    if (fmin(a, b) > 1e11)
-        return beta_uniform(&p);
-    double excess = excess_over_mean(&p), density = beta_density(&p);
-    if (b < 1 && y <= 0.5 && a * y <= 1)
-        return beta_upper_small(a, b, x, y);
-    if (excess <= 0.5)
-        return density * beta_fraction(&p, excess);
-    return 1 - density * beta_fraction(&mirror, -excess);
 }

@@ -6,6 +6,7 @@
 #include "gemm.h"
 #include "matrix.h"
 #include "parallel.h"
+#include "smallproduct.h"
 
 /* Plain product of integers. */
 #define PLAIN(name, T)                                                                                     \
@@ -42,7 +43,7 @@ PLAIN(plain_i32, int32_t)
 DOT(dot_f64, double)
 DOT(dot_f32, float)
 
-/* Products by scalar products: of integers, of single rows and columns, and of few numbers. */
+/* Products by scalar products: single numbers, and long columns. */
 static void by_dots(cr_dtype dtype, const cr__product *p) {
   for (int64_t i = 0; i < p->m; i++)
     for (int64_t j = 0; j < p->n; j++) {
@@ -63,9 +64,10 @@ typedef struct batch_of_products {
   int64_t parts;           /* of each product; 0 when it is not cut */
 } batch_of_products;
 
-static bool few(const cr__product *p) {
-  enum { FEW = 128 }; /* multiplications, below which a kernel costs more than it saves */
-  return !p->k || p->m * p->n <= FEW / p->k || (p->n == 1 && (p->m == 1 || (p->a_col == 1 && p->b_row == 1)));
+/* Sums so long along both operands are faster than a kernel whose vectors would have one number each. */
+static bool is_dots(const cr__product *p) {
+  enum { LONG = 128 };
+  return !p->k || (p->n == 1 && (p->m == 1 || (p->k >= LONG && p->a_col == 1 && p->b_row == 1)));
 }
 
 static void run_parts(void *context, int64_t from, int64_t to) {
@@ -101,7 +103,7 @@ void cr__matrix_product(cr_tape *t, const cr_array *a, const cr_array *b, cr_arr
   cr__product one = product_of(a, b, out, epilogue);
   bool single = one.m * one.n == out->count;
   one.shares = !single ? 1 : threads ? threads : SOME_THREADS;
-  if (dtype >= CR_FLOAT32 && !few(&one)) parts = cr__gemm_parts(dtype, &one);
+  if (dtype >= CR_FLOAT32 && !is_dots(&one)) parts = cr__gemm_parts(dtype, &one);
   if (single && dtype >= CR_FLOAT32 && parts <= 1) {
     if (parts) cr__gemm_part(dtype, &one, 0);
     else by_dots(dtype, &one);
@@ -129,41 +131,10 @@ static void ready_all(void *context, int64_t from, int64_t to) { cr_ready(contex
 static cr_status matmul_eval(cr_eval *c) {
   enum { SMALL = 1 << 18 };
   bool parts = c->tail && c->out->count * (int64_t)cr_dtype_size((cr_dtype)c->out->dtype) > SMALL;
-  cr__matrix_product(c->tape, &c->in[0], &c->in[1], c->out, parts ? &(cr__product){.finish = ready_block, .context = c} : NULL);
+  cr__product ready = {.finish = ready_block, .context = c};
+  cr__matrix_product(c->tape, &c->in[0], &c->in[1], c->out, parts ? &ready : NULL);
   if (c->tail && !parts) cr__parallel(c->tape, c->out->count, CR__BLOCK, ready_all, c);
   return CR_OK;
-}
-
-/* In C: few numbers by scalar products, as above; else rows of B times numbers of A, so that the innermost loop runs along C. */
-static void emit_dots(cr_emit_context *c, int lead, int64_t k) {
-  cr_emit_view x = c->in[0], y = c->in[1];
-  int level = cr_emit_level(c);
-  const char *type = cr_emit_type((cr_dtype)c->out.array.dtype);
-  int64_t step_x = x.array.stride[lead + 1], step_y = y.array.stride[lead];
-  x.array.stride[lead + 1] = y.array.stride[lead] = 0;
-  cr_emit_loops(c, lead + 2, c->out.array.dim);
-  const char *row = cr_emit_pointer(c, &x, level), *column = cr_emit_pointer(c, &y, level);
-  cr_emit_store(c, &c->out, level, CR_FLOAT64, cr_emit_text(c, "dot_%s(%s, %lld, %s, %lld, %lld)", type, row, (long long)step_x, column,
-                                                            (long long)step_y, (long long)k));
-  cr_emit_close(c, lead + 2);
-}
-
-static void emit_rows(cr_emit_context *c, int lead, int64_t k) {
-  cr_emit_view x = c->in[0], y = c->in[1], z = c->out;
-  int level = cr_emit_level(c);
-  x.array.rank = y.array.rank = z.array.rank = (uint8_t)(lead + 3); /* levels: the leading axes, i, l, j */
-  x.array.stride[lead + 2] = y.array.stride[lead] = z.array.stride[lead + 1] = 0;
-  y.array.stride[lead + 1] = c->in[1].array.stride[lead], y.array.stride[lead + 2] = c->in[1].array.stride[lead + 1];
-  z.array.stride[lead + 2] = 1;
-  cr_emit_pointer(c, &c->out, level); /* declares a single number before it is written twice */
-  cr_emit_loops(c, lead + 1, c->out.array.dim);
-  cr_emit_loops(c, 1, &c->out.array.dim[lead + 1]);
-  cr_emit_store(c, &c->out, level, (cr_dtype)z.array.dtype, "0");
-  cr_emit_close(c, 1);
-  cr_emit_loops(c, 1, &k);
-  cr_emit_loops(c, 1, &c->out.array.dim[lead + 1]);
-  cr_emit_line(c, "%s += %s * %s;", cr_emit_at(c, &z, level), cr_emit_at(c, &x, level), cr_emit_at(c, &y, level));
-  cr_emit_close(c, lead + 3);
 }
 
 static void matmul_emit(cr_emit_context *c) {
@@ -171,9 +142,23 @@ static void matmul_emit(cr_emit_context *c) {
   const int64_t *dim = c->out.array.dim + lead;
   cr__product p = {.m = dim[0], .n = dim[1], .k = c->in[0].array.dim[lead + 1], .a_col = c->in[0].array.stride[lead + 1],
                    .b_row = c->in[1].array.stride[lead]};
-  if (c->out.array.dtype >= CR_FLOAT32 && (few(&p) || lead + 3 > CR_MAX_RANK)) emit_dots(c, lead, p.k);
+  if (c->out.array.dtype >= CR_FLOAT32 && (is_dots(&p) || lead + 3 > CR_MAX_RANK)) cr__emit_dots(c, lead, p.k);
   else if (lead + 3 > CR_MAX_RANK) cr_fail(c->tape, CR_BAD_SHAPE, "emit: matmul of integers of rank %d", lead + 2);
-  else emit_rows(c, lead, p.k);
+  else cr__emit_product(c, lead, p.k);
+}
+
+static int matmul_small(cr_emit_context *c) {
+  enum { MOST = 1 << 12 };
+  const int lead = c->out.array.rank - 2;
+  const int64_t *dim = c->out.array.dim + lead;
+  const cr_array *a = &c->in[0].array, *b = &c->in[1].array;
+  cr__product p = {.m = dim[0], .n = dim[1], .k = a->dim[lead + 1], .a_col = a->stride[lead + 1], .b_row = b->stride[lead]};
+  if (c->out.array.dtype < CR_FLOAT32) return 0;
+  const bool near = c->out.array.dtype == CR_FLOAT32 && !cr_emit_exact(c) && p.m * p.n > 1;
+  if (!is_dots(&p) || near) return cr__small_product(c, lead);
+  if (p.m * p.n * p.k > MOST) return 0;
+  matmul_emit(c);
+  return 1;
 }
 
 static cr_status matmul_prepare(cr_tape *t, int n, cr_var *in) { return cr__prepare_matrices(t, n, in, 'i', 2); }
@@ -204,6 +189,7 @@ static void matmul_depend(cr_depend *c) {
 static const cr_op matmul_op = {
   .name = "matmul", .check = cr__check_numbers, .arity = 2, .kind = CR_BILINEAR, .prepare = matmul_prepare,
   .infer = matmul_infer, .eval = matmul_eval, .tails = 1, .depend = matmul_depend, .emit = matmul_emit,
+  .small = matmul_small,
   .vjp = matmul_vjp, .infix = "a @ b", .latex = "%a \\, %b", .rule = "g B^T for A, A^T g for B"};
 
 cr_var cr_matmul(cr_var a, cr_var b) {

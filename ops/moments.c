@@ -214,8 +214,10 @@ const cr_function cr__moment_functions[] = {
    .family = "reduction",
    .doc = "Variance: squared deviations from the mean over n - correction; NaN when that is not positive.",
    .derivative = "2 (x - mean) / (n - correction)",
-   .samples = "var(x:(4)); var(x:(2,3), dim=1, correction=0); var(x:(4), unbiased=False); var(x:(2,3,2), dim=(0,-1), keepdim=True)"},
-  {.signature = "std(input, dim=None, *, correction=1, keepdim=False, unbiased=None)", .call = call_std, .family = "reduction",
+   .samples = "var(x:(4)); var(x:(2,3), dim=1, correction=0); var(x:(4), unbiased=False); "
+              "var(x:(2,3,2), dim=(0,-1), keepdim=True)"},
+  {.signature = "std(input, dim=None, *, correction=1, keepdim=False, unbiased=None)", .call = call_std,
+   .family = "reduction",
    .doc = "Standard deviation, the root of var.", .derivative = "(x - mean) / ((n - correction) std)",
    .kinks = "derivative 0 where std is 0",
    .samples = "std(x:(4)); std(x:(2,3), dim=1, correction=0); std(x:(2,3,2), dim=(0,-1), keepdim=True)"},

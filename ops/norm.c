@@ -32,84 +32,97 @@ typedef struct norm_job {
   const cr_eval *c;
   cr__rows_view x, g, out;
   double eps;
+  bool pulls, dense;         /* dense: the elements of rows lie side by side */
   bool in_order;             /* row k of the result is elements k n to k n + n - 1 of it */
 } norm_job;
 
-/* Loops over a row, in double, which compilers turn into vectors; sums over the tree of cr__sum_of. center: differences to
- * one element come first, so that a large common offset costs no digits. standardize: of the centred row x, with room for as
- * many; returns s. pull: of the centred g and the standardized x. */
-#define ROW_LOOPS(name, TARGET)                                                            \
-  TARGET static double sum_##name(const double *x, int64_t n) {                            \
-    enum { LANES = 8, BLOCK = 128 };                                                       \
-    if (n > BLOCK) return sum_##name(x, n / 2) + sum_##name(x + n / 2, n - n / 2);         \
-    double s[LANES] = {0};                                                                 \
-    int64_t i = 0;                                                                         \
-    for (; i + LANES <= n; i += LANES)                                                     \
-      for (int l = 0; l < LANES; l++) s[l] += x[i + l];                                    \
-    for (; i < n; i++) s[i % LANES] += x[i];                                               \
-    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));              \
-  }                                                                                        \
-  TARGET static void center_##name(double *x, int64_t n) {                                 \
-    const double reference = x[0];                                                         \
-    for (int64_t i = 0; i < n; i++) x[i] -= reference;                                     \
-    const double mean = sum_##name(x, n) / (double)n;                                      \
-    for (int64_t i = 0; i < n; i++) x[i] -= mean;                                          \
-  }                                                                                        \
-  TARGET static double standardize_##name(double *restrict x, int64_t n, double eps, double *restrict room) { \
-    for (int64_t i = 0; i < n; i++) room[i] = x[i] * x[i];                                 \
-    const double scale = 1 / sqrt(sum_##name(room, n) / (double)n + eps);                  \
-    for (int64_t i = 0; i < n; i++) x[i] *= scale;                                         \
-    return scale;                                                                          \
-  }                                                                                        \
-  TARGET static void pull_##name(double *restrict g, const double *restrict x, int64_t n, double scale,     \
-                                 double *restrict room) {                                  \
-    for (int64_t i = 0; i < n; i++) room[i] = g[i] * x[i];                                 \
-    const double mean = sum_##name(room, n) / (double)n;                                   \
-    for (int64_t i = 0; i < n; i++) g[i] = (g[i] - x[i] * mean) * scale;                   \
-  }                                                                                        \
-  TARGET static void widen_##name(const float *restrict x, int64_t n, double *restrict to) {  \
-    for (int64_t i = 0; i < n; i++) to[i] = (double)x[i];                                  \
-  }                                                                                        \
-  TARGET static void narrow_##name(const double *restrict x, int64_t n, float *restrict to) { \
-    for (int64_t i = 0; i < n; i++) to[i] = (float)x[i];                                   \
+enum { LANES = 8, BLOCK = 128 };
+
+/* The sum of terms over the tree of cr__sum_of, in double; before a part of the row is summed, step is done to it. */
+#define SUM(f, TARGET, T, STEP, TERM)                                                                  \
+  TARGET static double f(const T *from, double *restrict x, double *restrict g, int64_t at, int64_t n, \
+                         double a, double b) {                                                         \
+    if (n > BLOCK) return f(from, x, g, at, n / 2, a, b) + f(from, x, g, at + n / 2, n - n / 2, a, b); \
+    double s[LANES] = {0};                                                                             \
+    const int64_t whole = at + n / LANES * LANES;                                                      \
+    for (int64_t k = at; k < at + n; k++) STEP(k);                                                     \
+    for (int64_t k = at; k < whole; k += LANES)                                                        \
+      for (int l = 0; l < LANES; l++) s[l] += TERM(k + l);                                             \
+    for (int64_t k = whole; k < at + n; k++) s[k - whole] += TERM(k);                                  \
+    (void)from, (void)g, (void)a, (void)b;                                                             \
+    return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7]));                          \
   }
-ROW_LOOPS(any, )
-ROW_LOOPS(wide, CR__WIDE)
-ROW_LOOPS(widest, CR__WIDEST)
+#define SHIFT(k) x[k] = (double)from[k] - a
+#define SHIFTED(k) x[k]
+#define CENTER(k) x[k] -= a
+#define SQUARE(k) x[k] * x[k]
+#define SCALE(k) g[k] -= a, x[k] *= b
+#define PRODUCT(k) g[k] * x[k]
 
-#define VERSION(f) (cr__version() == 2 ? f##_widest : cr__version() == 1 ? f##_wide : f##_any)
+/* A row x, or its pull by the row g, into out; with room for two rows. Differences to one element come first, so that a
+ * large common offset costs no digits. */
+#define ROW(name, TARGET, T)                                                                                            \
+  SUM(shifted_##name, TARGET, T, SHIFT, SHIFTED)                                                                        \
+  SUM(squares_##name, TARGET, T, CENTER, SQUARE)                                                                        \
+  SUM(products_##name, TARGET, T, SCALE, PRODUCT)                                                                       \
+  TARGET static void row_##name(const T *of_x, const T *of_g, int64_t n, double eps, double *restrict x, T *out) {      \
+    double *restrict g = x + n;                                                                                         \
+    double mean = shifted_##name(of_x, x, NULL, 0, n, (double)of_x[0], 0) / (double)n;                                  \
+    const double scale = 1 / sqrt(squares_##name(NULL, x, NULL, 0, n, mean, 0) / (double)n + eps);                      \
+    if (of_g) {                                                                                                         \
+      mean = shifted_##name(of_g, g, NULL, 0, n, (double)of_g[0], 0) / (double)n;                                       \
+      mean = products_##name(NULL, x, g, 0, n, mean, scale) / (double)n;                                                \
+      for (int64_t i = 0; i < n; i++) out[i] = (T)((g[i] - x[i] * mean) * scale);                                       \
+    } else {                                                                                                            \
+      for (int64_t i = 0; i < n; i++) out[i] = (T)(x[i] * scale);                                                       \
+    }                                                                                                                   \
+  }
+ROW(float, , float)
+ROW(wide_float, CR__WIDE, float)
+ROW(widest_float, CR__WIDEST, float)
+ROW(double, , double)
+ROW(wide_double, CR__WIDE, double)
+ROW(widest_double, CR__WIDEST, double)
 
-static void get_row(const cr__rows_view *v, int64_t k, double *row) {
-  cr_array a = cr__row_at(v, k);
-  if (a.dtype == CR_FLOAT32 && a.rank == 1 && a.stride[0] == 1) VERSION(widen)(a.data, a.count, row);
-  else cr__row_get(v, k, row);
+#define VERSION(f, T) (cr__version() == 2 ? f##_widest_##T : cr__version() == 1 ? f##_wide_##T : f##_##T)
+
+static bool is_dense(const cr__rows_view *v) { return v->row.rank == 1 && v->row.stride[0] == 1; }
+static void *row_at(const cr__rows_view *v, int64_t k) {
+  return v->data + cr_array_offset(&v->kept, k) * (int64_t)cr_dtype_size((cr_dtype)v->row.dtype);
 }
-static void put_row(const norm_job *j, int64_t k, const double *row) {
-  cr_array a = cr__row_at(&j->out, k);
-  if (a.dtype == CR_FLOAT32 && a.rank == 1 && a.stride[0] == 1) VERSION(narrow)(row, a.count, a.data);
-  else cr__row_put(&j->out, k, row);
-  if (j->in_order) cr_ready(j->c, k * a.count, a.count);
+
+/* Rows whose elements lie apart are copied. */
+static void copied_row(const norm_job *j, int64_t k, double *room) {
+  double *x = room + 2 * j->x.row.count, *g = x + j->x.row.count;
+  cr__row_get(&j->x, k, x);
+  if (j->pulls) cr__row_get(&j->g, k, g);
+  VERSION(row, double)(x, j->pulls ? g : NULL, j->x.row.count, j->eps, room, x);
+  cr__row_put(&j->out, k, x);
 }
 
-static void standardize_one(void *context, int64_t k, double *x) {
+/* The next row, while this one is computed: it may be far off in memory. */
+static void ask_for(const norm_job *j, int64_t k) {
+  const int64_t bytes = j->x.row.count * (int64_t)cr_dtype_size((cr_dtype)j->x.row.dtype);
+  if (k >= j->x.kept.count) return;
+  const char *x = row_at(&j->x, k), *g = row_at(&j->g, k);
+  for (int64_t at = 0; at < bytes; at += 64) {
+    __builtin_prefetch(x + at);
+    if (j->pulls) __builtin_prefetch(g + at);
+  }
+}
+
+static void one_row(void *context, int64_t k, double *room) {
   const norm_job *j = context;
-  int64_t n = j->x.row.count;
-  get_row(&j->x, k, x);
-  VERSION(center)(x, n);
-  VERSION(standardize)(x, n, j->eps, x + n);
-  put_row(j, k, x);
-}
-static void pull_one(void *context, int64_t k, double *x) {
-  const norm_job *j = context;
-  int64_t n = j->x.row.count;
-  double *g = x + n, *room = g + n;
-  get_row(&j->x, k, x);
-  get_row(&j->g, k, g);
-  VERSION(center)(x, n);
-  double scale = VERSION(standardize)(x, n, j->eps, room);
-  VERSION(center)(g, n);
-  VERSION(pull)(g, x, n, scale, room);
-  put_row(j, k, g);
+  const int64_t n = j->x.row.count;
+  void *x = row_at(&j->x, k), *g = j->pulls ? row_at(&j->g, k) : NULL, *out = row_at(&j->out, k);
+  if (!j->dense) {
+    copied_row(j, k, room);
+  } else {
+    ask_for(j, k + 1);
+    if (j->x.row.dtype == CR_FLOAT32) VERSION(row, float)(x, g, n, j->eps, room, out);
+    else VERSION(row, double)(x, g, n, j->eps, room, out);
+  }
+  if (j->in_order) cr_ready(j->c, k * n, n);
 }
 
 /* The last axes go: rows lie one behind the other. */
@@ -123,10 +136,10 @@ static bool are_last(const cr_array *x, unsigned mask) {
 static cr_status norm_eval(cr_eval *c) {
   const norm_attr *a = c->attr;
   norm_job j = {c, cr__rows_of(&c->in[c->n - 1], a->axes.mask), cr__rows_of(&c->in[0], a->axes.mask),
-                cr__rows_of(c->out, a->axes.mask), a->eps, false};
+                cr__rows_of(c->out, a->axes.mask), a->eps, c->n > 1, false, are_last(c->out, a->axes.mask)};
   if (!c->out->count) return CR_OK;
-  j.in_order = are_last(c->out, a->axes.mask);
-  cr_status status = cr__each_row(c, j.x.kept.count, 3 * j.x.row.count, c->n > 1 ? pull_one : standardize_one, &j);
+  j.dense = is_dense(&j.x) && is_dense(&j.g) && is_dense(&j.out);
+  cr_status status = cr__each_row(c, j.x.kept.count, 4 * j.x.row.count, one_row, &j);
   if (!j.in_order && status == CR_OK) cr_ready(c, 0, c->out->count);
   return status;
 }

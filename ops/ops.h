@@ -347,6 +347,7 @@ typedef struct cr_conv {
 } cr_conv;
 /* (N, C, L...) with a weight (O, C / groups, K...), not turned round; NULL is {0}. Floats only. */
 CR_API cr_var cr_convolve(cr_var x, cr_var weight, const cr_conv *c);
+CR_API cr_var cr_convolve_bias(cr_var x, cr_var weight, cr_var bias, const cr_conv *c); /* cr_add_channels in one with it */
 CR_API cr_var cr_add_channels(cr_var x, cr_var bias);                         /* a number for each position of axis 1 */
 
 /* Windows of pooling; stride 0 is the kernel's size, dilation 0 is 1. Of (N, C, L...), floats. */

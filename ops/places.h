@@ -5,6 +5,7 @@
 
 #include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 
 #include "ops.h"
 
@@ -19,13 +20,14 @@ typedef struct cr__places {
 /* How many of n tasks a body should run, so that there are no more bodies than places. */
 static inline int64_t cr__places_grain(int64_t n) { return n > 0 ? (n + CR__MOST_PLACES - 1) / CR__MOST_PLACES : 1; }
 
-/* Places of so many bytes for bodies of n tasks in all; false when memory runs out. */
+/* Places of so many bytes, aligned to 64, for bodies of n tasks in all; false when memory runs out. */
 static inline bool cr__places_room(cr_eval *c, cr__places *p, int64_t n, size_t bytes) {
   size_t count = (size_t)(n < CR__MOST_PLACES ? n : CR__MOST_PLACES);
   atomic_init(&p->taken, 0);
   p->size = bytes / 64 * 64 + 64;
-  p->data = cr_scratch(c, count * p->size);
-  return p->data != NULL;
+  char *data = cr_scratch(c, count * p->size + 64);
+  p->data = data ? data + (64 - (uintptr_t)data % 64) % 64 : NULL;
+  return data != NULL;
 }
 
 static inline void *cr__place_take(cr__places *p) {

@@ -8,7 +8,7 @@
 /* Sums over a fixed tree of blocks, each summed in eight lanes: the error grows as log n, and the result depends neither on
  * strides nor on who computes it. float32 is summed in double. */
 
-enum { LANES = 8, BLOCK = 128, COLUMNS = 128 };
+enum { LANES = 8, BLOCK = 128, COLUMNS = 128, SOME = 16, LINE = 16, AHEAD = 16 };
 
 static double add_lanes(const double *s) { return ((s[0] + s[1]) + (s[2] + s[3])) + ((s[4] + s[5]) + (s[6] + s[7])); }
 
@@ -30,16 +30,17 @@ static double add_lanes(const double *s) { return ((s[0] + s[1]) + (s[2] + s[3])
 SUMS(double)
 SUMS(float)
 
-/* The sums of n columns side by side, at most COLUMNS, each over the tree above; lane by lane, so that the sums of a lane
- * stay in registers or close by. step: from row to row. */
+/* The sums of n columns side by side, at most COLUMNS, each over the tree above. step: from row to row; as no processor
+ * foresees where the next of rows far apart lies, it is asked for. */
 #define COLUMN_SUMS(name, TARGET, T)                                                              \
   TARGET static inline void name##_leaf(const T *x, int64_t rows, int64_t step, int64_t n, double *out) { \
     double s[LANES][COLUMNS];                                                                     \
-    for (int l = 0; l < LANES; l++) {                                                             \
-      double lane[COLUMNS] = {0};                                                                 \
-      for (int64_t i = l; i < rows; i += LANES)                                                   \
-        for (int64_t j = 0; j < n; j++) lane[j] += (double)x[i * step + j];                       \
-      memcpy(s[l], lane, sizeof lane);                                                            \
+    for (int l = 0; l < LANES; l++)                                                               \
+      for (int64_t j = 0; j < n; j++) s[l][j] = 0;                                                \
+    for (int64_t i = 0; i < rows; i++) {                                                          \
+      double *lane = s[i % LANES];                                                                \
+      for (int64_t j = 0; j < n; j += LINE) __builtin_prefetch(x + (i + AHEAD) * step + j);       \
+      for (int64_t j = 0; j < n; j++) lane[j] += (double)x[i * step + j];                         \
     }                                                                                             \
     for (int64_t j = 0; j < n; j++)                                                               \
       out[j] = ((s[0][j] + s[1][j]) + (s[2][j] + s[3][j])) + ((s[4][j] + s[5][j]) + (s[6][j] + s[7][j]));\
@@ -53,6 +54,7 @@ SUMS(float)
     } else if (n == COLUMNS) {                                                                    \
       name##_leaf(x, rows, step, COLUMNS, out);                                                   \
     } else {                                                                                      \
+      for (; n >= SOME; n -= SOME, x += SOME, out += SOME) name##_leaf(x, rows, step, SOME, out); \
       name##_leaf(x, rows, step, n, out);                                                         \
     }                                                                                             \
   }
@@ -79,6 +81,19 @@ static double sum_row(const cr_array *row) {
   int64_t step = row->rank ? row->stride[0] : 0;
   return row->dtype == CR_FLOAT64 ? double_sum(row->data, row->count, step) : float_sum(row->data, row->count, step);
 }
+
+/* Rows from on, to before, that begin at even steps; of one number each, the sum only turns -0 into 0. */
+#define EVEN_SUMS(T)                                                                              \
+  static void T##_sums(const cr__rows_view *v, int64_t from, int64_t to, T *out) {                \
+    const int64_t step = v->row.rank ? v->row.stride[0] : 0, on = v->kept.rank ? v->kept.stride[0] : 0; \
+    const T *x = (const T *)(const void *)v->data;                                                \
+    if (v->row.count == 1)                                                                        \
+      for (int64_t k = from; k < to; k++) out[k] = x[k * on] + 0;                                 \
+    else                                                                                          \
+      for (int64_t k = from; k < to; k++) out[k] = (T)T##_sum(x + k * on, v->row.count, step);    \
+  }
+EVEN_SUMS(double)
+EVEN_SUMS(float)
 
 typedef struct sum_job {
   cr__rows_view v;
@@ -107,7 +122,11 @@ static void sum_one(void *context, int64_t k, double *copy) {
 }
 
 static void sum_block(void *context, int64_t from, int64_t to) {
-  for (int64_t k = from; k < to; k++) sum_one(context, k, NULL);
+  const sum_job *job = context;
+  if (job->v.kept.rank > 1)
+    for (int64_t k = from; k < to; k++) sum_one(context, k, NULL);
+  else if (job->out->dtype == CR_FLOAT64) double_sums(&job->v, from, to, job->out->data);
+  else float_sums(&job->v, from, to, job->out->data);
 }
 
 static cr_status sum_float(cr_eval *c, const cr__rows_view *v) {
@@ -162,7 +181,7 @@ static double sum_part(cr_dtype dtype, int64_t n, const void *x) {
   return dtype == CR_FLOAT64 ? double_sum(x, n, 1) : float_sum(x, n, 1);
 }
 static double sum_join(double left, double right) { return left + right; }
-static const cr_fold sum_fold = {sum_part, sum_join, BLOCK, 1};
+static const cr_fold sum_fold = {sum_part, sum_join, BLOCK, 1, "sum"};
 
 /* Rows that advance evenly are summed where they lie. */
 static void sum_emit(cr_emit_context *c) {
@@ -185,6 +204,42 @@ static void sum_emit(cr_emit_context *c) {
     cr_emit_close(c, v.kept.rank);
   }
 }
+
+/* Columns side by side: the lanes of each, row after row. */
+static void emit_columns(cr_emit_context *c, const cr__rows_view *v) {
+  const long long n = v->kept.count;
+  const int level = cr_emit_level(c);
+  const char *type = cr_emit_type((cr_dtype)c->out.array.dtype);
+  cr_emit_line(c, "const %s *x = %s;", type, cr_emit_pointer(c, &c->in[0], level));
+  cr_emit_line(c, "%s *out = %s;", type, cr_emit_pointer(c, &c->out, level));
+  if (v->row.count == 1) {
+    cr_emit_line(c, "for (int j = 0; j < %lld; j++) out[j] = x[j] + 0; /* of -0 it is 0 */", n);
+    return;
+  }
+  cr_emit_line(c, "double s[%d][%lld] = {{0}};", LANES, n);
+  cr_emit_line(c, "for (int i = 0; i < %lld; i++)", (long long)v->row.count);
+  cr_emit_line(c, "_Pragma(\"omp simd\")");
+  cr_emit_line(c, "  for (int j = 0; j < %lld; j++) s[i %% %d][j] += (double)x[%lld * i + j];", n, LANES,
+               (long long)v->row.stride[0]);
+  cr_emit_line(c, "for (int j = 0; j < %lld; j++)", n);
+  cr_emit_line(c,
+               "  out[j] = (%s)(((s[0][j] + s[1][j]) + (s[2][j] + s[3][j])) + "
+               "((s[4][j] + s[5][j]) + (s[6][j] + s[7][j])));",
+               type);
+}
+
+static int sum_small(cr_emit_context *c) {
+  enum { MOST = 1 << 12, NARROW = 32 };
+  cr__rows_view v = cr__rows_of(&c->in[0].array, ((const cr__axes *)c->attr)->mask);
+  if (c->in[0].number || c->in[0].array.dtype < CR_FLOAT32 || v.row.rank > 1 || c->in[0].array.count > MOST) return 0;
+  const bool columns = v.kept.rank && v.kept.count == v.kept.dim[v.kept.rank - 1] && v.kept.count <= NARROW &&
+                       v.kept.stride[v.kept.rank - 1] == 1 && v.row.count && v.row.count <= BLOCK && v.kept.count > 1;
+  if (columns) emit_columns(c, &v);
+  else if (v.row.rank && v.row.stride[0] != 1) return 0;
+  else sum_emit(c);
+  return 1;
+}
+
 static void prod_emit(cr_emit_context *c) {
   bool real = c->in[0].array.dtype >= CR_FLOAT32;
   cr__emit_rows(c, ((const cr__axes *)c->attr)->mask, real ? CR_FLOAT64 : CR_INT64, CR__ONE_NUMBER,
@@ -201,6 +256,7 @@ static void sum_vjp(cr_vjp_rule *c) { c->d[0] = cr__spread(c->g, c->in[0], c->at
 static const cr_op sum_op = {
   .name = "sum", .check = cr__check_numbers, .arity = 1, .kind = CR_LINEAR, .attr_size = sizeof(cr__axes),
   .fields = cr__axes_fields, .infer = reduce_infer, .eval = sum_eval, .depend = cr__rows_depend, .emit = sum_emit,
+  .small = sum_small,
   .vjp = sum_vjp, .fold = &sum_fold, .show = cr__axes_show, .latex = "\\sum %a",
   .rule = "the cotangent spread over the axes that went"};
 

@@ -180,15 +180,18 @@ SINGLE float single_bell(float x, float y) {
   return single_lowered(single_raised(-0.5f * square, y, -0.5f * fmaf(z, z, -square)));
 }
 SINGLE float single_normal_pdf(float x) { return single_bell(x, 0.398942280f); }
-/* Below 0 the bell times a polynomial of (|x| - 3) / (|x| + 3). */
-SINGLE float single_ndtr(float x) {
+/* ndtr: below 0 the bell times a polynomial of (|x| - 3) / (|x| + 3); and the slope of gelu, ndtr and x times its own slope,
+ * which is -0.4 times the bell. */
+SINGLE float single_tail(float x, float slope) {
   float size = fabsf(x), t = 14.6f < size ? 14.6f : size, v = (t - 3) / (t + 3);
   float p = fmaf(fmaf(fmaf(5.35716099e-05f, v, 0.000115456867f), v, -0.000339530437f), v, -0.000983802136f);
   p = fmaf(fmaf(fmaf(p, v, 0.00290465285f), v, 0.00613213377f), v, -0.0462133288f);
   p = fmaf(fmaf(fmaf(p, v, 0.123225018f), v, -0.206402615f), v, 0.121513948f);
-  float low = single_bell(x, p);
+  float low = single_bell(x, slope < 0 ? fmaf(slope, t, p) : p);
   return x > 0 ? 1 - low : low;
 }
+SINGLE float single_ndtr(float x) { return single_tail(x, 0); }
+SINGLE float single_gelu_slope(float x) { return single_tail(x, -0.398942280f); }
 /* x + x P(x^2) near 0, else 1 - exp(P(|x|)). */
 SINGLE float single_erf(float x) {
   float t = fabsf(x), z = x * x;
@@ -200,10 +203,6 @@ SINGLE float single_erf(float x) {
   q = 0 < q ? 0 : q;
   float far = copysignf(1 - single_lowered(single_raised_exp(q)), x);
   return fabsf(x) < 0.9f ? fmaf(x, p, x) : far;
-}
-SINGLE float single_gelu_slope(float x) {
-  float y = fmaf(x, single_normal_pdf(x), single_ndtr(x));
-  return fabsf(x) > 1e4f ? (x > 0 ? 1.0f : 0.0f) : y;
 }
 SINGLE float single_silu_slope(float x) {
   float up = single_sigmoid(x), down = single_sigmoid(-x), y = up * fmaf(x, down, 1);

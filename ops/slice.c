@@ -1,6 +1,7 @@
 /* Slices: views along axes with any step. Their transpose is pad. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "shapes.h"
 
@@ -207,7 +208,10 @@ cr_var cr_select(cr_var x, int axis, int64_t index) {
   if (index < -a.dim[k] || index >= a.dim[k])
     return cr_fail(x.tape, CR_BAD_INDEX, "select: index %lld is out of range for axis %d of size %lld", (long long)index, k,
                    (long long)a.dim[k]);
-  return cr_record(x.tape, &select_op, 1, &x, &(select_attr){k, index < 0 ? index + a.dim[k] : index});
+  select_attr s;
+  memset(&s, 0, sizeof s); /* its padding, too: equal nodes are found by the bytes of attributes */
+  s.axis = k, s.index = index < 0 ? index + a.dim[k] : index;
+  return cr_record(x.tape, &select_op, 1, &x, &s);
 }
 
 /* Compositions */

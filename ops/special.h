@@ -29,7 +29,7 @@ double cr__digamma(double x);   /* NaN at the poles */
 double cr__polygamma(double n, double x); /* n-th derivative of digamma, n >= 0 */
 double cr__zeta(double s, double q);      /* Hurwitz, s > 1, q > 0; +inf at s = 1, q = 0 */
 
-/* incomplete.c: beta, incomplete gamma and beta */
+/* incomplete.c, incompletebeta.c: beta, incomplete gamma and beta */
 double cr__digamma_step(double a, double b); /* digamma(a + b) - digamma(a) */
 double cr__betaln(double a, double b);    /* log |B(a, b)| */
 double cr__betainc(double a, double b, double x); /* I_x(a, b), a, b >= 0, 0 <= x <= 1 */
@@ -37,6 +37,13 @@ double cr__gammainc(double a, double x);  /* P(a, x), a, x >= 0 */
 double cr__gammaincc(double a, double x); /* Q(a, x) = 1 - P(a, x) */
 double cr__gammainc_da(double a, double x); /* d P(a, x) / d a */
 double cr__gamma_pdf(double a, double x);   /* d P(a, x) / d x = x^(a-1) exp(-x) / Gamma(a) */
+
+/* incomplete.c: what these share */
+double cr__minus_log1p(double u);           /* u - log(1 + u) */
+double cr__stirling_rest(double z);         /* of log Gamma(z), z >= 10 */
+double cr__log_gamma_ratio(double b, double a);    /* log(Gamma(b + a) / (Gamma(b) b^a)), b >= 10, a >= 0 */
+double cr__reciprocal_gamma1p(double a);    /* 1 / Gamma(a + 1), 0 <= a <= 170 */
+double cr__reciprocal_beta(double a, double b);    /* (a + b) / (a b B(a, b)), a + b < 170 */
 
 /* bessel.c: work grows with the order where an order above 10 meets |x| > 30 (I_n,
  * up to order 1000) and for every large order of j_n */

@@ -1,5 +1,6 @@
 /* The standard set: rows, functions by family, and the ops that passes need. */
 #include "ops.h"
+#include "vectors.h"
 
 /* Where two functions share a name the later one is the one called by it; operators always mean the elementwise op. */
 static const cr_function *const families[] = {
@@ -45,6 +46,7 @@ const cr_op_table *cr_standard_ops(void) {
     .rows = cr__rows,
     .n_rows = &cr__n_rows,
     .few = cr__few,
+    .loops = cr__loops,
     .scalar_sweep = cr__scalar_sweep,
     .scalar_run = cr__scalar_run,
     .scalar_strips = cr__scalar_strips,

@@ -6,7 +6,7 @@
  * beyond +-200, where floats are long. exp(x) = 2^n exp(r), |r| <= ln(2) / 2; the polynomial is the best of its degree with
  * 1 + r at its beginning, so that 1 - exp(x) keeps its accuracy near 0. */
 static inline double short_exp(double x) {
-  double shifted = x * 1.4426950408889634 + 6755399441055744.0, n = shifted - 6755399441055744.0; /* rounded by the addition */
+  double shifted = x * 1.4426950408889634 + 6755399441055744.0, n = shifted - 6755399441055744.0; /* rounded by the sum */
   double r = x - n * 0.6931471805599453, square = r * r;
   double low = 0.5000000000427163 + 0.16666666784511885 * r, middle = 0.04166666440365736 + 0.008333281787558506 * r;
   double high = 0.0013889197263587207 + 0.00019908952453736808 * r + 2.4708265223572482e-05 * square;
@@ -48,7 +48,9 @@ static inline double flat_tanh(double x) {
 
 /* Numbers become T and results float. */
 #define LOOP(T, name, value)                                                           \
-  static void name##_loop(int64_t n, const float *p, const float *q, float *out) {     \
+  static void name##_loop(int64_t n, const void *pa, const void *pb, void *py) {       \
+    const float *p = pa, *q = pb;                                                      \
+    float *out = py;                                                                   \
     for (int64_t i = 0; i < n; i++) {                                                  \
       const T a = (T)p[i], b = (T)q[i];                                                \
       (void)a, (void)b;                                                                \
@@ -56,7 +58,9 @@ static inline double flat_tanh(double x) {
     }                                                                                  \
   }
 #define LOOP_WITH_ONE(name, k, p_at, q_at, value)                                      \
-  static void name##_with_##k(int64_t n, const float *p, const float *q, float *out) { \
+  static void name##_with_##k(int64_t n, const void *pa, const void *pb, void *py) {   \
+    const float *p = pa, *q = pb;                                                      \
+    float *out = py;                                                                   \
     const float p0 = *p, q0 = *q;                                                      \
     (void)p0, (void)q0;                                                                \
     for (int64_t i = 0; i < n; i++) {                                                  \
@@ -65,7 +69,9 @@ static inline double flat_tanh(double x) {
     }                                                                                  \
   }
 #define PULL(T, name, k, partial)                                                                                           \
-  static void name##_by_##k(int64_t n, const float *p, const float *q, const float *r, const float *s, float *out) {        \
+  static void name##_by_##k(int64_t n, const void *pa, const void *pb, const void *py, const void *pg, void *to) {          \
+    const float *p = pa, *q = pb, *r = py, *s = pg;                                                                         \
+    float *out = to;                                                                                                        \
     for (int64_t i = 0; i < n; i++) {                                                                                       \
       const T a = (T)p[i], b = (T)q[i], y = (T)r[i], g = (T)s[i], d = (T)(partial), x = g * d;                              \
       (void)a, (void)b, (void)y;                                                                                            \
@@ -86,7 +92,7 @@ SINGLE_LOOPS(guarded_mul, a == 0 ? 0 : a * b)
 #undef DOUBLE_BINARY
 #undef COMPARISON
 
-static const cr__vector_row rows[] = {
+static const cr_row_loops rows[] = {
 #define SINGLE_UNARY(name, ...) {name##_loop, {NULL, NULL}, {name##_by_a, NULL}},
 #define SINGLE_BINARY(name, ...) {name##_loop, {name##_with_a, name##_with_b}, {name##_by_a, name##_by_b}},
 #define DOUBLE_UNARY(name, ...) {name##_loop, {NULL, NULL}, {name##_by_a, NULL}},

@@ -94,9 +94,15 @@ void cr__vector_philox(uint64_t first, uint64_t seed, uint64_t bits[2 * CR__PHIL
   }
 }
 
-static const cr__vector_row *widest(int row) {
-  const cr__vector_row *wide = cr__wide_rows();
+enum { WHOLE = 16 };         /* numbers of a vector */
+
+static const cr_row_loops *widest(int row) {
+  const cr_row_loops *wide = cr__wide_rows();
   return wide ? &wide[row] : &rows[row];
+}
+
+const cr_row_loops *cr__loops(int row, cr_dtype dtype, int64_t n) {
+  return dtype == CR_FLOAT32 && n % WHOLE == 0 && cr__has_vectors() ? widest(row) : NULL;
 }
 
 /* Operands that do not lie densely come in blocks through buffers. */
@@ -112,7 +118,6 @@ static const float *dense(const float *x, int64_t step, int64_t at, int64_t n, f
 
 /* Every element goes through the vectors' code, wherever its block ends: the last ones together with those before them, kept
  * aside at first because out may be an operand, or, of a few, filled up to a vector. */
-enum { WHOLE = 16 };
 typedef struct whole {
   float x[WHOLE];
 } whole;
@@ -123,10 +128,8 @@ static const float *filled(int64_t n, const float *x, int64_t step, whole *room)
   return room->x;
 }
 
-typedef void loop(int64_t n, const float *a, const float *b, float *out);
-
 /* Operands go on by their steps of 0 or 1. */
-static void loop_whole(loop *f, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *out) {
+static void loop_whole(cr_row_loop *f, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *out) {
   const int64_t even = n & ~(int64_t)(WHOLE - 1), last = n - WHOLE;
   whole aside;
   if (even == n) {
@@ -145,7 +148,7 @@ static void loop_whole(loop *f, int64_t n, const float *a, int64_t sa, const flo
 static void pull_dense(int row, int k, int64_t n, const float *a, const float *b, const float *y, const float *g,
                        float *out) {
   const int64_t even = n & ~(int64_t)(WHOLE - 1), last = n - WHOLE;
-  void (*pull)(int64_t, const float *, const float *, const float *, const float *, float *) = widest(row)->pull[k];
+  cr_row_pull *pull = widest(row)->pull[k];
   whole aside;
   if (even == n) {
     if (n) pull(n, a, b, y, g, out);
@@ -161,9 +164,9 @@ static void pull_dense(int row, int k, int64_t n, const float *a, const float *b
 }
 
 void cr__vector_loop(int row, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, float *out) {
-  const cr__vector_row *r = widest(row);
+  const cr_row_loops *r = widest(row);
   float buffer[2][BLOCK];
-  loop *with_one = !sa && sb == 1 ? r->with_one[0] : sa == 1 && !sb ? r->with_one[1] : NULL;
+  cr_row_loop *with_one = !sa && sb == 1 ? r->with_one[0] : sa == 1 && !sb ? r->with_one[1] : NULL;
   if (with_one || (sa == 1 && sb == 1)) {
     loop_whole(with_one ? with_one : r->loop, n, a, sa, b, sb, out);
     return;

@@ -5,6 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "op.h"
+
 /* Whether this processor has the vectors that vectors.c was built for. */
 bool cr__has_vectors(void);
 /* Row number row (from 0, in the order of the table; the guarded product has a value only): its value, and its partial by
@@ -13,15 +15,10 @@ void cr__vector_loop(int row, int64_t n, const float *a, int64_t sa, const float
 void cr__vector_pull(int row, int k, int64_t n, const float *a, int64_t sa, const float *b, int64_t sb, const float *y,
                      int64_t sy, const float *g, int64_t sg, float *out);
 
-/* The rows' loops over dense arrays of a multiple of 16 elements; the same with one number as operand a or b, NULL for most
- * rows. */
-typedef struct cr__vector_row {
-  void (*loop)(int64_t n, const float *a, const float *b, float *out);
-  void (*with_one[2])(int64_t n, const float *a, const float *b, float *out);
-  void (*pull[2])(int64_t n, const float *a, const float *b, const float *y, const float *g, float *out);
-} cr__vector_row;
 /* By row, for wider vectors than those of vectors.c; NULL where there are none. */
-const cr__vector_row *cr__wide_rows(void);
+const cr_row_loops *cr__wide_rows(void);
+/* The loops themselves, which take float32 and n a multiple of 16; NULL for other numbers. */
+const cr_row_loops *cr__loops(int row, cr_dtype dtype, int64_t n);
 
 /* To double and back, rounded. */
 void cr__vector_widen(int64_t n, const float *x, double *out);

@@ -11,11 +11,11 @@
 #pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma,prefer-vector-width=512")
 #include "vectorrows.h"
 
-const cr__vector_row *cr__wide_rows(void) {
+const cr_row_loops *cr__wide_rows(void) {
   bool has = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
              __builtin_cpu_supports("avx512bw");
   return has ? rows : NULL;
 }
 #else
-const cr__vector_row *cr__wide_rows(void) { return NULL; }
+const cr_row_loops *cr__wide_rows(void) { return NULL; }
 #endif

@@ -393,6 +393,68 @@ static void each_allocation_in_turn(void **state) {
   print_message("%ld failing allocations\n", total);
 }
 
+/* Functions within functions of the language: those that take a function call it once, or n levels would take 2^n calls. */
+static cr_status run_levels(cr_tape *t, int levels, double *value, double *slope) {
+  static const char *const call[][2] = {
+    {"checkpoint(f", ", x)"}, {"scan(g", ", x, [2.0])"}, {"cond(x > 0, f", ", sin, x)"}, {"sum(map(f", ", [1.0] * x))"}};
+  cr_buffer b = {.tape = t};
+  cr_put(&b, "f0(x) = sin(x); ");
+  for (int k = 0; k < levels; k++) {
+    const char *const *c = call[k % (levels > 6 ? 3 : 4)]; /* each map has another axis */
+    cr_put(&b, "g%d(x, y) = f%d(x) + y; f%d(x) = %s%d%s; ", k, k, k + 1, c[0], k, c[1]);
+  }
+  cr_put(&b, "f%d(x)", levels);
+  cr_program *p = cr_program_new(t, CR_FLOAT64);
+  cr_var x = cr_input(t, 0.5);
+  cr_results r = {0};
+  if (p && !b.failed) cr_program_bind(p, "x", x), cr_program_run(p, b.text, b.length, &r, NULL);
+  cr_buffer_free(&b);
+  if (cr_error(t) == CR_OK && r.n) {
+    *value = cr_value(r.value[0]);
+    cr_sweep *s = cr_backward(r.value[0]);
+    *slope = s ? cr_adjoint(s, x) : 0;
+  }
+  return cr_error(t);
+}
+
+static void a_function_without_end_is_an_error(void **state) {
+  (void)state;
+  static const char *const texts[] = {"f(x) = checkpoint(f, x); f(1.0)", "f(x) = root(f, x); f(1.0)",
+                                      "f(x, i) = fori(f, x, 2); f(1.0, 2)", "f(x) = sum(map(f, [x])); f(1.0)",
+                                      "f(x, y) = scan(f, x, [y, y, y], every=2); f(1.0, 2)",
+                                      "f(x) = cond(x > 0, sin, f, x); f(1.0)"};
+  for (size_t k = 0; k < sizeof texts / sizeof *texts; k++) {
+    cr_tape *t = cr_new();
+    cr_program *p = cr_program_new(t, CR_FLOAT64);
+    cr_results r;
+    assert_int_equal(cr_program_run(p, texts[k], strlen(texts[k]), &r, NULL), CR_OVER_LIMIT);
+    if (!strstr(cr_error_text(t), "calls of 'f' nest more than")) fail_msg("%s: %s", texts[k], cr_error_text(t));
+    cr_free(t);
+  }
+}
+
+static void functions_of_the_language_are_called_once(void **state) {
+  (void)state;
+  double value, slope;
+  cr_tape *t = cr_new();
+  cr_set(t, CR_MAX_BYTES, 256);
+  if (run_levels(t, 60, &value, &slope) != CR_OK) fail_msg("%s", cr_error_text(t));
+  assert_true(fabs(value - (sin(0.5) + 2 * 20)) < 1e-12 && fabs(slope - cos(0.5)) < 1e-12);
+  cr_free(t);
+  long total = 0;
+  for (long n = 0; n <= total; n++) {
+    count_calls m = {.fail_at = n};
+    if (!(t = cr_new_with(cr_standard_ops(), &(cr_allocator){counted, &m}))) continue;
+    cr_status status = run_levels(t, 4, &value, &slope);
+    assert_true(status == (n ? status : CR_OK) && (status == CR_OK || status == CR_NO_MEMORY));
+    if (status == CR_OK) assert_true(fabs(value - (sin(0.5) + 2)) < 1e-12 && fabs(slope - cos(0.5)) < 1e-12);
+    if (!n) total = m.calls;
+    cr_free(t);
+    assert_int_equal(m.live, 0);
+  }
+  print_message("%ld failing allocations\n", total);
+}
+
 /* Compiled */
 
 /* A loop over numbers, and its derivative: x, w to y, dy/dx, dy/dw. */
@@ -514,6 +576,8 @@ int main(void) {
     cmocka_unit_test(bodies_are_recorded_without_values),
     cmocka_unit_test(runs_allocate_once),
     cmocka_unit_test(each_allocation_in_turn),
+    cmocka_unit_test(functions_of_the_language_are_called_once),
+    cmocka_unit_test(a_function_without_end_is_an_error),
     cmocka_unit_test(compiled_bodies_have_the_bits_of_replay),
     cmocka_unit_test(compiling_changes_no_other_function),
     cmocka_unit_test(compiling_may_run_out_of_memory),

@@ -296,6 +296,47 @@ static void a_step_that_fails_changes_nothing(void **state) {
   tear_down(&s);
 }
 
+/* A step along the slope x / (2 sqrt(w)) of 99 ones; w[at] becomes 0, where it is infinite. */
+static cr_status step_along(cr_dtype type, double x, int at, double *norm) {
+  const int64_t n = 99;
+  cr_problem p = {0};
+  cr_step report = {0};
+  cr_tape *t = cr_new();
+  cr_model *m = cr_model_new(t, type, 1);
+  cr_optimizer *o = cr_optimizer_new("sgd(lr=0)", NULL, &p);
+  cr_model_begin(m, 1);
+  cr_var w = cr_model_weight(m, "w", 1, &n, "ones"), along = cr_constant_of(t, type, 1, &n, NULL);
+  cr_array numbers = cr_view(along), value = cr_model_parameter(m, 0)->value;
+  for (int64_t k = 0; k < n; k++) cr_array_set(&numbers, k, x);
+  cr_captured *step = cr_captured_new(o, m, cr_formula(t, "mean(sqrt(w)*x)", "w", w, "x", along), 1, &along, 0, 0, &p);
+  if (!step) fail_msg("%s", p.text);
+  if (at >= 0) cr_array_set(&value, at, 0);
+  cr_status status = cr_captured_step(step, &numbers, &report, &p);
+  assert_true(cr_array_get(&value, 0) == (at == 0 ? 0 : 1));
+  *norm = report.gradient_norm;
+  cr_captured_free(step);
+  cr_optimizer_free(o);
+  cr_model_free(m);
+  cr_free(t);
+  return status;
+}
+
+/* Squares may be infinite where numbers are not. */
+static void gradients_must_be_finite(void **state) {
+  (void)state;
+  double norm;
+  for (int k = 0; k < 2; k++) {
+    cr_dtype type = k ? CR_FLOAT32 : CR_FLOAT64;
+    double most = k ? 1e36 : 1e300;
+    assert_int_equal(step_along(type, 99, -1, &norm), CR_OK);
+    assert_true(fabs(norm - sqrt(99) / 2) < 1e-6);
+    assert_int_equal(step_along(type, most, -1, &norm), CR_OK);
+    assert_true(k ? fabs(norm / (most / 99 / 2 * sqrt(99)) - 1) < 1e-6 : isinf(norm));
+    const int at[] = {0, 31, 95, 96, 98}; /* within the lanes and beyond them */
+    for (int i = 0; i < 5; i++) assert_int_equal(step_along(type, 1, at[i], &norm), CR_NOT_FINITE);
+  }
+}
+
 static void methods_without_a_rule_are_refused(void **state) {
   (void)state;
   static const char *const calls[] = {"lbfgs", "irprop_plus"};
@@ -376,6 +417,7 @@ int main(void) {
     cmocka_unit_test(what_is_not_finite_ends_training),
     cmocka_unit_test(a_bad_class_is_named),
     cmocka_unit_test(a_step_that_fails_changes_nothing),
+    cmocka_unit_test(gradients_must_be_finite),
     cmocka_unit_test(methods_without_a_rule_are_refused),
     cmocka_unit_test(lazy_nodes_have_no_values),
     cmocka_unit_test(draws_by_a_node_are_those_of_a_number),

@@ -196,12 +196,36 @@ static void sequences_step_by_step(void **state) {
   }
 }
 
+/* Rows beside each other and in lanes: those with largest numbers alike, with infinite ones, and with NaN. */
+static void rows_of_classes(void **state) {
+  (void)state;
+  for (int64_t n = 3, rows = 34; n < 200; n += 64) {
+    cr_tape *t = cr_new();
+    cr_var x = cr_tensor_of(t, CR_FLOAT64, 2, (int64_t[]){rows, n}, NULL);
+    cr_var target = cr_constant_of(t, CR_INT64, 1, &rows, NULL);
+    double *row = cr_view(x).data;
+    const double first[4] = {2, (double)INFINITY, -(double)INFINITY, (double)NAN};
+    for (int64_t r = 0; r < rows; r++, row += n) {
+      for (int64_t i = 0; i < n; i++) row[i] = r % 4 == 2 ? first[2] : -(double)i;
+      row[0] = row[1] = first[r % 4];
+    }
+    cr_var loss = cr_cross_entropy(x, target, cr_poison(t), -100, 0, CR_REDUCE_SUM), g;
+    assert_int_equal(cr_grad(loss, 1, &x, &g), CR_OK);
+    row = cr_view(g).data;
+    for (int64_t r = 0; r < rows; r++, row += n)
+      for (int64_t i = 0; i < n; i++)
+        if (r % 4) assert_true(isnan(row[i]));
+        else assert_true(fabs(row[i] - (i < 2 ? (double)i - 0.5 : 0)) < 0.01 && row[i] != 0);
+    cr_free(t);
+  }
+}
+
 static void many_classes(void **state) {
   (void)state;
-  for (int k = 0; k < 6; k++) {
+  for (int k = 0; k < 8; k++) {
     cr_tape *t = cr_new();
     cr_dtype dtype = k % 2 ? CR_FLOAT32 : CR_FLOAT64;
-    int64_t rows = 45, n = (int64_t[]){3, 64, 1111}[k / 2];
+    int64_t rows = 45, n = (int64_t[]){3, 64, 65, 1111}[k / 2];
     double tolerance = k % 2 ? 1e-6 : 1e-14;
     cr_var x = numbers(t, dtype, 2, (int64_t[]){rows, n}), target = cr_constant_of(t, CR_INT64, 1, &rows, NULL);
     cr_var none = cr_poison(t), want;
@@ -256,6 +280,9 @@ static void edges(void **state) {
   holds("all(avg_pool1d([[[1, 2, 3, 4, 5]]], 2, ceil_mode=True) == [[[1.5, 3.5, 5]]])");
   holds("all(scaled_dot_product_attention(zeros(2,1), zeros(0,1), zeros(0,3)) == zeros(2,3))");
   holds("all(scaled_dot_product_attention([[1.]], [[1.], [2.]], [[1.], [2.]], [[1, 0]] > 2) == 0)");
+  holds("y = scaled_dot_product_attention([[1.], [1]], [[1.], [nan]], [[3.], [2]], is_causal=True); y[0, 0] == 3 and "
+        "isnan(y[1, 0])");
+  holds("y = scaled_dot_product_attention([[1.], [1]], [[1.], [inf]], [[3.], [2]], is_causal=True, scale=-1.); all(y == 3)");
   holds("(h, c) = lstm_cell(zeros(0,3), zeros(0,2), zeros(0,2), zeros(8,3), zeros(8,2)); sum(h) == 0");
   holds("(h, c) = lstm_gates([1000, 1000, -1000, -1000.], [3.]); all(c == [2]) and all(h == [0])");
   holds("all(rnn_sequence(zeros(0,3,2), zeros(2,2), ones(3,2)) == zeros(0,3,2))");
@@ -327,6 +354,7 @@ int main(void) {
                                      cmocka_unit_test(attention_in_blocks),
                                      cmocka_unit_test(sequences_step_by_step),
                                      cmocka_unit_test(many_classes),
+    cmocka_unit_test(rows_of_classes),
                                      cmocka_unit_test(edges),
                                      cmocka_unit_test(errors),
                                      cmocka_unit_test(sizes_of_c)};

@@ -135,8 +135,8 @@ static void check_sample(const char *text, size_t length, cr_dtype dtype, uint64
   if (derives) expect_gradient(s.tape, s.results.n, s.results.value, s.n_inputs, s.input);
   bool exact = dtype == CR_FLOAT64 && is_scalar_graph(s.tape);
   cr_emit_options o = {.about = what, .what = derives ? CR_EMIT_GRADIENT : CR_EMIT_VALUE, .main = 1};
-  if (check_emitted(what, s.tape, s.n_inputs, s.input, s.results.n, s.results.value, &o, exact ? 0 : dtype == CR_FLOAT32 ? 1e-4 : 1e-13))
-    n_exact += exact;
+  double tolerance = exact ? 0 : dtype == CR_FLOAT32 ? 1e-4 : 1e-13;
+  if (check_emitted(what, s.tape, s.n_inputs, s.input, s.results.n, s.results.value, &o, tolerance)) n_exact += exact;
   sample_free(&s);
 }
 
@@ -165,8 +165,9 @@ static void test_compositions(void **state) {
     "where(x:() > 0, x * exp(x), sin(x)) + maximum(x, y:())", "x:() > 0 ? x : x^2", "hypot(x:(), y:()) * atan2(x, y)",
     "lgamma(x:()>0) + digamma(x) * gammainc(x, y:()>0)", "logaddexp(x:(), y:()) - log1p(exp(x - y))",
     "abs(x:()) // 0.3 + x % 0.7",
-    "f(u) = u^2 + sin(u); f(f(f(x:())))", "erf(x:()) * ndtr(y:()) + log_ndtr(x)", "sigmoid(w:() * x:() + b:()) * (1 - sigmoid(w * x + b))",
-    "(1 - x:())^2 + 100 * (y:() - x^2)^2", "(x:() + y:() + z:()) / (x * y * z) + x / y / z", "softplus(x:()) * gelu(y:()) + mish(x) + silu(y)"};
+    "f(u) = u^2 + sin(u); f(f(f(x:())))", "erf(x:()) * ndtr(y:()) + log_ndtr(x)",
+    "sigmoid(w:() * x:() + b:()) * (1 - sigmoid(w * x + b))", "(1 - x:())^2 + 100 * (y:() - x^2)^2",
+    "(x:() + y:() + z:()) / (x * y * z) + x / y / z", "softplus(x:()) * gelu(y:()) + mish(x) + silu(y)"};
   int before = n_exact, cases = (int)(sizeof texts / sizeof *texts);
   for (int k = 0; k < cases; k++) check_sample(texts[k], strlen(texts[k]), CR_FLOAT64, 5);
   print_message("compositions: %d of %d are functions of numbers throughout\n", n_exact - before, cases);
@@ -238,9 +239,10 @@ static void test_matrices(void **state) {
 /* The nonzeros alone, with their pattern: columns and rows of one colour, numbers, ranges and pairs. */
 static void test_sparse(void **state) {
   (void)state;
-  static const char *const texts[] = {"sum((x:(30))[1:] * x[:-1]^2) + x[0]", "(x:(9))[1:] * sin(x[:-1]) * y:()", "x:() * y:()^2 + sin(x * y) + z:()",
-                                      "sum(x:(3,4), dim=1) * y:(3)", "W:(2,3) @ tanh(x:(3))", "flip(exp(x:(7)), 0) + x[[1,1,0,6,2,3,3]]", "3 * x:()",
-                                      "floor(x:(3))", "(x:(6,6))[1:,:-1] * x[:-1,1:] - x[1:,1:]"};
+  static const char *const texts[] = {
+    "sum((x:(30))[1:] * x[:-1]^2) + x[0]", "(x:(9))[1:] * sin(x[:-1]) * y:()", "x:() * y:()^2 + sin(x * y) + z:()",
+    "sum(x:(3,4), dim=1) * y:(3)", "W:(2,3) @ tanh(x:(3))", "flip(exp(x:(7)), 0) + x[[1,1,0,6,2,3,3]]", "3 * x:()",
+    "floor(x:(3))", "(x:(6,6))[1:,:-1] * x[:-1,1:] - x[1:,1:]"};
   for (int k = 0; k < (int)(sizeof texts / sizeof *texts); k++)
     for (cr_emit_what what = CR_EMIT_JACOBIAN; what <= CR_EMIT_HESSIAN; what++) {
       sample s;
@@ -297,9 +299,11 @@ static void test_bodies(void **state) {
     double tolerance;
     const char *has;
   } cases[] = {
-    {"f(h, v, w) = (tanh(h * w + v), h * h); y, z = scan(f, a:(), x:(5), w:()); y + sum(z)", 0, "for (int i = 0; i < 5; i++)"},
+    {"f(h, v, w) = (tanh(h * w + v), h * h); y, z = scan(f, a:(), x:(5), w:()); y + sum(z)", 0,
+     "for (int i = 0; i < 5; i++)"},
     {"f(h, v) = h * v + sin(h); scan(f, a:(), x:(1))", 0, ""},
-    {"f(h, v) = (h * v + sin(h), h); g(v) = v^2; y, z = scan(f, a:(), x:(6), reverse=True); y * sum(map(g, z))", 0, "for (int i = 6 - 1; i >= 0; i--)"},
+    {"f(h, v) = (h * v + sin(h), h); g(v) = v^2; y, z = scan(f, a:(), x:(6), reverse=True); y * sum(map(g, z))", 0,
+     "for (int i = 6 - 1; i >= 0; i--)"},
     {"f(h, v, w) = (sin(h * w) + v, h[0] * v); y, z = scan(f, a:(3), x:(7), w:(3), every=3); sum(y) * sum(z)", 1e-14, ""},
     {"f(h, k, v, w) = (k * w, h + v, h * k); y, z, u = scan(f, (a:(), b:()), x:(4), w:()); y * z + sum(u^2)", 0, ""},
     {"f(h, i, w) = h * w + i; fori(f, a:(), 5, w:())", 0, ""},
@@ -308,9 +312,11 @@ static void test_bodies(void **state) {
     {"f(h, i, w) = sin(h * w); g(h, i, w) = fori(f, h, 300, w); fori(g, a:(), 2, w:())", 0, ""},
     {"f(h, i, w) = h * w + i; fori(f, a:(), 5, w:(), count=3)", 0, "steps_of("},
     {"f(h, i, w) = sin(h * w) + x; g(h, i, w) = cond(h > 0, sin, cos, h * w); fori(g, a:(), 4, w:())", 0, " ? "},
-    {"g(h, w) = (h * w, h + w); f(h, w) = (w, w^2); y, z = cond(a:() > 0, g, f, a, w:(3)); sum(y) + sum(z) * z[1]", 1e-15, "else "},
+    {"g(h, w) = (h * w, h + w); f(h, w) = (w, w^2); y, z = cond(a:() > 0, g, f, a, w:(3)); sum(y) + sum(z) * z[1]", 1e-15,
+     "else "},
     {"g(h, w) = (h * w, h + w); y, z = checkpoint(g, a:(3), w:(3)); sum(y * sin(z)) + y[0]", 1e-15, ""},
-    {"k(h, v) = h * sin(v); f(h, v, w) = scan(k, h, w) + v; g(h, v, w) = scan(f, h, v, w); scan(g, a:(), x:(2,3), w:(4))", 1e-15, ""},
+    {"k(h, v) = h * sin(v); f(h, v, w) = scan(k, h, w) + v; g(h, v, w) = scan(f, h, v, w); scan(g, a:(), x:(2,3), w:(4))",
+     1e-15, ""},
     {"f(x, c) = x^3 - c + x; root(f, 1, c:()>0)", 1e-14, "iteration"},
     {"f(x, c) = x^3 - c + 0.1 * sum(x); sum(root(f, [1.0, 1, 1], c:(3)>0))", 1e-13, "solve("},
     {"f(v, w) = w @ v; map(f, x:(3,2), w:(2,2))", 1e-14, ""},
@@ -389,7 +395,8 @@ static void test_files(void **state) {
   expect(d[0]), expect(d[1]);
   files f = {.n = 0};
   cr_buffer b = {.tape = t};
-  cr_emit_options o = {.name = "long_chain", .what = CR_EMIT_GRADIENT, .main = 1, .lines = 50, .file_lines = 200, .file = note_file, .user = &f};
+  cr_emit_options o = {.name = "long_chain", .what = CR_EMIT_GRADIENT, .main = 1, .lines = 50, .file_lines = 200,
+                       .file = note_file, .user = &f};
   assert_int_equal(cr_emit_c(&b, t, 2, x, 1, &y, &o), CR_OK);
   assert_true(f.n > 5);
   f.at[f.n] = b.length;
@@ -517,10 +524,12 @@ static void test_captured_step(void **state) {
   assert_non_null(f);
   cr_buffer b = {.tape = t};
   if (cr_fn_write_c(&b, f, &(cr_emit_options){.name = "step"}) != CR_OK) fail_msg("%s", cr_error_text(t));
-  cr_put(&b, "#include <stdio.h>\nint main(void) {\n  static step_space space;\n  static double w[] = {0.5, -1, 2, 0.25, -0.75, 1}, b[] = {0.1, -0.2},"
+  cr_put(&b, "#include <stdio.h>\nint main(void) {\n  static step_space space;\n"
+             "  static double w[] = {0.5, -1, 2, 0.25, -0.75, 1}, b[] = {0.1, -0.2},"
              " rate = 0.1, x[12];\n  for (int k = 0; k < 12; k++) x[k] = 0.3 * (k %% 5) - 0.5;\n"
              "  for (int k = 0; k < 3; k++) printf(\"%%.17g \", step(w, b, &rate, x, &space));\n"
-             "  for (int k = 0; k < 6; k++) printf(\"%%.17g \", w[k]);\n  printf(\"%%.17g %%.17g %%.17g\\n\", b[0], b[1], rate);\n  return 0;\n}\n");
+             "  for (int k = 0; k < 6; k++) printf(\"%%.17g \", w[k]);\n"
+             "  printf(\"%%.17g %%.17g %%.17g\\n\", b[0], b[1], rate);\n  return 0;\n}\n");
   cr_workspace *space = cr_workspace_new(f);
   cr_array at[4], to = cr_fn_output(f, 0);
   for (int k = 0; k < 4; k++) at[k] = cr_fn_input(f, k);

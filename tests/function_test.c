@@ -19,8 +19,8 @@
 enum { MOST_ENDS = 64 };
 
 static const unsigned passes[] = {0, CR_FN_FOLD, CR_FN_MERGE, CR_FN_SIMPLIFY, CR_FN_REUSE, CR_FN_BLOCK,
-                                  CR_FN_BLOCK | CR_FN_REUSE, CR_FN_EXACT & ~CR_FN_BLOCK, CR_FN_EXACT,
-                                  CR_FN_EXACT & ~CR_FN_BLOCK, CR_FN_EXACT};
+                                  CR_FN_BLOCK | CR_FN_REUSE, CR_FN_CODE, CR_FN_EXACT & ~CR_FN_BLOCK,
+                                  CR_FN_EXACT & ~CR_FN_CODE, CR_FN_EXACT, CR_FN_EXACT & ~CR_FN_BLOCK, CR_FN_EXACT};
 enum { PASSES = sizeof passes / sizeof *passes, BOUNDED = PASSES - 2 /* the last two in as little memory as can be */ };
 
 static size_t bytes_of(const cr_array *a) { return (size_t)a->count * cr_dtype_size((cr_dtype)a->dtype); }
@@ -315,6 +315,7 @@ static void errors_name_what_is_wrong(void **state) {
   capture_fails(t, 1, &out, out, "input 0 is computed");
   capture_fails(t, 1, &c, out, "made by cr_const");
   capture_fails(t, 2, (cr_var[]){x, x}, out, "input 1 is an earlier input again");
+  capture_fails(t, -1, &x, out, "-1 inputs, 1 results, 0 assignments");
   capture_fails(t, 1, &x, cr_poison(t), "result 0 is the poison node");
   cr_var chosen = cr_index(x, 1, (cr_var[]){cr_gt(x, cr_const(t, 0))});
   capture_fails(t, 1, &x, chosen, "gt(...) is true were read when it was recorded");
@@ -347,6 +348,13 @@ static cr_fn_stats stats_of(cr_var x, cr_var y, unsigned pass) {
   return s;
 }
 
+/* A selection whose constructor found other bytes on the stack. */
+static cr_var selected(cr_var x, int fill) {
+  volatile unsigned char dirt[1000];
+  for (size_t k = 0; k < sizeof dirt; k++) dirt[k] = (unsigned char)fill;
+  return cr_select(x, 0, dirt[0] - fill);
+}
+
 static void passes_do_what_they_say(void **state) {
   (void)state;
   cr_tape *t = cr_new();
@@ -354,6 +362,8 @@ static void passes_do_what_they_say(void **state) {
   cr_var twice = cr_add(cr_sin(cr_mul(x, two)), cr_sin(cr_mul(x, cr_const(t, 2))));
   assert_int_equal(stats_of(x, twice, CR_FN_MERGE).nodes, 5);
   assert_int_equal(stats_of(x, twice, CR_FN_MERGE).merged, 3);
+  cr_var four = cr_tensor_of(t, CR_FLOAT64, 1, (int64_t[]){4}, NULL);
+  assert_int_equal(stats_of(four, cr_add(selected(four, 0x55), selected(four, 0xAA)), CR_FN_MERGE).merged, 1);
   cr_exp(twice); /* nobody asks for it */
   assert_int_equal(stats_of(x, twice, 0).nodes, 8);
   assert_int_equal(stats_of(x, cr_mul(x, cr_exp(cr_sin(two))), CR_FN_FOLD).nodes, 3);

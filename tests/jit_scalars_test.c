@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "cr_config.h"
+#include "graph.h"
 #include "jit.h"
 #include "meter.h"
 #include "samples.h"
@@ -28,41 +29,49 @@ enum { AS_CODE = 0 };
 enum { MOST_ENDS = 64 };
 static const char *compiler;
 
-/* A function of scalars with its arrays; what: 0 replayed, 1 compiled. */
+/* A function of scalars with its arrays; what: 0 replayed, 1 compiled, 2 captured again and made code by its first run. */
+enum { REPLAYED, COMPILED, AT_ONCE, WAYS };
 typedef struct setting {
-  cr_fn *f;
-  cr_workspace *w;
+  cr_fn *f, *at_once;
+  cr_workspace *w, *at_once_w;
   int n_in, n_out;
-  double in[MOST_ENDS], out[2][MOST_ENDS], gradient[2][MOST_ENDS], cotangent[MOST_ENDS];
+  double in[MOST_ENDS], out[WAYS][MOST_ENDS], gradient[WAYS][MOST_ENDS], cotangent[MOST_ENDS];
   cr_array from[MOST_ENDS], to[MOST_ENDS];
 } setting;
 
 static void set_up(setting *s, int n_in, const cr_var *in, int n_out, const cr_var *out) {
   *s = (setting){.n_in = n_in, .n_out = n_out};
-  s->f = cr_capture(in[0].tape, n_in, in, n_out, out, 0, NULL, CR_FN_EXACT);
+  s->f = cr_capture(in[0].tape, n_in, in, n_out, out, 0, NULL, CR_FN_EXACT & ~(unsigned)CR_FN_CODE);
+  s->at_once = cr_capture(in[0].tape, n_in, in, n_out, out, 0, NULL, CR_FN_EXACT);
   if (!s->f) print_message("%s\n", cr_error_text(in[0].tape));
   assert_non_null(s->f);
+  assert_non_null(s->at_once);
   s->w = cr_workspace_new(s->f);
+  s->at_once_w = cr_workspace_new(s->at_once);
   assert_non_null(s->w);
+  assert_non_null(s->at_once_w);
   for (int k = 0; k < n_in; k++) s->from[k] = cr_fn_input(s->f, k), s->from[k].data = &s->in[k];
   for (int k = 0; k < n_out; k++) s->to[k] = cr_fn_output(s->f, k), s->cotangent[k] = 1 - 0.3 * k;
 }
 
 static void tear_down(setting *s) {
-  cr_workspace_free(s->w);
-  cr_fn_free(s->f);
+  cr_workspace_free(s->w), cr_workspace_free(s->at_once_w);
+  cr_fn_free(s->f), cr_fn_free(s->at_once);
 }
 
 static void run(setting *s, int what) {
   for (int k = 0; k < s->n_out; k++) s->to[k].data = &s->out[what][k], s->out[what][k] = 77 + what;
-  assert_int_equal(cr_fn_run(s->f, s->w, s->from, s->to), CR_OK);
+  const cr_fn *f = what == AT_ONCE ? s->at_once : s->f;
+  assert_int_equal(cr_fn_run(f, what == AT_ONCE ? s->at_once_w : s->w, s->from, s->to), CR_OK);
 }
 
 static void sweep(setting *s, int what) {
   for (int k = 0; k < s->n_out; k++) s->to[k].data = &s->out[what][k], s->out[what][k] = 79 + what;
   for (int k = 0; k < s->n_in; k++) s->gradient[what][k] = 81 + what;
-  cr_status status = cr_fn_backward(s->f, s->w, s->from, s->to, s->cotangent, s->gradient[what]);
-  if (status != CR_OK) print_message("%s\n", cr_workspace_error(s->w));
+  const cr_fn *f = what == AT_ONCE ? s->at_once : s->f;
+  cr_workspace *w = what == AT_ONCE ? s->at_once_w : s->w;
+  cr_status status = cr_fn_backward(f, w, s->from, s->to, s->cotangent, s->gradient[what]);
+  if (status != CR_OK) print_message("%s\n", cr_workspace_error(w));
   assert_int_equal(status, CR_OK);
 }
 
@@ -83,14 +92,22 @@ static int differ(const char *what, int n, const double *x, const double *y) {
   return 0;
 }
 
-/* Replays and sweeps, compiles, does both again. */
+/* Replays and sweeps, as it is, as code of the first run, and compiled. */
 static int check(setting *s, const char *what) {
-  run(s, 0), sweep(s, 0);
+  int failures = 0;
+  run(s, REPLAYED), sweep(s, REPLAYED);
+  assert_null(s->f->codes);
   compile(s, 0, "compiled 1 of 1 step");
-  run(s, 1);
-  int failures = differ(what, s->n_out, s->out[0], s->out[1]);
-  sweep(s, 1);
-  return failures + differ(what, s->n_out, s->out[0], s->out[1]) + differ(what, s->n_in, s->gradient[0], s->gradient[1]);
+  for (int way = COMPILED; way < WAYS; way++) {
+    run(s, way);
+    failures += differ(what, s->n_out, s->out[0], s->out[way]);
+    sweep(s, way);
+    failures += differ(what, s->n_out, s->out[0], s->out[way]) + differ(what, s->n_in, s->gradient[0], s->gradient[way]);
+  }
+  const cr_fn_stats now = cr_fn_stats_of(s->at_once);
+  if (AS_CODE && now.nodes > 100 + (unsigned)s->n_in) assert_non_null(s->at_once->codes);
+  if (now.nodes < 64) assert_null(s->at_once->codes);
+  return failures;
 }
 
 /* Rows */
@@ -344,46 +361,80 @@ static void no_compiler_is_needed(void **state) {
   cr_free(t);
 }
 
+typedef struct metered {
+  meter m;
+  cr_allocator allocator;
+  cr_fn *f;
+  cr_workspace *w;
+  double x[2], y[1], gradient[2];
+  cr_array from[2], to;
+} metered;
+
+static void set_up_metered(metered *s, unsigned passes) {
+  *s = (metered){.x = {0.7, -1.3}};
+  s->allocator = (cr_allocator){meter_reallocate, &s->m};
+  cr_tape *t = cr_new_with(cr_standard_ops(), &s->allocator);
+  cr_var in[2] = {cr_input(t, 0.7), cr_input(t, -1.3)}, out;
+  record_random(2000, 50, 5, 2, in, 1, &out);
+  s->f = cr_capture(t, 2, in, 1, &out, 0, NULL, passes);
+  assert_non_null(s->f);
+  cr_free(t);
+  s->w = cr_workspace_new(s->f);
+  for (int k = 0; k < 2; k++) s->from[k] = cr_fn_input(s->f, k), s->from[k].data = &s->x[k];
+  s->to = cr_fn_output(s->f, 0), s->to.data = s->y;
+}
+
+/* The status of a run and a sweep; both have what is wanted, if they say so. */
+static cr_status run_metered(metered *s, const double *want) {
+  *s->y = 3, s->gradient[0] = s->gradient[1] = 4;
+  cr_status status = cr_fn_run(s->f, s->w, s->from, &s->to);
+  if (status == CR_OK && want) assert_int_equal(differ("value", 1, want, s->y), 0);
+  if (status == CR_OK) status = cr_fn_backward(s->f, s->w, s->from, &s->to, NULL, s->gradient);
+  if (status == CR_OK && want)
+    assert_int_equal(differ("value", 1, want, s->y) + differ("gradient", 2, want + 1, s->gradient), 0);
+  assert_true(status == CR_NO_MEMORY || status == CR_OK);
+  return status;
+}
+
+static void tear_down_metered(metered *s) {
+  cr_workspace_free(s->w);
+  cr_fn_free(s->f);
+  assert_int_equal(s->m.live, 0);
+}
+
+/* Of compiling, and of the first run that does it; what cannot be had for code is done without. */
 static void each_allocation_in_turn(void **state) {
   (void)state;
-  meter m = {0};
-  cr_allocator allocator = {meter_reallocate, &m};
-  long total = 0;
-  for (long n = 0; n <= total; n++) {
-    m = (meter){0};
-    double value[2] = {0.7, -1.3}, y = 0, want[3] = {0}, gradient[2];
-    cr_tape *t = cr_new_with(cr_standard_ops(), &allocator);
-    cr_var in[2] = {cr_input(t, 0.7), cr_input(t, -1.3)}, out;
-    record_random(2000, 50, 5, 2, in, 1, &out);
-    cr_fn *f = cr_capture(t, 2, in, 1, &out, 0, NULL, CR_FN_EXACT);
-    assert_non_null(f);
-    cr_free(t);
-    cr_workspace *w = cr_workspace_new(f);
-    cr_array from[2] = {cr_fn_input(f, 0), cr_fn_input(f, 1)}, to = cr_fn_output(f, 0);
-    for (int k = 0; k < 2; k++) from[k].data = &value[k];
-    to.data = &want[0];
-    assert_int_equal(cr_fn_backward(f, w, from, &to, NULL, want + 1), CR_OK);
-    long before = m.calls;
-    m.fail_at = n ? before + n : 0;
-    char note[300];
-    cr_status status = cr_fn_compile(f, NULL, note, sizeof note);
-    assert_true(status == CR_NO_MEMORY || status == CR_OK);
-    assert_true(status == CR_OK || !strcmp(note, "out of memory"));
-    to.data = &y;
-    status = cr_fn_backward(f, w, from, &to, NULL, gradient);
-    assert_true(status == CR_NO_MEMORY || status == CR_OK);
-    if (!n) total = m.calls - before;
-    m.fail_at = 0;
-    assert_int_equal(cr_fn_backward(f, w, from, &to, NULL, gradient), CR_OK);
-    assert_int_equal(differ("value", 1, want, &y) + differ("gradient", 2, want + 1, gradient), 0);
-    assert_int_equal(cr_fn_run(f, w, from, &to), CR_OK);
-    assert_int_equal(differ("value", 1, want, &y), 0);
-    cr_workspace_free(w);
-    cr_fn_free(f);
-    assert_int_equal(m.live, 0);
+  double want[3] = {0};
+  metered s;
+  set_up_metered(&s, CR_FN_EXACT & ~(unsigned)CR_FN_CODE);
+  assert_int_equal(run_metered(&s, NULL), CR_OK);
+  want[0] = s.y[0], want[1] = s.gradient[0], want[2] = s.gradient[1];
+  tear_down_metered(&s);
+  for (int at_once = 0; at_once < 2; at_once++) {
+    long total = 0;
+    for (long n = 0; n <= total; n++) {
+      set_up_metered(&s, CR_FN_EXACT & ~(at_once ? 0u : (unsigned)CR_FN_CODE));
+      if (!at_once) run_metered(&s, want);
+      long before = s.m.calls;
+      s.m.fail_at = n ? before + n : 0;
+      char note[300] = "";
+      cr_status status = at_once ? CR_OK : cr_fn_compile(s.f, NULL, note, sizeof note);
+      assert_true(status == CR_NO_MEMORY || status == CR_OK);
+      assert_true(status == CR_OK || !strcmp(note, "out of memory"));
+      run_metered(&s, want);
+      if (!n) total = s.m.calls - before;
+      s.m.fail_at = 0;
+      assert_int_equal(run_metered(&s, want), CR_OK);
+      long after = s.m.calls;
+      assert_int_equal(run_metered(&s, want), CR_OK);
+      assert_int_equal(s.m.calls, after); /* nothing is allocated any more */
+      if (!n && AS_CODE) assert_non_null(s.f->codes);
+      tear_down_metered(&s);
+    }
+    print_message("%ld failing allocations\n", total);
+    assert_true(!AS_CODE || total > 5);
   }
-  print_message("%ld failing allocations\n", total);
-  assert_true(!AS_CODE || total > 5);
 }
 
 static void *work(void *context) {
@@ -403,10 +454,19 @@ static void *work(void *context) {
   return good ? context : NULL;
 }
 
-static void threads_run_one_code(void **state) {
-  (void)state;
+static void start_and_join(setting *s) {
   enum { THREADS = 4 };
   pthread_t thread[THREADS];
+  for (int k = 0; k < THREADS; k++) assert_int_equal(pthread_create(&thread[k], NULL, work, s), 0);
+  for (int k = 0; k < THREADS; k++) {
+    void *good;
+    assert_int_equal(pthread_join(thread[k], &good), 0);
+    assert_non_null(good);
+  }
+}
+
+static void threads_run_one_code(void **state) {
+  (void)state;
   setting s;
   cr_tape *t = cr_new();
   cr_var in[2] = {cr_input(t, 0.7), cr_input(t, -1.3)}, out;
@@ -414,12 +474,14 @@ static void threads_run_one_code(void **state) {
   set_up(&s, 2, in, 1, &out);
   s.in[0] = 0.7, s.in[1] = 1.3;
   assert_int_equal(check(&s, "threads"), 0);
-  for (int k = 0; k < THREADS; k++) assert_int_equal(pthread_create(&thread[k], NULL, work, &s), 0);
-  for (int k = 0; k < THREADS; k++) {
-    void *good;
-    assert_int_equal(pthread_join(thread[k], &good), 0);
-    assert_non_null(good);
-  }
+  start_and_join(&s);
+  cr_fn *compiled = s.f;
+  s.f = cr_capture(t, 2, in, 1, &out, 0, NULL, CR_FN_EXACT);
+  assert_non_null(s.f);
+  start_and_join(&s); /* of whom one makes the code */
+  if (AS_CODE) assert_non_null(s.f->codes);
+  cr_fn_free(s.f);
+  s.f = compiled;
   tear_down(&s);
   cr_free(t);
 }

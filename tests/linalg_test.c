@@ -51,11 +51,11 @@ static double product_error(cr_var a, cr_var b, cr_var c) {
 
 static void products_over_strides(void **state) {
   (void)state;
-  const int64_t sizes[] = {1, 2, 5, 40};
-  for (int p = 0; p < 4 * 4 * 4 * 8; p++) {
+  const int64_t sizes[] = {1, 2, 5, 17, 49}; /* tiles of few rows and of all, vectors with one lane in use and with all */
+  for (int p = 0; p < 5 * 5 * 5 * 8; p++) {
     cr_tape *t = cr_new();
-    int64_t m = sizes[p % 4], k = sizes[p / 4 % 4], n = sizes[p / 16 % 4];
-    int turned = p / 64 % 2, other = p / 128 % 2, single = p / 256 % 2;
+    int64_t m = sizes[p % 5], k = sizes[p / 5 % 5], n = sizes[p / 25 % 5];
+    int turned = p / 125 % 2, other = p / 250 % 2, single = p / 500 % 2;
     cr_dtype dtype = single ? CR_FLOAT32 : CR_FLOAT64;
     cr_var a =
         turned ? cr_matrix_transpose(sample(t, dtype, 2, (int64_t[]){k, m}, 1)) : sample(t, dtype, 2, (int64_t[]){m, k}, 1);
@@ -66,6 +66,18 @@ static void products_over_strides(void **state) {
     assert_true(product_error(row, b, cr_matmul(row, b)) < (single ? 1e-4 : 1e-13));
     cr_var back = cr_flip(a, 1, (int[]){0});
     assert_true(product_error(back, b, cr_matmul(back, b)) < (single ? 1e-4 : 1e-13));
+    assert_int_equal(cr_error(t), CR_OK);
+    cr_free(t);
+  }
+}
+
+/* A matrix times a vector, by a kernel and by scalar products. */
+static void vectors_short_and_long(void **state) {
+  (void)state;
+  for (int64_t k = 126; k < 130; k++) {
+    cr_tape *t = cr_new();
+    cr_var a = sample(t, CR_FLOAT32, 2, (int64_t[]){9, k}, 1), b = sample(t, CR_FLOAT32, 2, (int64_t[]){k, 1}, 2);
+    assert_true(product_error(a, b, cr_matmul(a, b)) < 1e-4);
     assert_int_equal(cr_error(t), CR_OK);
     cr_free(t);
   }
@@ -373,7 +385,7 @@ static void einsum_against_products(void **state) {
 int main(void) {
   const struct CMUnitTest tests[] = {
     cmocka_unit_test(products_over_strides),
-    cmocka_unit_test(large_products),
+    cmocka_unit_test(vectors_short_and_long), cmocka_unit_test(large_products),
     cmocka_unit_test(epilogues_and_packed_operands),
     cmocka_unit_test(shapes_of_products),
     cmocka_unit_test(integers_and_long_sums),

@@ -24,6 +24,8 @@ static const char *const programs[] = {
   "f(u) = sin(u^2) + exp(-u); x = 3; f(x) + f(x / 2)",
   "X = param [[[1, 2, 4], [3, 1, 2]]]; sum(max_pool1d(conv1d(X, X, [0.5], padding=1), 2))"
   " + sum(conv_transpose1d(X, X[0][:, None], stride=2))",
+  "X = param [[[1, 2, 4], [3, 1, 2], [0, 5, 1], [2, 6, 3]]]; "
+  "sum(max_pool1d(conv1d(X, broadcast_to(X[:, :, :2], (16, 4, 2)), X[0, 0, 0] * ones(16)), 2))",
   "X = param [[1, 2], [3, 0.5]]; sum(scaled_dot_product_attention(X, X, X)) + sum(interpolate(X[None], 3, mode='linear'))",
   "X = param [[0.1, 0.2, 0.3, 0.4]]; (h, c) = lstm_gates(X, [[0.5]]); sum(h * c)"
   " + sum(gru_gates(X[:, :3], X[:, 1:], [[0.5]]))",

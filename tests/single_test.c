@@ -1,5 +1,5 @@
 /* Rows over float32 (ops/singlemath.h) against the same in double: floats at even distances among all 2^32, and those next
- * to where something changes, each function with its bound in ulp. Where an element lies in an array changes no bit of it. */
+ * to where something changes, each function with its bound in ulp. Where an element lies in an array changes no bit. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

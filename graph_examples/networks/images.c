@@ -18,8 +18,9 @@ static cr_var convolution(cr_model *m, cr_var x, const cr__window *w) {
     conv.pad_lo[i] = w->same ? (w->kernel - 1) / 2 : w->padding;
     conv.pad_hi[i] = w->same ? w->kernel / 2 : w->padding;
   }
-  cr_var y = cr_convolve(x, cr_model_weight(m, "weight", rank, dims, "he"), &conv);
-  return w->bias ? cr_add_channels(y, cr_model_bias(m, "bias", w->channels, 0)) : y;
+  cr_var weight = cr_model_weight(m, "weight", rank, dims, "he");
+  if (!w->bias) return cr_convolve(x, weight, &conv);
+  return cr_convolve_bias(x, weight, cr_model_bias(m, "bias", w->channels, 0), &conv);
 }
 
 cr_var cr__convolution_layer(cr_model *m, cr_var x, const cr__window *w) {

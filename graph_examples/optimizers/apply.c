@@ -141,26 +141,6 @@ static double store_block(const cr_rule *r, cr_model *m, int64_t begin, int64_t 
   return sum;
 }
 
-static cr_status set_numbers(const cr_optimizer *o, cr_rule *r, double loss) {
-  cr_set_value(r->lr, o->rate);
-  cr_set_value(r->t, (double)(o->t + 1));
-  cr_set_value(r->loss, loss);
-  cr_set_value(r->previous_loss, o->previous_loss);
-  for (int k = 0; k < r->n_states; k++)
-    if (r->state[k].is_number) cr_set_value(r->state[k].in, r->state[k].value);
-  cr_status status = cr_replay(r->numbers);
-  for (int k = 0; k < r->n_slots; k++) cr_set_value(r->slot[k].leaf, cr_value(r->slot[k].number));
-  for (int k = 0; k < r->n_states; k++)
-    if (r->state[k].is_number) r->state[k].value = cr_value(r->state[k].out);
-  return status;
-}
-
-cr_status cr_rule_numbers(cr_optimizer *o, cr_rule *r, double loss) {
-  cr_status status = CR_OK;
-  for (; r && status == CR_OK; r = r->next) status = set_numbers(o, r, loss);
-  return status;
-}
-
 /* The group's blocks, dealt out to its lanes in turn. */
 typedef struct deal {
   cr_rule *first;

@@ -1,27 +1,43 @@
 /* Norms of gradients, and clipping. Sums are over lanes in a fixed order, so that the bits depend on the numbers
  * alone. */
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
 
+#include <emit.h>
 #include <op.h>
 
 #include "descent.h"
 
 enum { LANES = 32 };
 
-/* The squares of whole groups of lanes; how far that went. For every processor alike, and with vectors. */
-#define ADD_SQUARES(name, TARGET, T)                                                                                        \
-  TARGET static int64_t name(const T *x, int64_t n, double *lane) {                                                         \
-    double sum[LANES] = {0};                                                                                                \
-    for (int64_t k = 0; k + LANES <= n; k += LANES)                                                                         \
-      for (int j = 0; j < LANES; j++) sum[j] += (double)x[k + j] * (double)x[k + j];                                        \
-    for (int j = 0; j < LANES; j++) lane[j] = sum[j];                                                                       \
-    return n / LANES * LANES;                                                                                               \
+/* The squares of whole groups of lanes; how far that went. */
+#define ADD_SQUARES(name, T)                                                           \
+  static int64_t name(const T *restrict x, int64_t n, double *restrict lane) {         \
+    for (int64_t k = 0; k + LANES <= n; k += LANES)                                    \
+      for (int j = 0; j < LANES; j++) lane[j] += (double)x[k + j] * (double)x[k + j];  \
+    return n / LANES * LANES;                                                          \
   }
-ADD_SQUARES(add_floats, , float)
-ADD_SQUARES(add_doubles, , double)
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-ADD_SQUARES(add_floats_widely, __attribute__((target("avx512f"), optimize("O3"))), float)
+ADD_SQUARES(add_floats, float)
+ADD_SQUARES(add_doubles, double)
+
+/* The same bits: a float's square is exact in double, so that fusing the sum with it changes nothing. */
+#if defined(__x86_64__)
+__attribute__((target("avx512f"))) static int64_t add_floats_widely(const float *x, int64_t n, double *lane) {
+  enum { EACH = 8 };
+  __m512d sum[LANES / EACH];
+  for (int j = 0; j < LANES / EACH; j++) sum[j] = _mm512_loadu_pd(lane + j * EACH);
+  for (int64_t k = 0; k + LANES <= n; k += LANES)
+    for (int j = 0; j < LANES / EACH; j++) {
+      __m512d wide = _mm512_cvtps_pd(_mm256_loadu_ps(x + k + j * EACH));
+      sum[j] = _mm512_fmadd_pd(wide, wide, sum[j]);
+    }
+  for (int j = 0; j < LANES / EACH; j++) _mm512_storeu_pd(lane + j * EACH, sum[j]);
+  return n / LANES * LANES;
+}
 #define ADD_FLOATS(x, n, lane) (__builtin_cpu_supports("avx512f") ? add_floats_widely : add_floats)(x, n, lane)
 #else
 #define ADD_FLOATS add_floats
@@ -58,7 +74,7 @@ static double sum_of_squares(const cr_array *a) {
     const double x = floats ? (double)((const float *)a->data)[k] : cr_array_get(a, k);
     lane[k % LANES] += x * x;
   }
-  for (int j = 0; j < LANES; j++) sum += lane[j];
+  for (int j = 0; j < LANES && j < a->count; j++) sum += lane[j];
   return sum;
 }
 
@@ -90,13 +106,7 @@ cr_status cr_gradients_finite(const cr_model *m, double *norm, cr_problem *p) {
   return CR_OK;
 }
 
-/* As an operation */
-
-static cr_status norms_infer(cr_infer *c) {
-  int64_t n = c->n;
-  cr_array_init(c->out, CR_FLOAT64, 1, &n);
-  return CR_OK;
-}
+/* As operations: the squares of each gradient are summed while it is in the cache. */
 
 static int is_finite(const cr_array *a) {
   for (int64_t k = 0; k < a->count; k++)
@@ -104,12 +114,30 @@ static int is_finite(const cr_array *a) {
   return 1;
 }
 
+static cr_status squares_infer(cr_infer *c) {
+  cr_array_init(c->out, CR_FLOAT64, 0, NULL);
+  return CR_OK;
+}
+
+/* NaN where a number is not finite; infinite squares of finite numbers stay infinite. */
+static cr_status squares_eval(cr_eval *c) {
+  double sum = sum_of_squares(&c->in[0]);
+  *(double *)c->out->data = isfinite(sum) || is_finite(&c->in[0]) ? sum : (double)NAN;
+  return CR_OK;
+}
+
+static cr_status norms_infer(cr_infer *c) {
+  int64_t n = c->n;
+  cr_array_init(c->out, CR_FLOAT64, 1, &n);
+  return CR_OK;
+}
+
 static cr_status norms_eval(cr_eval *c) {
   double sum = 0, *out = c->out->data;
   if (!is_finite(&c->in[0])) return CR_NOT_FINITE;
   for (int k = 1; k < c->n; k++) {
-    double squares = sum_of_squares(&c->in[k]);
-    if (!isfinite(squares) && !is_finite(&c->in[k])) return CR_NOT_FINITE;
+    double squares = cr_array_get(&c->in[k], 0);
+    if (isnan(squares)) return CR_NOT_FINITE;
     sum += squares;
     out[k - 1] = sqrt(squares);
   }
@@ -117,9 +145,62 @@ static cr_status norms_eval(cr_eval *c) {
   return CR_OK;
 }
 
-static const cr_op norms_op = {.name = "norms", .arity = CR_VARIADIC, .infer = norms_infer, .eval = norms_eval};
+/* The same within a compiled function; a number that is not finite is left to the kernels. */
+static int squares_small(cr_emit_context *c) {
+  enum { MOST = 1 << 12 };
+  const cr_array *a = &c->in[0].array;
+  if (c->in[0].number || !a->contiguous || a->count > MOST || a->dtype < CR_FLOAT32) return 0;
+  const int level = cr_emit_level(c);
+  const long long n = a->count, whole = n / LANES * LANES;
+  cr_emit_line(c, "const %s *x = %s;", cr_emit_type((cr_dtype)a->dtype), cr_emit_pointer(c, &c->in[0], level));
+  cr_emit_line(c, "double sum = 0;");
+  if (a->dtype == CR_FLOAT32 && !cr_emit_exact(c)) {
+    cr_emit_line(c, "_Pragma(\"omp simd reduction(+ : sum)\")");
+    cr_emit_line(c, "for (int i = 0; i < %lld; i++) sum += (double)x[i] * (double)x[i];", n);
+  } else {
+    cr_emit_line(c, "double lane[%d] = {0};", LANES);
+    cr_emit_line(c, "for (int i = 0; i < %lld; i += %d)", whole, LANES);
+    cr_emit_line(c, "  for (int j = 0; j < %d; j++) lane[j] += (double)x[i + j] * (double)x[i + j];", LANES);
+    cr_emit_line(c, "for (int j = 0; j < %lld; j++) lane[j] += (double)x[%lld + j] * (double)x[%lld + j];", n - whole, whole,
+                 whole);
+    cr_emit_line(c, "for (int j = 0; j < %lld; j++) sum += lane[j];", whole ? LANES : n);
+  }
+  cr_emit_line(c, "if (!isfinite(sum)) return 1;");
+  cr_emit_store(c, &c->out, level, CR_FLOAT64, "sum");
+  return 1;
+}
 
-cr_var cr_norms(int n, const cr_var *g) { return cr_record(g[0].tape, &norms_op, n, g, NULL); }
+static int norms_small(cr_emit_context *c) {
+  const int level = cr_emit_level(c);
+  if (c->in[0].array.count != 1) return 0;
+  cr_emit_line(c, "const double loss = (double)%s;", cr_emit_at(c, &c->in[0], level));
+  cr_emit_line(c, "double all = 0, *norm = %s;", cr_emit_pointer(c, &c->out, level));
+  for (int k = 1; k < c->n; k++)
+    cr_emit_line(c, "all += %s, norm[%d] = sqrt(%s);", cr_emit_at(c, &c->in[k], level), k - 1,
+                 cr_emit_at(c, &c->in[k], level));
+  cr_emit_line(c, "if (!isfinite(loss + 0 * all)) return 1;");
+  cr_emit_line(c, "norm[%d] = sqrt(all);", c->n - 1);
+  return 1;
+}
+
+static const cr_op squares_op = {
+  .name = "sum_of_squares", .arity = 1, .infer = squares_infer, .eval = squares_eval, .small = squares_small};
+static const cr_op norms_op = {
+  .name = "norms", .arity = CR_VARIADIC, .infer = norms_infer, .eval = norms_eval, .small = norms_small};
+
+cr_var cr_norms(int n, const cr_var *g) {
+  cr_tape *t = g[0].tape;
+  cr_var *of = malloc((size_t)n * sizeof *of);
+  if (!of) {
+    cr_fail(t, CR_NO_MEMORY, "out of memory");
+    return cr_poison(t);
+  }
+  of[0] = g[0];
+  for (int k = 1; k < n; k++) of[k] = cr_record(t, &squares_op, 1, &g[k], NULL);
+  cr_var norms = cr_record(t, &norms_op, n, of, NULL);
+  free(of);
+  return norms;
+}
 
 /* Every number x of every gradient becomes f(x, number), in memory of its own: two gradients may be views of the same
  * numbers. */

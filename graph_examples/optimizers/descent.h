@@ -3,6 +3,8 @@
 #ifndef CR_DESCENT_H
 #define CR_DESCENT_H
 
+#include <function.h>
+
 #include "optimizers.h"
 
 typedef struct cr_rule cr_rule;
@@ -30,12 +32,15 @@ struct cr_optimizer {
 /* rule.c: the update as text, and as a recording */
 
 typedef struct cr_slot {
-  cr_var number, leaf; /* a number computed once a step, and where the blocks take it from */
+  cr_var number, leaf; /* a number computed once a step, and where the blocks take it from: */
+  cr_array place;
+  double value;
 } cr_slot;
 typedef struct cr_state {
   char *name;
   int is_number; /* one for all parameters, not one for each element */
-  double value;  /* the start value, later that of a number */
+  double value;  /* the start value, later that of a number, */
+  double next;   /* and what it becomes with a step */
   cr_var in, out;
   char *data; /* of all pieces, one after the other; the lanes of a rule share it */
 } cr_state;
@@ -46,13 +51,17 @@ typedef struct cr_piece { /* a parameter's place in the group */
 
 struct cr_rule {
   cr_tape *numbers, *block; /* float64 scalars; tensors of length elements */
-  cr_var lr, t, loss, previous_loss, w, g, new_w;
+  cr_var given[4], w, g, new_w;
+  double number[4];      /* of given: rate, step, loss, previous loss */
   int n_slots, n_states, n_pieces;
   cr_slot *slot;
   cr_state *state;
   cr_piece *piece;
   cr_dtype dtype;
   int64_t length, total; /* of a block; of the group */
+  cr_fn *step;           /* the numbers of a step: rate, t, loss, previous loss, states to slots, states */
+  cr_workspace *space;
+  cr_array *in, *out;    /* of step, over numbers of this struct */
   char *source;          /* the update on tensors alone: "beta1 = 0.9; m = beta1*m + ...; w = w - number1*m; " */
   cr_rule *next;         /* the same once more, for another thread: a lane */
 };
@@ -63,11 +72,13 @@ char *cr_rule_text(const cr_optimizer *o, int decays, cr_problem *p);
 cr_status cr_rule_record(cr_rule **out, const cr_optimizer *o, int decays, cr_dtype dtype, int n, const cr_piece *pieces,
                          int lanes, cr_problem *p);
 void cr_rule_free(cr_rule *r);
+/* numbers.c: the numbers of a step as a function, once the update is recorded. */
+cr_status cr_rule_capture(cr_rule *r);
+/* What the update needs of rate, step and loss goes to the leaves of all lanes; number states move on. */
+cr_status cr_rule_numbers(cr_optimizer *o, cr_rule *r, double loss);
 /* apply.c: one step of all groups */
 cr_status cr_rules_prepare(cr_optimizer *o, const cr_model *m, cr_problem *p);
 cr_status cr_rules_step(cr_optimizer *o, cr_model *m, cr_step *report, cr_problem *p);
-/* What the update needs of rate, step and loss goes to the leaves of all lanes; number states move on. */
-cr_status cr_rule_numbers(cr_optimizer *o, cr_rule *r, double loss);
 cr_status cr_rules_save(const cr_optimizer *o, const cr_model *m, cr_archive *into, cr_problem *p);
 cr_status cr_rules_load(cr_optimizer *o, const cr_model *m, const cr_archive *from, cr_problem *p);
 

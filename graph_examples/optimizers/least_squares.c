@@ -1,5 +1,6 @@
 /* Levenberg and Marquardt's method over the residuals r and their Jacobian J: (J'J + damping D) step = -J'r, with the
  * library's own Cholesky factors, on a tape of its own. */
+#include <float.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -65,15 +66,23 @@ static cr_status multiply(cr_descent *d, const double *r, normal *e) {
   return CR_OK;
 }
 
+/* The residuals in memory that is the caller's, NULL after a failure, and half their squares. */
+static double *read_residuals(cr_descent *d, cr_var r, double *loss) {
+  int64_t n = cr_count(r);
+  double *numbers = calloc((size_t)n + 1, sizeof *numbers);
+  if (!numbers) return cr_refuse(d->p, CR_NO_MEMORY, "%s: out of memory", d->o->arguments.name), NULL;
+  cr_read(r, numbers, n);
+  *loss = cr_vector_dot(n, numbers, numbers) / 2;
+  return numbers;
+}
+
 static cr_status linearize(cr_descent *d, normal *e) {
   cr_var r = cr_descent_record(d);
   if (cr_is_poison(r)) return cr_descent_failure(d);
   cr_status status = check_residuals(d, r);
-  int64_t n = cr_count(r);
-  double *numbers = status == CR_OK ? calloc((size_t)n + 1, sizeof *numbers) : NULL;
-  if (!numbers) return status != CR_OK ? status : cr_refuse(d->p, CR_NO_MEMORY, "%s: out of memory", d->o->arguments.name);
-  cr_read(r, numbers, n);
-  e->loss = cr_vector_dot(n, numbers, numbers) / 2;
+  if (status != CR_OK) return status;
+  double *numbers = read_residuals(d, r, &e->loss);
+  if (!numbers) return CR_NO_MEMORY;
   status = differentiate(d, r, e);
   if (status == CR_OK) status = multiply(d, numbers, e);
   d->report->gradient_norm = sqrt(cr_vector_dot(d->n, d->g, d->g));
@@ -124,10 +133,19 @@ static cr_status evaluate(cr_descent *d, const double *x, double *loss) {
   cr_descent_place(d, x);
   cr_var r = cr_descent_record(d);
   if (cr_is_poison(r)) return cr_descent_failure(d);
-  cr_array a = cr_view(r);
-  *loss = 0;
-  for (int64_t k = 0; k < a.count; k++) *loss += cr_array_get(&a, k) * cr_array_get(&a, k) / 2;
-  return CR_OK;
+  double *numbers = read_residuals(d, r, loss);
+  free(numbers);
+  return numbers ? CR_OK : CR_NO_MEMORY;
+}
+
+/* Whether a step is better. Close to the minimum what it promises, -g'h, is below the loss's rounding, which then decides
+ * nothing: the step is taken unless it moves no number. */
+static int is_better(const cr_descent *d, double before, double after) {
+  const double rounding = 32 * DBL_EPSILON * before;
+  int moves = 0;
+  for (int64_t k = 0; k < d->n; k++) moves |= d->at[k] < d->x[k] || d->at[k] > d->x[k];
+  return after < before ||
+         (moves && after - before <= rounding && -cr_vector_dot(d->n, d->g, d->direction) <= rounding);
 }
 
 /* More damping until the loss falls. */
@@ -141,7 +159,7 @@ static cr_status try_steps(cr_descent *d, const normal *e, double *damping) {
       cr_status status = evaluate(d, d->at, &loss);
       if (status != CR_OK) return status;
     }
-    if (loss < e->loss) {
+    if (is_better(d, e->loss, loss)) {
       *damping = fmax(*damping / cr_number_of(a, "down", 10), 1e-300);
       return CR_OK;
     }

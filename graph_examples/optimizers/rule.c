@@ -243,10 +243,9 @@ static cr_status record(reading *r, cr_rule *u, cr_program *block) {
 /* The leaves: numbers that change, and what the update calls w, g and its state. */
 static cr_status make_leaves(reading *r, cr_rule *u, cr_program *block) {
   const char *const number_name[] = {"lr", "t", "loss", "previous_loss"};
-  cr_var *const number[] = {&u->lr, &u->t, &u->loss, &u->previous_loss};
   for (int k = 0; k < 4; k++) {
-    *number[k] = cr_input(r->t, k ? 1 : r->o->rate);
-    cr_program_bind(r->names, number_name[k], *number[k]);
+    u->given[k] = cr_input(r->t, k ? 1 : r->o->rate);
+    cr_program_bind(r->names, number_name[k], u->given[k]);
   }
   u->w = cr_tensor_of(u->block, u->dtype, 1, &u->length, NULL);
   u->g = cr_tensor_of(u->block, u->dtype, 1, &u->length, NULL);
@@ -310,7 +309,8 @@ static cr_status record_lane(reading *r, cr_rule *u, const cr_rule *first) {
   if (status == CR_OK) status = record(r, u, block);
   if (status == CR_OK && (source.failed || !(u->source = strdup(source.text)))) status = no_memory(r);
   cr_buffer_free(&source);
-  return status == CR_OK ? make_state(r, u, first, block) : status;
+  if (status == CR_OK) status = make_state(r, u, first, block);
+  return status == CR_OK && cr_rule_capture(u) != CR_OK ? failed(r, u->numbers) : status;
 }
 
 cr_status cr_rule_record(cr_rule **out, const cr_optimizer *o, int decays, cr_dtype dtype, int n, const cr_piece *pieces,
@@ -338,6 +338,9 @@ void cr_rule_free(cr_rule *first) {
       free(r->state[k].name);
       if (r == first) free(r->state[k].data);
     }
+    cr_workspace_free(r->space);
+    cr_fn_free(r->step);
+    free(r->in);
     cr_free(r->numbers);
     cr_free(r->block);
     free(r->slot);

@@ -13,7 +13,8 @@ static bool read_passes(const context *c, unsigned *passes) {
     const char *name;
     unsigned bits;
   } known[] = {{"fold", CR_FN_FOLD},   {"merge", CR_FN_MERGE}, {"simplify", CR_FN_SIMPLIFY}, {"stable", CR_FN_STABLE},
-               {"block", CR_FN_BLOCK}, {"tail", CR_FN_TAIL},   {"reuse", CR_FN_REUSE},       {"none", 0}};
+               {"block", CR_FN_BLOCK}, {"tail", CR_FN_TAIL},   {"reuse", CR_FN_REUSE},       {"code", CR_FN_CODE},
+               {"none", 0}};
   enum { KNOWN = sizeof known / sizeof *known };
   const char *text = given(c, OPT_PASSES);
   *passes = text ? 0 : CR_FN_EXACT;

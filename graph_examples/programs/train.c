@@ -225,6 +225,10 @@ static json_t *json_history(const cr_training *k) {
 
 static double seconds_of(const cr_training *k) { return k->n_history ? k->history[k->n_history - 1].seconds : 0; }
 
+static const char *compile_note(const cr_training *k) {
+  return k->captured_steps ? k->compile_note : "not compiled: its steps cannot be captured";
+}
+
 static int answer_json_line(const context *c, const cr_recipe *r, cr_training *k, const outcome *o, const warnings *w) {
   char hash[20];
   snprintf(hash, sizeof hash, "%016llx", (unsigned long long)k->run_hash);
@@ -237,6 +241,7 @@ static int answer_json_line(const context *c, const cr_recipe *r, cr_training *k
   json_object_set_new(j, "training", json_outcome(k, &o[0]));
   json_object_set_new(j, "validation", json_outcome(k, &o[1]));
   json_object_set_new(j, "test", json_outcome(k, &o[2]));
+  if (k->compile) json_object_set_new(j, "note", json_string(compile_note(k)));
   for (int i = 0; i < w->n; i++) json_array_append_new(texts, json_string(w->text[i]));
   json_object_set_new(j, "warnings", texts);
   if (put_reports(c, r, k, j)) return put_json(stdout, j);
@@ -252,6 +257,7 @@ static int answer_text(const context *c, const cr_recipe *r, cr_training *k, con
   for (int i = 0; i < 3; i++) put_outcome(k, o[i].data ? o[i].data : "", &o[i]);
   printf("run hash    %016llx\n", (unsigned long long)k->run_hash);
   if (k->checkpoint) printf("saved to    %s\n", k->checkpoint);
+  if (k->compile) printf("code        %s\n", compile_note(k));
   if (!has(c, OPT_QUIET)) printf("time        %.1f s\n", seconds_of(k));
   return put_reports(c, r, k, NULL) ? STATUS_GOOD : STATUS_USAGE;
 }

@@ -76,7 +76,7 @@ const option options[N_OPTIONS] = {
   [OPT_FILES] = {"files", "LINES", "several files of no more lines, and a header, in the folder that --output names; "
                                  "default: one file"},
   [OPT_PASSES] = {"passes", "LIST", "with --stats: these passes alone, separated by commas: fold, merge, simplify, stable, "
-                                  "block, tail, reuse; or none. Default: all but stable"},
+                                  "block, tail, reuse, code; or none. Default: all but stable"},
   [OPT_COMPILE] = {"compile", NULL, "with --stats: compile the function, too, and time it"},
   [OPT_CLEAR] = {"clear", NULL, "remove what is kept"},
   [OPT_JSON] = {"json", NULL, "answer with one line of JSON"},
@@ -217,9 +217,9 @@ const verb verbs[] = {
    "graph 'x*y + sin(x)' x=1 y=2\n"
    "graph 'sum(sigmoid(a*x + b) * tanh(x))' x=[1,2,3] a=2 b=1 --stats"},
   {"cache", "", "the compiled functions that are kept", verb_cache, "clear ",
-   "Functions that were compiled (graph --stats --compile) are kept in $XDG_CACHE_HOME/chainrule or ~/.cache/chainrule, a\n"
-   "folder for its owner alone; what was not used for longest goes when it grows too large. Lists them; --clear removes\n"
-   "them.",
+   "Functions that were compiled (by train with compile=True, by graph --stats --compile) are kept in\n"
+   "$XDG_CACHE_HOME/chainrule or ~/.cache/chainrule, a folder for its owner alone; what was not used for longest goes\n"
+   "when it grows too large. Lists them; --clear removes them.",
    "folder   where they are\n"
    "bytes    of all\n"
    "entries  list of {\"key\", \"bytes\", \"age\"}: the age, in seconds, is the time since the last use\n"
@@ -294,6 +294,7 @@ const verb verbs[] = {
    "            \"gradient_norm\", and each metric}\n"
    "folds       with --folds instead: list of {\"loss\", and each metric}; loss and metrics are {\"mean\", \"deviation\"}\n"
    "confusion, gradients, saturation  when asked for\n"
+   "note        with compile=True: what came of it\n"
    "formulas, summary and parameters, diagram  instead of all that, when asked for\n"
    "sources, layers, ...  with --list instead: lists of {\"signature\", \"doc\", \"also\": other names}",
    "train graph_examples/training/recipes/xor.chain\n"

@@ -117,7 +117,8 @@ static void capture_step(cr_training *k, const cr_batch *batch, cr__seen *to) {
   sketch s = begin_sketch(k);
   cr_var loss = hook.loss(k, hook.forward(k, batch), batch);
   to->step = cr_captured_new(k->optimizer, k->model, loss, n, leaf, k->clip_norm, k->clip_value, NULL);
-  if (to->step && k->compile) cr_captured_compile(to->step, k->compile, NULL, 0);
+  size_t room = k->compile_note[0] ? 0 : sizeof k->compile_note;
+  if (to->step && k->compile) cr_captured_compile(to->step, k->compile, k->compile_note, room);
   end_sketch(k, &s);
 }
 

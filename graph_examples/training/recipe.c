@@ -12,7 +12,7 @@
 
 /* A statement of its own line, without blanks around it; NULL without one. */
 static char *plain(const cr_recipe *r, cr__keyword keyword) {
-  const cr__statement *st = cr__say(&r->say, keyword);
+  const cr__statement *st = cr__said(&r->say, keyword);
   return st ? cr__text("%s", st->text + strspn(st->text, " \t\n")) : NULL;
 }
 
@@ -28,7 +28,7 @@ static cr_status read_heading(cr_recipe *r) {
 /* Model, optimizer and schedule at their beginnings: again for each fold. */
 static cr_status begin(cr_recipe *r, cr_problem *p) {
   cr_problem why = {0};
-  const cr__statement *method = cr__say(&r->say, CR__OPTIMIZER), *st = cr__say(&r->say, CR__SCHEDULE);
+  const cr__statement *method = cr__said(&r->say, CR__OPTIMIZER), *st = cr__said(&r->say, CR__SCHEDULE);
   const char *initializer = cr__train_text(r, "initializer");
   cr_optimizer_free(r->optimizer);
   cr_schedule_free(r->schedule);
@@ -52,12 +52,12 @@ static cr_status begin(cr_recipe *r, cr_problem *p) {
 
 static cr_status check_method(cr_recipe *r, cr_problem *p) {
   bool residuals = cr_optimizer_needs_objective(r->optimizer) == 2;
-  if (residuals && !cr__say(&r->say, CR__RESIDUAL))
-    return cr__refuse_at(&r->say, cr__say(&r->say, CR__LOSS), 0, CR_BAD_ARGUMENT,
+  if (residuals && !cr__said(&r->say, CR__RESIDUAL))
+    return cr__refuse_at(&r->say, cr__said(&r->say, CR__LOSS), 0, CR_BAD_ARGUMENT,
                          "this optimizer makes a sum of squares small: instead of a loss it needs 'residual prediction - y'",
                          p);
   if (residuals && r->penalty)
-    return cr__refuse_at(&r->say, cr__say(&r->say, CR__PENALTY), 0, CR_BAD_ARGUMENT, "this optimizer takes no penalty", p);
+    return cr__refuse_at(&r->say, cr__said(&r->say, CR__PENALTY), 0, CR_BAD_ARGUMENT, "this optimizer takes no penalty", p);
   return CR_OK;
 }
 
@@ -99,7 +99,7 @@ static void fill_training(cr_recipe *r) {
 static cr_status read_metrics(cr_recipe *r, cr_problem *p) {
   cr_training *k = &r->training;
   const char *own = r->named_loss ? r->named_loss->metric : NULL;
-  const cr__statement *st = cr__say(&r->say, CR__METRIC);
+  const cr__statement *st = cr__said(&r->say, CR__METRIC);
   if (!r->metrics) r->metrics = st ? cr__whole_call(r, st->text) : own && cr_metric_named(own) ? cr__text("%s", own) : NULL;
   k->metrics = r->metrics;
   cr_status status = cr__metrics_read(k);
@@ -109,7 +109,7 @@ static cr_status read_metrics(cr_recipe *r, cr_problem *p) {
 static cr_status check_augment(cr_recipe *r, cr_problem *p) {
   cr_status status = cr__augment_check(&r->training);
   if (status == CR_OK) return CR_OK;
-  return cr__refuse_at(&r->say, cr__say(&r->say, CR__AUGMENT), 0, status, r->training.problem.text, p);
+  return cr__refuse_at(&r->say, cr__said(&r->say, CR__AUGMENT), 0, status, r->training.problem.text, p);
 }
 
 /* A pass over a few examples: it makes the parameters, and finds what does not fit together in net and loss. */
@@ -118,10 +118,10 @@ static cr_status first_pass(cr_recipe *r, cr_problem *p) {
   cr_training *k = &r->training;
   cr_batch batch;
   if (n < 1)
-    return cr__refuse_at(&r->say, cr__say(&r->say, CR__DATA), 0, CR_BAD_ARGUMENT, "there are no examples to train with", p);
+    return cr__refuse_at(&r->say, cr__said(&r->say, CR__DATA), 0, CR_BAD_ARGUMENT, "there are no examples to train with", p);
   cr_model_begin(r->model, 1);
   cr_status status = cr_default_feed(k, &r->train, n < 4 ? n : 4, which, &batch);
-  if (status != CR_OK) return cr__refuse_at(&r->say, cr__say(&r->say, CR__DATA), 0, status, k->problem.text, p);
+  if (status != CR_OK) return cr__refuse_at(&r->say, cr__said(&r->say, CR__DATA), 0, status, k->problem.text, p);
   cr_var prediction = cr__recipe_forward(k, &batch), loss = cr__recipe_loss(k, prediction, &batch);
   if (cr_error(r->tape) != CR_OK) return cr_refuse(p, cr_error(r->tape), "%s", cr_error_text(r->tape));
   if (r->named_loss) r->lint = cr_loss_lint(r->named_loss->name, prediction);
@@ -130,11 +130,11 @@ static cr_status first_pass(cr_recipe *r, cr_problem *p) {
   if (silent && (!strncmp(kind, "probabilit", 10) || !strncmp(kind, "log-", 4))) k->expects = kind;
   if (!r->lint && strstr(r->net, "dropout("))
     r->lint = "dropout has the same mask in every step, and in evaluation too; the layer of that name is drop(x, rate)";
-  const cr__statement *st = cr__say(&r->say, CR__LOSS);
+  const cr__statement *st = cr__said(&r->say, CR__LOSS);
   char why[200], shape[100];
   cr_array a = cr_view(loss), guess = cr_view(prediction), y = cr_is_poison(batch.y) ? (cr_array){0} : cr_view(batch.y);
   if ((status = cr__metrics_fit(k, &guess, &y, &k->problem)) != CR_OK)
-    return cr__refuse_at(&r->say, cr__say(&r->say, CR__METRIC), 0, status, k->problem.text, p);
+    return cr__refuse_at(&r->say, cr__said(&r->say, CR__METRIC), 0, status, k->problem.text, p);
   snprintf(why, sizeof why, "the loss is one number, not a tensor of shape %s: take its mean or sum",
            cr_shape_text(&a, shape, sizeof shape));
   return st && a.count != 1 ? cr__refuse_at(&r->say, st, 0, CR_BAD_SHAPE, why, p) : CR_OK;
@@ -151,7 +151,7 @@ static cr_status read_all(cr_recipe *r, const char *source, int n, const cr_sett
   if (status == CR_OK) status = begin(r, p);
   if (status == CR_OK) status = check_method(r, p);
   if (status != CR_OK) return status;
-  const cr__statement *augment = cr__say(&r->say, CR__AUGMENT);
+  const cr__statement *augment = cr__said(&r->say, CR__AUGMENT);
   if (augment && !(r->augment = cr__whole_call(r, augment->text)))
     return cr_refuse(p, CR_NO_MEMORY, "%s: out of memory", r->file);
   fill_training(r);
@@ -210,7 +210,7 @@ cr_training *cr_recipe_fold(cr_recipe *r, int k, cr_problem *p) {
 
 const cr_dataset *cr_recipe_test(const cr_recipe *r) { return r->has_test ? &r->test : NULL; }
 const char *cr_recipe_title(const cr_recipe *r) { return r->heading; }
-const char *cr_recipe_network(const cr_recipe *r) { return cr__say(&r->say, CR__NET)->text; }
+const char *cr_recipe_network(const cr_recipe *r) { return cr__said(&r->say, CR__NET)->text; }
 const char *cr_recipe_loss(const cr_recipe *r) {
   const char *loss = r->loss + strlen(r->set_text ? r->set_text : "");
   return loss + strspn(loss, " ");

@@ -42,7 +42,7 @@ typedef struct cr__statements {
 cr_status cr__read_statements(cr__statements *s, const char *source, const char *title, cr_problem *p);
 void cr__free_statements(cr__statements *s);
 /* The one of that keyword, NULL without one. */
-const cr__statement *cr__say(const cr__statements *s, cr__keyword keyword);
+const cr__statement *cr__said(const cr__statements *s, cr__keyword keyword);
 /* The problem with its file and line in front. A place "line 2, column 7: " with which why begins becomes the file's; above
  * is the number of lines that stood before the statement's own in the text that was run. */
 cr_status cr__refuse_at(const cr__statements *s, const cr__statement *at, int above, cr_status status, const char *why,
@@ -95,7 +95,7 @@ double cr__train_number(const cr_recipe *r, const char *name, double if_none);
 const char *cr__train_text(const cr_recipe *r, const char *name);
 /* A call without blanks before it, in which settings that are texts have their values; numbers are known to the reader of
  * calls. To be freed; NULL when memory runs out. */
-char *cr__call(const cr_recipe *r, const char *text);
+char *cr__own_call(const cr_recipe *r, const char *text);
 /* The same of a whole statement, which may be the name of a text: optimizer method, after set method = 'adam(lr=0.01)'. */
 char *cr__whole_call(const cr_recipe *r, const char *text);
 /* Binds a call; whatever is wrong names the line of st, where there is one. */

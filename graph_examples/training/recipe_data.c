@@ -37,7 +37,7 @@ static cr_status order_folds(cr_recipe *r, cr_problem *p) {
   r->order = malloc((size_t)n * sizeof *r->order);
   if (n < r->folds || r->folds == 1) {
     free(shuffled);
-    return cr__refuse_at(&r->say, cr__say(&r->say, CR__TRAIN), 0, CR_BAD_ARGUMENT,
+    return cr__refuse_at(&r->say, cr__said(&r->say, CR__TRAIN), 0, CR_BAD_ARGUMENT,
                          "train: folds is from 2 to the number of examples", p);
   }
   if (shuffled && r->order) cr_shuffle(n, r->seed, 0, shuffled);
@@ -89,12 +89,12 @@ static cr_status hold_out(cr_recipe *r, double fraction, cr_problem *p) {
     status = cr_refuse(&why, CR_BAD_ARGUMENT, "validation=%g of %lld examples are none", fraction, (long long)n);
   else if ((status = cr_dataset_slice(&r->train, &r->all, 0, cut, &why)) == CR_OK)
     status = cr_dataset_slice(&r->validation, &r->all, cut, n, &why);
-  return status == CR_OK ? CR_OK : cr__refuse_at(&r->say, cr__say(&r->say, CR__TRAIN), 0, status, why.text, p);
+  return status == CR_OK ? CR_OK : cr__refuse_at(&r->say, cr__said(&r->say, CR__TRAIN), 0, status, why.text, p);
 }
 
 cr_status cr__read_data(cr_recipe *r, cr_problem *p) {
-  const cr__statement *data = cr__say(&r->say, CR__DATA), *own = cr__say(&r->say, CR__VALIDATION),
-                      *test = cr__say(&r->say, CR__TEST);
+  const cr__statement *data = cr__said(&r->say, CR__DATA), *own = cr__said(&r->say, CR__VALIDATION),
+                      *test = cr__said(&r->say, CR__TEST);
   double fraction = cr__train_number(r, "validation", 0);
   if (!data) return cr_refuse(p, CR_BAD_SYNTAX, "%s: no data statement: what is there to learn from?", r->file);
   if (own && fraction > 0)
@@ -103,7 +103,7 @@ cr_status cr__read_data(cr_recipe *r, cr_problem *p) {
     return cr__refuse_at(&r->say, own ? own : test, 0, CR_BAD_SYNTAX,
                          "with folds there are no test and validation data besides", p);
   if (r->folds && fraction > 0)
-    return cr__refuse_at(&r->say, cr__say(&r->say, CR__TRAIN), 0, CR_BAD_ARGUMENT,
+    return cr__refuse_at(&r->say, cr__said(&r->say, CR__TRAIN), 0, CR_BAD_ARGUMENT,
                          "train: validation= and folds= exclude each other: each fold is tested on what it leaves out", p);
   cr_status status = read_source(r, data, &r->all, p);
   if (status != CR_OK) return status;

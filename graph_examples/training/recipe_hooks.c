@@ -36,7 +36,7 @@ static bool says(const cr_syntax *s, cr_syntax_kind kind, const char *name) {
 
 static bool net_says(cr_recipe *r, cr_syntax_kind kind, const char *name) {
   cr_mark mark;
-  const cr_syntax *s = parse(r, cr__say(&r->say, CR__NET), &mark, NULL);
+  const cr_syntax *s = parse(r, cr__said(&r->say, CR__NET), &mark, NULL);
   bool found = s && says(s, kind, name);
   cr_reset(r->settings, mark);
   return found;
@@ -51,7 +51,7 @@ static cr_status unknown_loss(cr_recipe *r, const cr__statement *st, const char 
 }
 
 static cr_status read_net(cr_recipe *r, cr_problem *p) {
-  const cr__statement *st = cr__say(&r->say, CR__NET);
+  const cr__statement *st = cr__said(&r->say, CR__NET);
   cr_mark mark;
   if (!st) return cr_refuse(p, CR_BAD_SYNTAX, "%s: no net statement: what is the network?", r->file);
   if (!parse(r, st, &mark, p)) return CR_BAD_SYNTAX;
@@ -84,7 +84,7 @@ static cr_status read_expression(cr_recipe *r, const cr__statement *st, cr_probl
 
 static cr_status read_penalty(cr_recipe *r, cr_problem *p) {
   static const char *const signatures[] = {"l1(c)", "l2(c, half=False)", "elastic(c1, c2)"};
-  const cr__statement *st = cr__say(&r->say, CR__PENALTY);
+  const cr__statement *st = cr__said(&r->say, CR__PENALTY);
   const char *signature = NULL;
   if (!st) return CR_OK;
   if (!(r->penalty = cr__whole_call(r, st->text))) return cr_refuse(p, CR_NO_MEMORY, "%s: out of memory", r->file);
@@ -112,7 +112,7 @@ static cr_status read_penalty(cr_recipe *r, cr_problem *p) {
 }
 
 cr_status cr__read_loss(cr_recipe *r, cr_problem *p) {
-  const cr__statement *loss = cr__say(&r->say, CR__LOSS), *residual = cr__say(&r->say, CR__RESIDUAL);
+  const cr__statement *loss = cr__said(&r->say, CR__LOSS), *residual = cr__said(&r->say, CR__RESIDUAL);
   cr_status status = read_net(r, p);
   if (status != CR_OK) return status;
   if (loss && residual)
@@ -137,7 +137,7 @@ static cr_var placed(cr_recipe *r, const cr__statement *st, cr_var v) {
 
 cr_var cr__recipe_forward(cr_training *k, const cr_batch *batch) {
   cr_recipe *r = k->user;
-  return placed(r, cr__say(&r->say, CR__NET), cr_network(r->model, batch->x, r->net));
+  return placed(r, cr__said(&r->say, CR__NET), cr_network(r->model, batch->x, r->net));
 }
 
 /* Targets in the form that the prediction has: class numbers of a batch of sequences as rows; a column where a column is
@@ -179,8 +179,8 @@ static cr_var penalty(cr_recipe *r) {
 
 cr_var cr__recipe_loss(cr_training *k, cr_var prediction, const cr_batch *batch) {
   cr_recipe *r = k->user;
-  bool residual = cr__say(&r->say, CR__RESIDUAL);
-  const cr__statement *st = cr__say(&r->say, residual ? CR__RESIDUAL : CR__LOSS);
+  bool residual = cr__said(&r->say, CR__RESIDUAL);
+  const cr__statement *st = cr__said(&r->say, residual ? CR__RESIDUAL : CR__LOSS);
   cr_program *names = cr_model_program(r->model);
   cr_var y = batch->y;
   if (cr_error(r->tape) != CR_OK) return cr_poison(r->tape);

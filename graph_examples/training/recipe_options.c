@@ -51,7 +51,7 @@ static char *with_number(cr_recipe *r, const char *name, char *line) {
 /* Runs "name = value" for the calls of later statements, and keeps it as a line for net and loss. */
 static cr_status add_setting(cr_recipe *r, const cr__statement *st, const char *name, const char *value, const char *outside,
                              cr_problem *p) {
-  char *given = outside ? outside_value(value, outside) : cr__call(r, value);
+  char *given = outside ? outside_value(value, outside) : cr__own_call(r, value);
   char *line = given ? cr__text("%s = %s", name, given) : NULL;
   for (char *c = line; c && *c; c++)
     if (*c == '\n') *c = ' '; /* one line a setting: columns of net and loss stay */
@@ -128,7 +128,7 @@ static bool mentions(const char *text, const char *word) {
 }
 
 cr_status cr__name_classes(cr_recipe *r, cr_problem *p) {
-  const cr__statement *net = cr__say(&r->say, CR__NET);
+  const cr__statement *net = cr__said(&r->say, CR__NET);
   char number[32];
   if (!cr_is_poison(cr_program_value(r->names, "classes"))) return CR_OK;
   if (!r->train.n_classes && net && mentions(net->text, "classes"))
@@ -150,7 +150,7 @@ static const char *text_of(const cr_recipe *r, const char *word, size_t *n) {
   return NULL;
 }
 
-char *cr__call(const cr_recipe *r, const char *text) {
+char *cr__own_call(const cr_recipe *r, const char *text) {
   char *call = cr__text("%s", "");
   text += strspn(text, " \t\n");
   for (char quote = 0; *text && call;) {
@@ -172,7 +172,7 @@ char *cr__call(const cr_recipe *r, const char *text) {
 }
 
 char *cr__whole_call(const cr_recipe *r, const char *text) {
-  char *call = cr__call(r, text), *to = call;
+  char *call = cr__own_call(r, text), *to = call;
   size_t n = call ? strlen(call) : 0;
   if (n < 2 || !strchr("'\"", *call) || call[n - 1] != *call) return call;
   for (const char *from = call + 1; from < call + n - 1; *to++ = *from++)
@@ -184,7 +184,7 @@ char *cr__whole_call(const cr_recipe *r, const char *text) {
 cr_status cr__bind(cr_recipe *r, const cr__statement *st, const char *call, const char *signature, cr_arguments *out,
                    cr_problem *p) {
   cr_problem why = {0};
-  char *text = cr__call(r, call);
+  char *text = cr__own_call(r, call);
   cr_status status =
       text ? cr_arguments_read(out, text, signature, r->names, &why) : cr_refuse(&why, CR_NO_MEMORY, "out of memory");
   free(text);
@@ -215,7 +215,7 @@ static cr_status check_initializer(const cr_recipe *r, const char *call, cr_prob
     if (strcspn(cr_initializer_doc(k), "(:") == n && !strncmp(cr_initializer_doc(k), call, n)) return CR_OK;
   snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, call);
   cr_refuse_name(&why, "initialiser", name, cr_initializer_doc);
-  return cr__refuse_at(&r->say, cr__say(&r->say, CR__TRAIN), 0, why.status, why.text, p);
+  return cr__refuse_at(&r->say, cr__said(&r->say, CR__TRAIN), 0, why.status, why.text, p);
 }
 
 static cr_status check_train(cr_recipe *r, cr_problem *p) {
@@ -230,7 +230,7 @@ static cr_status check_train(cr_recipe *r, cr_problem *p) {
                {"clip_value", 0, 1e300, false}, {"checkpoint_every", 1, 1e12, true},
                {"min_delta", 0, 1e300, false},  {"gradient", 0, 1e300, false}};
   static const char *const texts[] = {"dtype", "initializer", "checkpoint", "log"};
-  const cr__statement *st = cr__say(&r->say, CR__TRAIN);
+  const cr__statement *st = cr__said(&r->say, CR__TRAIN);
   for (int k = 0; k < r->train_options.n; k++) {
     const char *name = r->train_options.argument[k].name;
     const cr_argument *a = cr__train_option(r, name);
@@ -262,7 +262,7 @@ static cr_status check_train(cr_recipe *r, cr_problem *p) {
 
 /* Options of train from outside replace those of the statement. */
 cr_status cr__read_train(cr_recipe *r, int n, const cr_setting *outside, cr_problem *p) {
-  const cr__statement *st = cr__say(&r->say, CR__TRAIN);
+  const cr__statement *st = cr__said(&r->say, CR__TRAIN);
   const char *said = st ? st->text + strspn(st->text, " \t") : "";
   char *call = cr__text(*said == '(' ? "train%s" : "train(%s)", said), *given = cr__text("train(");
   for (int j = 0; given && j < n; j++) {

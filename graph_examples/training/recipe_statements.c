@@ -79,7 +79,7 @@ static cr_status begin_statement(reader *r, char *line) {
   int k = 0;
   while (k < CR__N_KEYWORDS && strcmp(word, cr__keyword_text[k])) k++;
   if (k == CR__N_KEYWORDS) return unknown_keyword(r, word);
-  const cr__statement *earlier = cr__say(r->s, (cr__keyword)k);
+  const cr__statement *earlier = cr__said(r->s, (cr__keyword)k);
   if (earlier && k != CR__SET)
     return cr_refuse(r->p, CR_BAD_SYNTAX, "%s:%d: a second '%s'; the first one is on line %d", r->s->title, r->line, word,
                      earlier->line);
@@ -147,7 +147,7 @@ void cr__free_statements(cr__statements *s) {
   *s = (cr__statements){0};
 }
 
-const cr__statement *cr__say(const cr__statements *s, cr__keyword keyword) {
+const cr__statement *cr__said(const cr__statements *s, cr__keyword keyword) {
   for (int k = 0; k < s->n; k++)
     if (s->statement[k].keyword == keyword) return &s->statement[k];
   return NULL;

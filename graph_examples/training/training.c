@@ -185,6 +185,7 @@ static cr_status check(cr_training *k) {
 static cr_status start(cr_training *k) {
   cr_training_release(k);
   k->epoch = k->step = k->captured_steps = k->best_epoch = 0;
+  k->compile_note[0] = 0;
   k->epoch_loss = k->best_loss = (double)NAN;
   k->problem = (cr_problem){0};
   k->reason_text[0] = 0;

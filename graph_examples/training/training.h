@@ -96,6 +96,7 @@ struct cr_training {
   /* State and results: read-only */
   int64_t epoch, step, steps_per_epoch; /* the epoch that runs, from 1; steps taken in all */
   int64_t captured_steps;        /* of this run's steps, those that ran captured */
+  char compile_note[200];        /* what came of compiling the first of them, see cr_fn_compile; "": nothing to compile */
   double epoch_loss;             /* mean over the examples of this epoch so far */
   int64_t n_history;
   cr_epoch *history;             /* freed by cr_training_release */

@@ -36,20 +36,21 @@ static inline double median(int n, double *x) {
   return x[n / 2];
 }
 
-/* Seconds that a run takes, or one of cr_fn_backward, as the median; 0 without memory. */
+/* Seconds that a run takes, or one of cr_fn_backward, as the median; of 0 rounds, the first run; 0 without memory. */
 static inline double run_for(int rounds, const cr_fn *f, const cr_array *from, const cr_array *to, double *gradient) {
   cr_workspace *w = f ? cr_workspace_new(f) : NULL;
-  double time[64];
-  for (int r = -1; w && r < rounds; r++) {
+  double time[64] = {0};
+  for (int r = rounds ? -1 : 0; w && r < (rounds ? rounds : 1); r++) {
+    const int runs = rounds ? 10 : 1;
     double start = now();
-    for (int k = 0; k < 10; k++) {
+    for (int k = 0; k < runs; k++) {
       if (gradient) cr_fn_backward(f, w, from, to, NULL, gradient);
       else cr_fn_run(f, w, from, to);
     }
-    if (r >= 0) time[r] = (now() - start) / 10;
+    if (r >= 0) time[r] = (now() - start) / runs;
   }
   cr_workspace_free(w);
-  return w ? median(rounds, time) : 0;
+  return w ? median(rounds ? rounds : 1, time) : 0;
 }
 
 /* Exponentials of -|u| and -2|x|, so that nothing overflows. */

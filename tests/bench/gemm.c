@@ -39,6 +39,7 @@ typedef struct form {
   int64_t m, n, k;
   bool a_across, b_across; /* a stored (k, m); b stored (n, k) */
   int threads;
+  cr_array a, b, c; /* made by prepare */
 } form;
 
 static cr_array matrix(float *data, int64_t rows, int64_t cols, bool across) {
@@ -49,11 +50,14 @@ static cr_array matrix(float *data, int64_t rows, int64_t cols, bool across) {
   return a;
 }
 
+static void prepare(form *f) {
+  f->a = matrix(left, f->m, f->k, f->a_across), f->b = matrix(right, f->k, f->n, f->b_across);
+  f->c = matrix(result, f->m, f->n, false);
+}
+
 static void ours(const void *what) {
   const form *f = what;
-  cr_array a = matrix(left, f->m, f->k, f->a_across), b = matrix(right, f->k, f->n, f->b_across);
-  cr_array c = matrix(result, f->m, f->n, false);
-  cr__matrix_product(tapes[f->threads - 1], &a, &b, &c, NULL);
+  cr__matrix_product(tapes[f->threads - 1], &f->a, &f->b, &f->c, NULL);
 }
 
 static void openblas(const void *what) {
@@ -75,11 +79,14 @@ static double rate(const form *f, void (*call)(const void *what)) {
 
 /* Forward, the input's cotangent and the weight's of y = x W with x (m, k) and W (k, n). */
 static void row(int64_t m, int64_t n, int64_t k) {
-  form forms[] = {{m, n, k, false, false, 1}, {m, k, n, false, true, 1}, {k, n, m, true, false, 1}};
+  form forms[] = {{.m = m, .n = n, .k = k, .threads = 1},
+                  {.m = m, .n = k, .k = n, .b_across = true, .threads = 1},
+                  {.m = k, .n = n, .k = m, .a_across = true, .threads = 1}};
   char name[64];
   snprintf(name, sizeof name, "%lldx%lldx%lld", (long long)m, (long long)n, (long long)k);
   printf("%-16s", name);
   for (int i = 0; i < 3; i++) {
+    prepare(&forms[i]);
     double one = rate(&forms[i], ours), peer = rate(&forms[i], openblas);
     forms[i].threads = 2;
     double two = rate(&forms[i], ours);
@@ -90,9 +97,10 @@ static void row(int64_t m, int64_t n, int64_t k) {
 }
 
 static void small(int64_t m, int64_t n, int64_t k) {
-  form f = {m, n, k, false, false, 1};
+  form f = {.m = m, .n = n, .k = k, .threads = 1};
   char name[64];
   snprintf(name, sizeof name, "%lldx%lldx%lld", (long long)m, (long long)n, (long long)k);
+  prepare(&f);
   double own = best_of(ours, &f, 10000, 1) * 1e9, peer = HAVE_BLAS ? best_of(openblas, &f, 10000, 1) * 1e9 : 0;
   printf("%-16s  %7.1f ns   OpenBLAS %7.1f ns\n", name, own, peer);
 }

@@ -70,31 +70,37 @@ static void chain(int64_t n, int rounds) {
   free(x), free(dx);
 }
 
-/* 10^5 scalar operations of many kinds, with the gradient by two inputs: as nodes of cr_grad, and by cr_fn_backward. */
+/* 10^5 scalar operations of many kinds, with the gradient by two inputs: as nodes of cr_grad, and by cr_fn_backward; as
+ * instructions of the processor, which the first run makes, and interpreted. */
 static void scalars(int rounds, const scalar_graph *g) {
   enum { NODES = 100000 };
+  static const unsigned passes[] = {CR_FN_EXACT, CR_FN_EXACT & ~CR_FN_CODE};
   cr_tape *t = cr_new();
   double value[2] = {g->value[0], g->value[1]};
   cr_var in[2] = {cr_input(t, value[0]), cr_input(t, value[1])}, out[3] = {g->record(NODES, in)};
   const uint32_t nodes = cr_node_count(t) - 1;
-  double result[3], gradient[2], time[3];
-  cr_array from[2], to[3];
   cr_grad(out[0], 2, in, out + 1);
-  cr_fn *f[2];
-  for (int k = 0; k < 2; k++) {
-    f[k] = cr_capture(t, 2, in, k ? 3 : 1, out, 0, NULL, CR_FN_EXACT);
-    if (!f[k]) return;
-    for (int i = 0; i < 2; i++) from[i] = cr_fn_input(f[k], i), from[i].data = &value[i];
-    for (int i = 0; i < 3; i++) to[i] = cr_fn_output(f[k], 0), to[i].data = &result[i];
-    time[k] = run_for(rounds, f[k], from, to, NULL);
+  printf("scalars, %s: %u nodes recorded\n", g->name, nodes);
+  for (int how = 0; how < 2; how++) {
+    double result[3], gradient[2], time[3], first[2];
+    uint32_t run[2];
+    cr_array from[2], to[3];
+    for (int k = 0; k < 2; k++) {
+      cr_fn *f = cr_capture(t, 2, in, k ? 3 : 1, out, 0, NULL, passes[how]);
+      if (!f) return;
+      for (int i = 0; i < 2; i++) from[i] = cr_fn_input(f, i), from[i].data = &value[i];
+      for (int i = 0; i < 3; i++) to[i] = cr_fn_output(f, 0), to[i].data = &result[i];
+      first[k] = run_for(0, f, from, to, NULL);
+      time[k] = run_for(rounds, f, from, to, NULL);
+      if (!k) time[2] = run_for(rounds, f, from, to, gradient);
+      run[k] = cr_fn_stats_of(f).nodes;
+      cr_fn_free(f);
+    }
+    printf("  %s: value %.2f ns a node recorded, value and cr_grad's nodes %.2f, value and sweep %.2f; the first run %.2f "
+           "and %.2f us a node (%u and %u run; %g %g by nodes, %g %g)\n",
+           how ? "interpreted" : "as code", 1e9 * time[0] / nodes, 1e9 * time[1] / nodes, 1e9 * time[2] / nodes,
+           1e6 * first[0] / run[0], 1e6 * first[1] / run[1], run[0], run[1], result[1], result[2], gradient[0], gradient[1]);
   }
-  time[2] = run_for(rounds, f[0], from, to, gradient);
-  printf("scalars, %s: %u nodes recorded, %u run; with the gradient %u\n", g->name, nodes, cr_fn_stats_of(f[0]).nodes,
-         cr_fn_stats_of(f[1]).nodes);
-  printf("  value %.2f ns a node recorded, value and cr_grad's nodes %.2f, value and sweep %.2f (%g %g by nodes, %g %g)\n",
-         1e9 * time[0] / nodes, 1e9 * time[1] / nodes, 1e9 * time[2] / nodes, result[1], result[2], gradient[0],
-         gradient[1]);
-  cr_fn_free(f[0]), cr_fn_free(f[1]);
   cr_free(t);
 }
 
