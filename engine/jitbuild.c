@@ -20,6 +20,7 @@ void cr__say(const cr__note *n, const char *format, ...) {
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -123,6 +124,20 @@ static bool make_words(const cr__compiler *c, char *flags, const char *object, c
   return true;
 }
 
+/* A compiler waits for processes of its own, also for a program that ignores SIGCHLD. */
+static int start(pid_t *child, char **words, const posix_spawn_file_actions_t *actions) {
+  posix_spawnattr_t attributes;
+  sigset_t waited;
+  sigemptyset(&waited);
+  sigaddset(&waited, SIGCHLD);
+  if (posix_spawnattr_init(&attributes)) return -1;
+  posix_spawnattr_setsigdefault(&attributes, &waited);
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF);
+  int failure = posix_spawn(child, words[0], actions, &attributes, words, environ);
+  posix_spawnattr_destroy(&attributes);
+  return failure;
+}
+
 static int run_words(const char *const *word, int input, int errors) {
   posix_spawn_file_actions_t actions;
   pid_t child;
@@ -133,7 +148,7 @@ static int run_words(const char *const *word, int input, int errors) {
   posix_spawn_file_actions_adddup2(&actions, input, 0);
   posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", O_WRONLY, 0);
   posix_spawn_file_actions_adddup2(&actions, errors, 2);
-  failure = posix_spawn(&child, words[0], &actions, NULL, words, environ);
+  failure = start(&child, words, &actions);
   posix_spawn_file_actions_destroy(&actions);
   if (failure) return -1;
   while (waitpid(child, &status, 0) < 0)
