@@ -83,6 +83,9 @@ static int put_text(context *c) {
 }
 
 int verb_graph(context *c) {
+  const option_id of_stats = has(c, OPT_PASSES) ? OPT_PASSES : OPT_COMPILE;
+  if (has(c, of_stats) && (!has(c, OPT_STATS) || has(c, OPT_TEXT)))
+    return complain("--%s is for --stats alone", options[of_stats].name), STATUS_USAGE;
   if (has(c, OPT_TEXT)) return put_text(c);
   if (has(c, OPT_STATS)) return put_captured(c);
   trace *exact, *t = open_trace(c, &exact);
