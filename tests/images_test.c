@@ -9,19 +9,9 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include "chance.h"
 #include "function.h"
 #include "ops.h"
-
-static uint64_t seed = 1;
-static int64_t between(int64_t lo, int64_t hi) {
-  seed = seed * 6364136223846793005u + 1442695040888963407u;
-  return lo + (int64_t)((seed >> 33) % (uint64_t)(hi - lo + 1));
-}
-
-static cr_var numbers(cr_tape *t, cr_dtype dtype, int rank, const int64_t *dims) {
-  cr_var v = cr_randn(t, dtype, rank, dims, seed++);
-  return cr_tensor_of(t, dtype, rank, dims, cr_view(v).data);
-}
 
 static void same_numbers(const cr_array *a, const cr_array *b) {
   assert_int_equal(a->count, b->count);
